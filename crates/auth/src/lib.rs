@@ -1,0 +1,1 @@
+//! SigV4 signing and verification: bytes and values in, a VerifiedCaller out.

@@ -1,0 +1,1 @@
+//! The operations themselves: requests become transactions, statuses move, Snapshots are built.

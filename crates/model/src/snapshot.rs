@@ -1,0 +1,271 @@
+//! The Snapshot: everything a proxy needs to act, immutable, swapped whole between two requests.
+//!
+//! It is a tree of `Arc`s. A change rebuilds only the branch it touches: one [`Service`], or one
+//! [`TargetGroup`], and the tables that name it. The one thing in it that moves is the health of a
+//! target, a cell shared by every Snapshot that holds the target.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
+use crate::id::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
+use crate::matching::{HttpMatch, RequestHead};
+
+/// The address services have in every associated VPC. AWS shares a few addresses of
+/// 169.254.171.0/24 between all services; the listener is chosen by port and Host, never by address.
+pub const SERVICE_VIP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 171, 1);
+
+/// Source of requests and probes that targets see, in the same managed prefix list.
+pub const SOURCE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 171, 2);
+
+/// All that one proxy acts on.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The store revision it was built from; only grows.
+    pub revision: u64,
+    /// By client VPC: what its hosts can reach. A VPC without an association is absent.
+    pub ingresses: FxHashMap<VpcId, Arc<Ingress>>,
+    /// Every target group that some listener uses, for the health checker.
+    pub target_groups: FxHashMap<TargetGroupId, Arc<TargetGroup>>,
+}
+
+/// A VPC's way into its service network: one active VPC association.
+#[derive(Debug)]
+pub struct Ingress {
+    pub vpc: VpcId,
+    pub vpc_arn: Arc<str>,
+    pub vpc_owner: AccountId,
+    pub network: Arc<Network>,
+}
+
+/// One service network: its services by name, its listeners by port.
+#[derive(Debug)]
+pub struct Network {
+    pub id: ServiceNetworkId,
+    pub arn: Arc<str>,
+    pub auth: Auth,
+    /// Lower-case host name without port -> service: generated name and custom domain.
+    pub hosts: FxHashMap<Box<str>, Arc<Service>>,
+    /// Ports some service of this network listens on. One port may serve several services, all
+    /// with the same protocol family on it (HTTP, or TLS told apart by SNI).
+    pub ports: FxHashMap<u16, ListenerProtocol>,
+}
+
+/// Which policy guards a service or a service network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `authType` NONE: this layer lets everybody pass.
+    None,
+    /// `authType` AWS_IAM without a policy: "an absent or empty policy denies every request".
+    DenyAll,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListenerProtocol {
+    Http,
+    Https,
+    TlsPassthrough,
+}
+
+/// A service as a proxy sees it.
+#[derive(Debug)]
+pub struct Service {
+    pub id: ServiceId,
+    pub arn: Arc<str>,
+    pub owner: AccountId,
+    pub auth: Auth,
+    /// 60–600 s, default 60: both sides of every connection of this service.
+    pub idle_timeout: Duration,
+    /// Sorted by port; one listener per port.
+    pub listeners: Box<[Arc<Listener>]>,
+}
+
+impl Service {
+    pub fn listener(&self, port: u16) -> Option<&Arc<Listener>> {
+        // At most a handful: the default quota is two listeners a service.
+        self.listeners.iter().find(|listener| listener.port == port)
+    }
+}
+
+#[derive(Debug)]
+pub struct Listener {
+    pub id: ListenerId,
+    pub port: u16,
+    pub protocol: ListenerProtocol,
+    /// Ascending priority; the first full match wins.
+    pub rules: Box<[Rule]>,
+    /// What is done when no rule matches.
+    pub default_action: Action,
+}
+
+impl Listener {
+    /// "Ascending priority, first full match wins, default action last."
+    pub fn route(&self, head: &impl RequestHead) -> &Action {
+        self.rules
+            .iter()
+            .find(|rule| rule.matches.matches(head))
+            .map_or(&self.default_action, |rule| &rule.action)
+    }
+}
+
+#[derive(Debug)]
+pub struct Rule {
+    pub id: RuleId,
+    pub priority: u16,
+    pub matches: HttpMatch,
+    pub action: Action,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    Forward(Forward),
+    /// 404 or 500, answered here.
+    FixedResponse(u16),
+}
+
+/// A weighted choice between target groups.
+#[derive(Debug)]
+pub struct Forward {
+    /// In the order given; a weight is 0–999.
+    groups: Box<[(u32, Arc<TargetGroup>)]>,
+    total: u32,
+}
+
+impl Forward {
+    pub fn new(groups: impl IntoIterator<Item = (u16, Arc<TargetGroup>)>) -> Self {
+        let groups: Box<[_]> = groups.into_iter().map(|(weight, group)| (u32::from(weight), group)).collect();
+        let total = groups.iter().map(|(weight, _)| weight).sum();
+        Self { groups, total }
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (u32, &Arc<TargetGroup>)> {
+        self.groups.iter().map(|(weight, group)| (*weight, group))
+    }
+
+    /// The group for a uniformly random `draw`; `None` when every weight is zero.
+    pub fn choose(&self, draw: u32) -> Option<&Arc<TargetGroup>> {
+        if let [(weight, group)] = &*self.groups {
+            return (*weight > 0).then_some(group);
+        }
+        // Maps 0..2^32 onto 0..total without a division.
+        let mut point = ((u64::from(draw) * u64::from(self.total)) >> 32) as u32;
+        for (weight, group) in &self.groups {
+            if point < *weight {
+                return Some(group);
+            }
+            point -= weight;
+        }
+        None
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetProtocol {
+    Http,
+    Https,
+    Tcp,
+}
+
+/// A target group in use.
+#[derive(Debug)]
+pub struct TargetGroup {
+    pub id: TargetGroupId,
+    pub arn: Arc<str>,
+    /// The VPC its targets are in; connections to them are opened from inside it.
+    pub vpc: VpcId,
+    pub protocol: TargetProtocol,
+    pub version: ProtocolVersion,
+    /// `None`: health checks are off and every target counts as usable.
+    pub health_check: Option<HealthCheck>,
+    /// Registered targets, draining ones not among them.
+    pub targets: Box<[Target]>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub health: Arc<TargetHealth>,
+}
+
+impl TargetGroup {
+    /// The target for the `turn`-th request: round robin over healthy targets (and those health
+    /// checks do not apply to). "If every target is unhealthy, all targets are used."
+    pub fn pick(&self, turn: usize) -> Option<&Target> {
+        let usable = |target: &&Target| {
+            matches!(target.health.status(), TargetStatus::Healthy | TargetStatus::Unavailable)
+        };
+        let healthy = self.targets.iter().filter(usable).count();
+        match healthy {
+            0 if self.targets.is_empty() => None,
+            0 => self.targets.get(turn % self.targets.len()),
+            all if all == self.targets.len() => self.targets.get(turn % all),
+            some => self.targets.iter().filter(usable).nth(turn % some).or_else(|| self.targets.first()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(statuses: &[TargetStatus]) -> TargetGroup {
+        TargetGroup {
+            id: TargetGroupId::from_random(1),
+            arn: "arn:aws:vpc-lattice:us-east-1:111122223333:targetgroup/tg-00000000000000001".into(),
+            vpc: VpcId::from_random(1),
+            protocol: TargetProtocol::Http,
+            version: ProtocolVersion::Http1,
+            health_check: None,
+            targets: statuses
+                .iter()
+                .zip(1..)
+                .map(|(status, n)| Target {
+                    address: SocketAddr::from(([10, 0, 0, n], 80)),
+                    health: Arc::new(TargetHealth::new(*status)),
+                })
+                .collect(),
+        }
+    }
+
+    fn picked(group: &TargetGroup) -> Vec<u8> {
+        (0..4)
+            .filter_map(|turn| group.pick(turn))
+            .map(|target| match target.address {
+                SocketAddr::V4(v4) => v4.ip().octets()[3],
+                SocketAddr::V6(_) => 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn requests_go_round_the_healthy_targets_and_to_all_when_none_is_healthy() {
+        use TargetStatus::{Healthy, Initial, Unavailable, Unhealthy};
+        for (statuses, expected) in [
+            (&[Healthy, Healthy, Unavailable][..], vec![1, 2, 3, 1]),
+            (&[Healthy, Unhealthy, Healthy], vec![1, 3, 1, 3]),
+            (&[Initial, Healthy], vec![2, 2, 2, 2]),
+            (&[Unhealthy, Unhealthy], vec![1, 2, 1, 2]),
+            (&[], vec![]),
+        ] {
+            assert_eq!(picked(&group(statuses)), expected, "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn weights_split_the_draw_in_proportion_and_zero_gets_nothing() {
+        let [a, b, c] = [group(&[]), group(&[]), group(&[])].map(Arc::new);
+        let forward = Forward::new([(90, a.clone()), (0, b.clone()), (10, c.clone())]);
+        let mut counts = [0u32; 3];
+        for step in 0..1000u32 {
+            let chosen = forward.choose(step * (u32::MAX / 1000)).unwrap();
+            let index = [&a, &b, &c].iter().position(|group| Arc::ptr_eq(group, chosen)).unwrap();
+            counts[index] += 1;
+        }
+        assert!(counts[0].abs_diff(900) <= 1 && counts[1] == 0 && counts[2].abs_diff(100) <= 1, "{counts:?}");
+        assert!(Forward::new([(0, a.clone()), (0, b)]).choose(7).is_none());
+        assert!(Forward::new([(0, a)]).choose(7).is_none());
+    }
+}

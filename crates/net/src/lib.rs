@@ -1,0 +1,1 @@
+//! Linux networking: namespaces, links, routes, nftables and sockets opened inside a namespace.

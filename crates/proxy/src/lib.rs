@@ -1,0 +1,1 @@
+//! The data plane: accept, route, identify, authorise, balance, stream, record.

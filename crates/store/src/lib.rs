@@ -1,0 +1,1 @@
+//! Ordered key-value state with revisions, transactions and watch.

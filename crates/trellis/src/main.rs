@@ -1,0 +1,2 @@
+//! The `trellis` binary: flags -> configuration -> wiring.
+fn main() {}
