@@ -5,6 +5,7 @@
 //! out: no async, no I/O, no clock, no randomness of its own.
 
 pub mod arn;
+pub mod fabric;
 pub mod health;
 pub mod id;
 pub mod matching;

@@ -76,6 +76,9 @@ pub struct Service {
     pub id: ServiceId,
     pub arn: Arc<str>,
     pub owner: AccountId,
+    /// The generated name, lower case: `{name}-{id suffix}.{partition id}.vpc-lattice-svcs.{region}.on.aws`.
+    /// The only name the VPC resolver answers; a custom domain is the user's own DNS record.
+    pub dns_name: Box<str>,
     pub auth: Auth,
     /// 60–600 s, default 60: both sides of every connection of this service.
     pub idle_timeout: Duration,
