@@ -1,0 +1,83 @@
+//! What an operator decides about the data plane, and the bounds it keeps.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything [`crate::Proxy::start`] is told.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Worker threads, each with its own sockets. Default 0: one per core this process may use.
+    pub workers: usize,
+    /// Keep each worker on one core. Default false; useful when nothing else runs on the machine.
+    pub pin: bool,
+    /// Where access-log lines go. Default `None`: nowhere, and none are formatted.
+    pub access_log: Option<AccessLogConfig>,
+    pub limits: Limits,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self { workers: 0, pin: false, access_log: None, limits: Limits::default() }
+    }
+}
+
+/// One file of JSON lines, rotated by size.
+#[derive(Debug, Clone)]
+pub struct AccessLogConfig {
+    /// The file appended to; its directory is made when absent. Older files are `PATH.1` (youngest)
+    /// to `PATH.N`.
+    pub path: PathBuf,
+    /// A file larger than this is rotated. Default 256 MiB.
+    pub max_bytes: u64,
+    /// Rotated files kept. Default 4.
+    pub keep: usize,
+    /// Formatted lines that may wait for the disk, in bytes, over all workers; when more would wait,
+    /// the oldest are dropped and counted. Default 16 MiB.
+    pub max_waiting: usize,
+}
+
+impl AccessLogConfig {
+    /// The defaults, into `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), max_bytes: 256 << 20, keep: 4, max_waiting: 16 << 20 }
+    }
+}
+
+/// Bounds. Each says what happens at it.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Client connections of one worker. At it the worker stops accepting; clients wait in the
+    /// kernel's queue. Default 32,768.
+    pub connections_per_worker: usize,
+    /// Idle upstream connections one worker keeps per target; more are closed. Default 256.
+    pub idle_per_target: usize,
+    /// Connects one worker may have under way to one target group; requests beyond it get 503.
+    /// Default 1,024.
+    pub pending_connects_per_group: usize,
+    /// How long a connect to a target may take. Default 5 s.
+    pub connect_timeout: Duration,
+    /// From the first byte of a request head to its last; then 408 and close. Default 60 s.
+    pub head_timeout: Duration,
+    /// Age at which a client connection is cut. Default 10 min, as in VPC Lattice. In the last
+    /// fortieth of it answers carry `Connection: close`, so that ordinary clients never see the cut.
+    pub connection_lifetime: Duration,
+    /// Wait for `100 Continue` of a target before saying it in its place. Default 1 s.
+    pub continue_timeout: Duration,
+    /// Probes under way at once, over all targets. Default 256.
+    pub concurrent_probes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_per_worker: 32_768,
+            idle_per_target: 256,
+            pending_connects_per_group: 1_024,
+            connect_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(60),
+            connection_lifetime: Duration::from_secs(600),
+            continue_timeout: Duration::from_secs(1),
+            concurrent_probes: 256,
+        }
+    }
+}
