@@ -9,6 +9,10 @@ pub mod fabric;
 pub mod health;
 pub mod id;
 pub mod matching;
+pub mod moment;
+pub mod name;
+pub mod quota;
+pub mod resource;
 pub mod snapshot;
 
 pub use arn::Arn;

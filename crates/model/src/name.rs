@@ -1,0 +1,78 @@
+//! Names of VPC Lattice resources, and the DNS names and constants made from them.
+//!
+//! The shape of a name (`[a-z0-9-]`, length, hyphens) is checked with the API description; what is
+//! kept here is what the description cannot say: which prefix a kind forbids and what a generated
+//! domain name looks like.
+
+use crate::id::{Region, ServiceId};
+
+/// The partition id in generated names: "`7d67968` was the same in every region seen".
+pub const PARTITION_ID: &str = "7d67968";
+
+/// The hosted zone id answered with every generated service name. AWS has one per region for
+/// Route 53 alias records; here it names no zone and is the same everywhere.
+pub const SERVICE_HOSTED_ZONE_ID: &str = "Z09127221KTH2CFUOHIZH";
+
+/// The generated domain name of a service, lower case:
+/// `{name}-{id suffix}.{partition id}.vpc-lattice-svcs.{region}.on.aws`.
+pub fn service_domain_name(name: &str, id: &ServiceId, region: &Region) -> String {
+    format!("{name}-{}.{PARTITION_ID}.vpc-lattice-svcs.{region}.on.aws", id.suffix())
+}
+
+/// Whether `name` begins with the id prefix of its own kind, which the API forbids for every kind
+/// but service networks (`prefix` as in [`ServiceId::PREFIX`]).
+pub fn is_reserved(name: &str, prefix: &str) -> bool {
+    name.starts_with(prefix)
+}
+
+/// Whether `domain` may be a custom domain name: labels of letters, digits, `-` and `_`, 1 to 63
+/// long, a leading `*` label allowed, 3 to 255 in all, without a final dot.
+pub fn is_domain_name(domain: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    (3..=255).contains(&domain.len())
+        && domain.contains('.')
+        && domain.strip_prefix("*.").unwrap_or(domain).split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_name_carries_the_service_name_and_the_id_without_its_prefix() {
+        let id: ServiceId = "svc-071ee12b9279df069".parse().unwrap();
+        let region: Region = "us-east-1".parse().unwrap();
+        assert_eq!(
+            service_domain_name("backend", &id, &region),
+            "backend-071ee12b9279df069.7d67968.vpc-lattice-svcs.us-east-1.on.aws"
+        );
+    }
+
+    #[test]
+    fn a_name_may_not_begin_like_an_id_of_its_kind() {
+        assert!(is_reserved("svc-cart", ServiceId::PREFIX));
+        assert!(!is_reserved("cart-svc-", ServiceId::PREFIX));
+    }
+
+    #[test]
+    fn custom_domains_are_host_names() {
+        for (domain, expected) in [
+            ("cart.example.com", true),
+            ("*.example.com", true),
+            ("Cart.Example.com", true),
+            ("localhost", false),
+            ("cart..example.com", false),
+            ("-cart.example.com", false),
+            ("cart.example.com.", false),
+            ("c/art.example.com", false),
+            ("a.*.com", false),
+        ] {
+            assert_eq!(is_domain_name(domain), expected, "{domain}");
+        }
+    }
+}
