@@ -1,0 +1,161 @@
+//! Why an operation did not happen, and the exceptions VPC Lattice has for it.
+//!
+//! A transaction ends in a value or a [`Refusal`]: the caller's fault as an [`Exception`] ready for
+//! the wire, or ours, which is logged in full and answered as an internal error without detail.
+
+use std::fmt;
+
+use trellis_api::{Exception, Reason};
+use trellis_model::quota::{Quota, Quotas};
+use trellis_store::{StoreError, TransactError};
+
+/// Why a transaction wrote nothing.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The caller's fault, or the state's.
+    Exception(Box<Exception>),
+    Store(StoreError),
+    /// A record that does not read: ours.
+    Corrupt { key: String, error: serde_json::Error },
+}
+
+impl From<Exception> for Refusal {
+    fn from(exception: Exception) -> Self {
+        Self::Exception(Box::new(exception))
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<TransactError<Refusal>> for Refusal {
+    fn from(error: TransactError<Refusal>) -> Self {
+        match error {
+            TransactError::Caller(refusal) => refusal,
+            TransactError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Exception(exception) => *exception,
+            Refusal::Store(error) => {
+                tracing::error!(error = %error, "the store failed");
+                Exception::internal("the state could not be read or written")
+            }
+            Refusal::Corrupt { key, error } => {
+                tracing::error!(key, error = %error, "a stored record does not read");
+                Exception::internal("a stored record does not read")
+            }
+        }
+    }
+}
+
+/// Kinds of things as `resourceType` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    ServiceNetwork,
+    Service,
+    Listener,
+    Rule,
+    TargetGroup,
+    VpcAssociation,
+    ServiceAssociation,
+    AccessLogSubscription,
+    Vpc,
+    SecurityGroup,
+}
+
+impl Kind {
+    /// `resourceType`: SCREAMING_SNAKE.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceNetwork => "SERVICE_NETWORK",
+            Self::Service => "SERVICE",
+            Self::Listener => "LISTENER",
+            Self::Rule => "RULE",
+            Self::TargetGroup => "TARGET_GROUP",
+            Self::VpcAssociation => "SERVICE_NETWORK_VPC_ASSOCIATION",
+            Self::ServiceAssociation => "SERVICE_NETWORK_SERVICE_ASSOCIATION",
+            Self::AccessLogSubscription => "ACCESS_LOG_SUBSCRIPTION",
+            Self::Vpc => "VPC",
+            Self::SecurityGroup => "SECURITY_GROUP",
+        }
+    }
+
+    /// The word in messages: `TargetGroup`.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::ServiceNetwork => "ServiceNetwork",
+            Self::Service => "Service",
+            Self::Listener => "Listener",
+            Self::Rule => "Rule",
+            Self::TargetGroup => "TargetGroup",
+            Self::VpcAssociation => "ServiceNetworkVpcAssociation",
+            Self::ServiceAssociation => "ServiceNetworkServiceAssociation",
+            Self::AccessLogSubscription => "AccessLogSubscription",
+            Self::Vpc => "Vpc",
+            Self::SecurityGroup => "SecurityGroup",
+        }
+    }
+}
+
+/// A field that breaks a rule the API description cannot express.
+pub(crate) fn invalid(field: &str, message: impl fmt::Display) -> Refusal {
+    Exception::validation(
+        Reason::FieldValidationFailed,
+        format!("{field}: {message}"),
+        vec![(field.to_owned(), message.to_string())],
+    )
+    .into()
+}
+
+/// A request no single field of which is at fault.
+pub(crate) fn unacceptable(message: impl fmt::Display) -> Refusal {
+    Exception::validation(Reason::Other, message.to_string(), Vec::new()).into()
+}
+
+pub(crate) fn not_found(kind: Kind, id: impl fmt::Display) -> Refusal {
+    let id: String = id.to_string().chars().take(256).collect();
+    Exception::not_found(format!("{} {id} not found", kind.noun()), id, kind.as_str()).into()
+}
+
+pub(crate) fn conflict(kind: Kind, id: impl fmt::Display, message: impl fmt::Display) -> Refusal {
+    Exception::conflict(message.to_string(), id.to_string(), kind.as_str()).into()
+}
+
+/// "Resource of type TargetGroup with name X already exists in ACCOUNT": clients look for "already exist".
+pub(crate) fn name_taken(kind: Kind, id: impl fmt::Display, name: &str, place: impl fmt::Display) -> Refusal {
+    conflict(kind, id, format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun()))
+}
+
+pub(crate) fn access_denied(message: impl fmt::Display) -> Refusal {
+    Exception::access_denied(message.to_string()).into()
+}
+
+/// Refuses one more where `have` exist already.
+pub(crate) fn check_quota(
+    quotas: &Quotas,
+    quota: Quota,
+    have: usize,
+    more: usize,
+    kind: Kind,
+    id: Option<&str>,
+) -> Result<(), Refusal> {
+    let limit = quotas.limit(quota);
+    if (have + more) as u64 <= limit {
+        return Ok(());
+    }
+    Err(Exception::quota(
+        format!("the limit of {limit} {} has been reached", quota.counts()),
+        kind.as_str(),
+        id.map(str::to_owned),
+        quota.code(),
+    )
+    .into())
+}
