@@ -1,2 +1,45 @@
-//! The `trellis` binary: flags -> configuration -> wiring.
-fn main() {}
+//! The `trellis` binary: flags -> configuration -> wiring. Sees all the other crates.
+
+mod cli;
+mod data_dir;
+mod hosts;
+mod http_server;
+mod local;
+mod up;
+mod vpc_sockets;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // A host's first process is this same program; it is not for users and has no flags.
+    if let Some(code) = trellis_net::host::init_if_asked() {
+        return code;
+    }
+    let outcome = match cli::Cli::parse().command {
+        cli::Command::Up(args) => start(args),
+        cli::Command::Env(args) => local::client::env(&args),
+        cli::Command::Run(args) => local::client::run(args),
+        cli::Command::Exec(args) => local::client::exec(args),
+        cli::Command::Ps(args) => local::client::ps(&args),
+        cli::Command::Rm(args) => local::client::rm(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("trellis: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(args: cli::Up) -> anyhow::Result<ExitCode> {
+    // Namespaces are entered while there is one thread: the kernel asks for that.
+    trellis_net::user_namespace::enter_if_needed()?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .init();
+    up::up(args)
+}

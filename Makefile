@@ -1,0 +1,36 @@
+# Everything a newcomer types. Each target installs what it needs first (scripts/setup).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+VENV := target/venv
+TRELLIS := target/release/trellis
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## Build target/release/trellis
+	$(CARGO) build --release -p trellis
+
+demo: ## Two isolated VPCs meet in a service network; about a minute after the build
+	@scripts/setup demo
+	@$(CARGO) build --release -p trellis
+	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$PATH" scripts/demo
+
+test: ## Everything the project promises, checked
+	@scripts/setup test
+	@scripts/test
+
+check: ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: ## Side by side with nginx, HAProxy and Envoy; results go to docs/benchmarks
+	@scripts/setup bench
+	@$(CARGO) build --release -p trellis -p trellis-bench
+	@target/release/trellis-bench run $(BENCH)
+
+fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
+	@scripts/fuzz
+
+.PHONY: help build demo test check bench fuzz

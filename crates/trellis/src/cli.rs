@@ -1,0 +1,186 @@
+//! What a user can type. `--help` of each command is meant to be enough to start.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use trellis_model::{SubnetId, VpcId};
+
+/// The port every AWS API is served on.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:4560";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "trellis",
+    version,
+    about = "An application network anyone can run: the open, self-hosted counterpart of Amazon VPC Lattice",
+    long_about = "An application network anyone can run: the open, self-hosted counterpart of Amazon VPC Lattice.\n\n\
+        Start it, point any AWS client at it, and put hosts into its VPCs:\n\n  \
+        trellis up &\n  \
+        eval \"$(trellis env)\"\n  \
+        aws ec2 create-vpc --cidr-block 10.0.0.0/16\n  \
+        aws vpc-lattice create-service-network --name shop\n  \
+        trellis run --subnet subnet-0123... --name web -- python3 -m http.server 8080\n  \
+        trellis exec web -- curl http://cart.example.com/",
+    after_help = "Every command that talks to a running instance finds it by --data-dir (or TRELLIS_DATA_DIR)."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run Trellis: control plane, data plane and DNS in one process, until SIGTERM or SIGINT
+    Up(Up),
+    /// Print `export NAME=value` lines that point any AWS client at the running instance
+    Env(DataDir),
+    /// Start a host in a subnet and run a command in it
+    Run(Run),
+    /// Run one command inside a host, or inside a VPC's router
+    Exec(Exec),
+    /// List hosts
+    Ps(Ps),
+    /// Remove hosts and everything that runs in them
+    Rm(Rm),
+}
+
+/// Where an instance keeps its state.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataDir {
+    /// Directory of the instance: state, credentials, logs
+    #[arg(long, value_name = "DIR", default_value = "./.trellis", env = "TRELLIS_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Environment:\n  \
+    TRELLIS_ADMIN_ACCESS_KEY_ID, TRELLIS_ADMIN_SECRET_ACCESS_KEY, TRELLIS_ACCOUNT_ID\n          \
+    the admin access key and account to use instead of made ones\n  \
+    RUST_LOG  what to log on stderr, e.g. `info` (default) or `trellis_control=debug`\n\n\
+    When everything accepts work, one line is printed on stdout:\n  \
+    trellis is ready: http://127.0.0.1:4560")]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Address of the API endpoint; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// Address of the Prometheus metrics, on loopback; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4561")]
+    pub(crate) metrics_listen: SocketAddr,
+    /// Data-plane worker threads; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) workers: usize,
+    /// Raise or lower a quota by its AWS code, e.g. `L-CF78395E=50` for rules per listener; repeatable
+    #[arg(long = "quota", value_name = "CODE=N", value_parser = parse_quota)]
+    pub(crate) quotas: Vec<(String, u64)>,
+    /// How long requests in flight may take to finish after SIGTERM, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) drain_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
+    is started again when Trellis is, and its output goes to DIR/hosts/NAME.log.")]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Leave the host running in the background
+    #[arg(short = 'd', long)]
+    pub(crate) detach: bool,
+    /// Address of the host; a free one of the subnet when absent
+    #[arg(long, value_name = "IP")]
+    pub(crate) ip: Option<Ipv4Addr>,
+    /// Security group of the host; repeatable
+    #[arg(long = "security-group", value_name = "SG")]
+    pub(crate) security_groups: Vec<String>,
+    /// Subnet the host is in
+    #[arg(long, value_name = "SUBNET")]
+    pub(crate) subnet: SubnetId,
+    /// Name of the host, unique in this instance: 1 to 63 letters, digits and hyphens
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Name or instance id of the host
+    #[arg(required_unless_present = "vpc", value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Enter the router of this VPC instead of a host, to look at its links, routes and packets
+    #[arg(long, value_name = "VPC", conflicts_with = "host")]
+    pub(crate) vpc: Option<VpcId>,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Names or instance ids
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+}
+
+fn parse_quota(text: &str) -> Result<(String, u64), String> {
+    let (code, value) = text.split_once('=').ok_or("expected CODE=N, such as L-CF78395E=50")?;
+    let value = value.parse().map_err(|_| format!("expected a number after {code}=, found {value:?}"))?;
+    Ok((code.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_the_shape_the_documentation_fixes() {
+        let line = "trellis run -d --ip 10.0.0.9 --security-group sg-1 --subnet subnet-0123456789abcdef0 \
+                    --name web -- python3 -m http.server 8080";
+        let Command::Run(run) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else {
+            panic!("not run")
+        };
+        assert!(run.detach);
+        assert_eq!(run.command, ["python3", "-m", "http.server", "8080"]);
+    }
+
+    #[test]
+    fn exec_needs_a_host_or_a_vpc_and_a_command() {
+        for (line, accepted) in [
+            ("trellis exec web -- id", true),
+            ("trellis exec --vpc vpc-0123456789abcdef0 -- ip route", true),
+            ("trellis exec -- id", false),
+            ("trellis exec web", false),
+        ] {
+            assert_eq!(Cli::try_parse_from(line.split_whitespace()).is_ok(), accepted, "{line}");
+        }
+    }
+
+    #[test]
+    fn quotas_are_a_code_and_a_number() {
+        assert_eq!(parse_quota("L-CF78395E=50"), Ok(("L-CF78395E".into(), 50)));
+        assert!(parse_quota("L-CF78395E").is_err() && parse_quota("L-CF78395E=x").is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! The instance's side of the local socket.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use trellis_control::{Control, Instance, RunInstance};
+use trellis_model::InstanceId;
+use trellis_net::Fabric;
+
+use super::{Answer, Ask, Host, MAX_LINE, short_socket_path};
+use crate::data_dir::Layout;
+use crate::hosts::Hosts;
+
+/// Commands served at once; one more waits.
+const MAX_CONNECTIONS: usize = 256;
+
+/// What answering needs.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) control: Control,
+    pub(crate) fabric: Fabric,
+    pub(crate) hosts: Arc<Hosts>,
+}
+
+/// Opens the socket, replacing one a killed instance left. The store's lock is held already, so
+/// nobody else serves this directory.
+pub(crate) fn bind(layout: &Layout) -> anyhow::Result<UnixListener> {
+    let (_dir, path) = short_socket_path(layout)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", layout.socket().display()));
+        }
+        _ => {}
+    }
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("cannot make {}", layout.socket().display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until dropped.
+pub(crate) async fn serve(listener: UnixListener, local: Local) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let local = local.clone();
+                tokio::spawn(async move {
+                    converse(stream, &local).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a local command");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Answers line by line, then removes the host that was to live as long as this connection.
+async fn converse(stream: UnixStream, local: &Local) {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    let mut attached: Option<InstanceId> = None;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match (&mut read).take(MAX_LINE).read_line(&mut line).await {
+            Ok(length) if length > 0 => {}
+            _ => break,
+        }
+        let answer = match serde_json::from_str(&line) {
+            Ok(ask) => answer(ask, local, &mut attached)
+                .await
+                .unwrap_or_else(|error| Answer::Refused { reason: format!("{error:#}") }),
+            Err(error) => Answer::Refused { reason: format!("not a request this version knows: {error}") },
+        };
+        let mut text = serde_json::to_string(&answer).expect("answers are plain data");
+        text.push('\n');
+        if write.write_all(text.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    if let Some(instance) = attached {
+        // Its command is over or its terminal is gone: nobody is left to be told.
+        if let Err(error) = remove(instance.as_str(), local).await {
+            tracing::debug!(%instance, %error, "host of a closed connection was gone already");
+        }
+    }
+}
+
+async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> anyhow::Result<Answer> {
+    match ask {
+        Ask::Run { subnet, name, ip, security_groups, command, detached } => {
+            let instance = local
+                .control
+                .run_instance(RunInstance { subnet, name, ip, security_groups, command, detached })
+                .await?;
+            if !detached {
+                *attached = Some(instance.id.clone());
+            }
+            match local.hosts.ready(&instance.id).await {
+                Ok(_) => Ok(Answer::Host(describe(&instance, local))),
+                Err(error) => {
+                    *attached = None;
+                    // Half a host is no host.
+                    local.control.terminate_instance(instance.id.as_str()).await?;
+                    Err(error.into())
+                }
+            }
+        }
+        Ask::Enter { host } => {
+            let instance = find(&host, local)?;
+            local.hosts.ready(&instance.id).await?;
+            Ok(Answer::Host(describe(&instance, local)))
+        }
+        Ask::EnterVpc { vpc } => {
+            let namespace = local
+                .fabric
+                .vpc_netns_path(&vpc)
+                .with_context(|| format!("{vpc} does not exist on this machine: see `aws ec2 describe-vpcs`"))?;
+            Ok(Answer::Router { namespace, server_pid: std::process::id() })
+        }
+        Ask::List => {
+            let hosts = local.control.instances()?.iter().map(|instance| describe(instance, local)).collect();
+            Ok(Answer::Hosts { hosts })
+        }
+        Ask::Remove { host } => {
+            remove(&host, local).await?;
+            *attached = None;
+            Ok(Answer::Removed)
+        }
+    }
+}
+
+fn find(name: &str, local: &Local) -> anyhow::Result<Instance> {
+    local
+        .control
+        .instances()?
+        .into_iter()
+        .find(|instance| instance.name == name || instance.id.as_str() == name)
+        .with_context(|| format!("no host is called {name}: see `trellis ps`"))
+}
+
+async fn remove(name: &str, local: &Local) -> anyhow::Result<()> {
+    let instance = find(name, local)?;
+    local.control.terminate_instance(instance.id.as_str()).await?;
+    local.hosts.gone(&instance.id).await?;
+    Ok(())
+}
+
+fn describe(instance: &Instance, local: &Local) -> Host {
+    let state = local.hosts.state(&instance.id);
+    Host {
+        name: instance.name.clone(),
+        instance: instance.id.to_string(),
+        state: match (&state.failed, state.exited, state.pid) {
+            (Some(reason), _, _) => format!("failed: {reason}"),
+            (None, Some(code), _) => format!("exited ({code})"),
+            (None, None, Some(_)) => "running".into(),
+            (None, None, None) => "pending".into(),
+        },
+        ip: instance.address.to_string(),
+        vpc: instance.vpc.to_string(),
+        subnet: instance.subnet.to_string(),
+        detached: instance.detached,
+        pid: state.pid,
+        command: instance.command.clone(),
+    }
+}

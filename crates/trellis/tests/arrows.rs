@@ -1,0 +1,90 @@
+//! Who may use whom. ARCHITECTURE.md draws the same list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Crate -> the crates of this workspace it may use. `trellis` may use all of them, `bench` is a
+/// client of the binary and of the signer.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("store", &[]),
+    ("auth", &["model"]),
+    ("api", &["model"]),
+    ("ca", &["model"]),
+    ("dns", &["model"]),
+    ("net", &["model"]),
+    ("feed", &["model"]),
+    ("control", &["model", "auth", "api", "ca", "store"]),
+    ("proxy", &["model", "auth"]),
+    ("kube", &["model", "api"]),
+    ("bench", &["auth", "model"]),
+];
+
+/// Heavy subjects stay in their room: crate -> who may depend on it directly.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("redb", &["store"]),
+    ("hickory-proto", &["dns"]),
+    ("rtnetlink", &["net"]),
+    ("nix", &["net"]),
+    ("hyper", &["trellis"]),
+    ("httparse", &["proxy"]),
+    ("quick-xml", &["api"]),
+    ("hmac", &["auth"]),
+    ("rcgen", &["ca"]),
+    ("kube", &["kube"]),
+];
+
+fn workspace() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    metadata["packages"]
+        .as_array()
+        .expect("packages is a list")
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("dependencies is a list");
+            // Development dependencies build tests, not the house.
+            let normal = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+fn room(package: &str) -> &str {
+    package.strip_prefix("trellis-").unwrap_or(package)
+}
+
+#[test]
+fn every_arrow_between_crates_is_in_the_drawing() {
+    let allowed: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+    for (package, dependencies) in workspace() {
+        if package == "trellis" {
+            continue;
+        }
+        let allowed = allowed
+            .get(room(&package))
+            .unwrap_or_else(|| panic!("{package} is not in the drawing: add it to ARCHITECTURE.md and here"));
+        for dependency in dependencies.iter().filter_map(|name| name.strip_prefix("trellis-")) {
+            assert!(allowed.contains(&dependency), "{package} may not use trellis-{dependency}");
+        }
+    }
+}
+
+#[test]
+fn heavy_dependencies_stay_in_their_room() {
+    let workspace = workspace();
+    for (dependency, rooms) in ROOMS {
+        for (package, dependencies) in &workspace {
+            assert!(
+                !dependencies.contains(*dependency) || rooms.contains(&room(package)),
+                "{dependency} belongs to {rooms:?}, and {package} uses it"
+            );
+        }
+    }
+}
