@@ -1,1 +1,17 @@
-//! Answers DNS inside VPCs: a pure answer(view, query) and the UDP/TCP server around it.
+//! Answers DNS inside VPCs: a pure [`answer`] and the UDP/TCP [`Server`] around it.
+//!
+//! Each VPC has a resolver on 169.254.169.253 and on the base of its range plus two. A generated
+//! service name resolves only in VPCs associated with a service network that has the service, to
+//! the link-local address services share; it is never asked of anybody else. Every other name goes
+//! to the machine's own resolvers. There is no cache: the resolvers behind us have one.
+
+mod answer;
+mod metrics;
+mod resolv_conf;
+mod server;
+mod upstream;
+mod wire;
+
+pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, answer};
+pub use server::{Bind, Server, ServerError, ServerOptions, resolver_addresses};
+pub use upstream::Upstreams;

@@ -1,0 +1,233 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use trellis_model::snapshot::{Auth, Ingress, Service};
+use trellis_model::{AccountId, ServiceId, ServiceNetworkId};
+
+use super::*;
+
+const CART: &str = "cart-00000000000000001.7d67968.vpc-lattice-svcs.us-east-1.on.aws";
+
+fn account() -> AccountId {
+    "111122223333".parse().unwrap()
+}
+
+/// VPC 1 is associated with a network that has the service `cart`; VPC 2 is not associated.
+fn snapshot() -> Snapshot {
+    let service = Arc::new(Service {
+        id: ServiceId::from_random(1),
+        arn: "arn:aws:vpc-lattice:us-east-1:111122223333:service/svc-00000000000000001".into(),
+        owner: account(),
+        dns_name: CART.into(),
+        auth: Auth::None,
+        idle_timeout: Duration::from_secs(60),
+        listeners: Box::new([]),
+    });
+    let custom = "cart.example.vpc-lattice-svcs.us-east-1.on.aws";
+    let network = Network {
+        id: ServiceNetworkId::from_random(1),
+        arn: "arn:aws:vpc-lattice:us-east-1:111122223333:servicenetwork/sn-00000000000000001".into(),
+        auth: Auth::None,
+        hosts: [(CART.into(), service.clone()), (custom.into(), service)].into_iter().collect(),
+        ports: Default::default(),
+    };
+    let vpc = VpcId::from_random(1);
+    let ingress = Ingress {
+        vpc: vpc.clone(),
+        vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
+        vpc_owner: account(),
+        network: Arc::new(network),
+    };
+    Snapshot {
+        revision: 1,
+        ingresses: [(vpc, Arc::new(ingress))].into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+fn query(name: &str, kind: RecordType) -> Message {
+    let mut message = Message::new(0x4242, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    message
+}
+
+fn ask_in(vpc: u64, message: &Message) -> Answer {
+    answer(&snapshot(), &VpcId::from_random(vpc), &message.to_vec().unwrap())
+}
+
+fn ask(message: &Message) -> Message {
+    let Answer::Reply(bytes) = ask_in(1, message) else { panic!("no reply to {message}") };
+    Message::from_vec(&bytes).unwrap()
+}
+
+#[test]
+fn a_service_of_the_network_resolves_to_the_shared_address_in_the_spelling_asked() {
+    let asked = "CaRt-00000000000000001.7d67968.VPC-lattice-svcs.us-EAST-1.on.Aws.";
+    let reply = ask(&query(asked, RecordType::A));
+    assert_eq!((reply.id, reply.response_code), (0x4242, ResponseCode::NoError));
+    assert!(reply.authoritative && reply.recursion_available && reply.recursion_desired);
+    assert_eq!(reply.queries[0].name.to_ascii(), asked);
+    let [record] = &reply.answers[..] else { panic!("{reply}") };
+    assert_eq!((record.name.to_ascii().as_str(), record.ttl), (asked, 60));
+    assert_eq!(record.data, RData::A(A(SERVICE_VIP)));
+    assert!(reply.edns.is_none());
+}
+
+#[test]
+fn other_types_of_a_service_are_empty_and_unknown_names_do_not_exist() {
+    let zone = "vpc-lattice-svcs.us-east-1.on.aws";
+    let under = |rest: &str| format!("{rest}.{zone}");
+    let other = "order-00000000000000001.7d67968";
+    for (vpc, name, kind, code) in [
+        (1, CART.to_owned(), RecordType::AAAA, ResponseCode::NoError),
+        (1, CART.to_owned(), RecordType::HTTPS, ResponseCode::NoError),
+        (1, CART.to_owned(), RecordType::TXT, ResponseCode::NoError),
+        (1, under(other), RecordType::A, ResponseCode::NXDomain),
+        (1, under("x.cart-00000000000000001.7d67968"), RecordType::A, ResponseCode::NXDomain),
+        // The partition label has a service below it; this other one has none.
+        (1, under("7d67968"), RecordType::A, ResponseCode::NoError),
+        (1, under("d67968"), RecordType::A, ResponseCode::NXDomain),
+        (1, zone.to_owned(), RecordType::A, ResponseCode::NoError),
+        // A custom domain is its owner's to publish, even one chosen to look like ours.
+        (1, under("cart.example"), RecordType::A, ResponseCode::NXDomain),
+        (1, CART.replace("us-east-1", "eu-west-1"), RecordType::A, ResponseCode::NXDomain),
+        (2, CART.to_owned(), RecordType::A, ResponseCode::NXDomain),
+        (2, under("7d67968"), RecordType::A, ResponseCode::NXDomain),
+    ] {
+        let Answer::Reply(bytes) = ask_in(vpc, &query(&name, kind)) else { panic!("{name}") };
+        let reply = Message::from_vec(&bytes).unwrap();
+        assert_eq!(reply.response_code, code, "{vpc} {name} {kind}");
+        assert!(reply.answers.is_empty() && reply.authoritative, "{name}");
+        let [authority] = &reply.authorities[..] else { panic!("{name} {reply}") };
+        assert_eq!((authority.record_type(), authority.ttl), (RecordType::SOA, NEGATIVE_TTL));
+        assert!(name.ends_with(authority.name.to_ascii().trim_end_matches('.')), "{name}");
+    }
+}
+
+#[test]
+fn the_zone_has_an_soa() {
+    let reply = ask(&query("vpc-lattice-svcs.us-east-1.on.aws.", RecordType::SOA));
+    assert!(matches!(reply.answers[..], [Record { data: RData::SOA(_), .. }]), "{reply}");
+}
+
+#[test]
+fn names_that_only_resemble_ours_are_forwarded_and_ours_never_is() {
+    for name in [
+        "example.com",
+        ".",
+        "on.aws",
+        "us-east-1.on.aws",
+        "vpc-lattice-svcs.on.aws",
+        "xvpc-lattice-svcs.us-east-1.on.aws",
+        "a.vpc-lattice-svcs.us-east-1.on.aws.example.com",
+        "a.vpc-lattice-svcs.us.east-1.on.aws",
+    ] {
+        assert_eq!(ask_in(1, &query(name, RecordType::A)), Answer::Forward, "{name}");
+    }
+    // One label with a dot in it is not two labels.
+    let labels: [&[u8]; 5] =
+        [b"cart-00000000000000001.7d67968", b"vpc-lattice-svcs", b"us-east-1", b"on", b"aws"];
+    let mut message = query(".", RecordType::A);
+    message.queries[0].name =
+        Name::from_labels(labels.map(<[u8]>::to_vec).iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(ask(&message).response_code, ResponseCode::NXDomain);
+}
+
+#[test]
+fn transfers_any_other_classes_and_other_opcodes_are_refused() {
+    for kind in [RecordType::AXFR, RecordType::IXFR, RecordType::ANY, RecordType::TSIG] {
+        for name in [CART, "example.com"] {
+            let reply = ask(&query(name, kind));
+            assert_eq!(reply.response_code, ResponseCode::Refused, "{kind} {name}");
+            assert!(reply.answers.is_empty());
+        }
+    }
+    for class in [DNSClass::CH, DNSClass::HS, DNSClass::ANY, DNSClass::NONE] {
+        let mut message = query("version.bind", RecordType::TXT);
+        message.queries[0].query_class = class;
+        assert_eq!(ask(&message).response_code, ResponseCode::Refused, "{class}");
+    }
+    for opcode in [OpCode::Status, OpCode::Notify, OpCode::Update] {
+        let mut message = query(CART, RecordType::SOA);
+        message.metadata.op_code = opcode;
+        let reply = ask(&message);
+        assert_eq!((reply.response_code, reply.op_code), (ResponseCode::NotImp, opcode));
+    }
+}
+
+#[test]
+fn edns_is_answered_with_edns_and_an_unknown_version_with_badvers() {
+    let mut edns = Edns::new();
+    edns.set_max_payload(1232).set_dnssec_ok(true);
+    edns.options_mut().insert(EdnsOption::Unknown(10, b"client-cookie".to_vec()));
+    let mut message = query(CART, RecordType::A);
+    message.set_edns(edns.clone());
+    let reply = ask(&message);
+    assert_eq!((reply.response_code, reply.answers.len()), (ResponseCode::NoError, 1));
+    let answered = reply.edns.as_ref().unwrap();
+    assert_eq!((answered.version(), answered.max_payload()), (0, 4096));
+    assert!(answered.flags().dnssec_ok && answered.options().as_ref().is_empty());
+
+    edns.set_version(1);
+    message.set_edns(edns);
+    let reply = ask(&message);
+    // 16 is BADVERS in a reply with OPT, and BADSIG in one with TSIG.
+    assert_eq!(u16::from(reply.response_code), 16);
+    assert_eq!((reply.edns.as_ref().unwrap().version(), reply.answers.len()), (0, 0));
+}
+
+#[test]
+fn what_is_not_a_sound_query_is_refused_with_its_id_or_dropped() {
+    let whole = query(CART, RecordType::A).to_vec().unwrap();
+    let asked = |bytes: &[u8]| answer(&snapshot(), &VpcId::from_random(1), bytes);
+    let expect_formerr = |bytes: &[u8], what: &str| {
+        let Answer::Reply(reply) = asked(bytes) else { panic!("{what}") };
+        let reply = Message::from_vec(&reply).unwrap();
+        assert_eq!((reply.id, reply.response_code), (0x4242, ResponseCode::FormErr), "{what}");
+        assert!(reply.queries.is_empty());
+    };
+    for length in 0..12 {
+        assert_eq!(asked(&whole[..length]), Answer::Drop, "{length} bytes");
+    }
+    for length in 12..whole.len() {
+        expect_formerr(&whole[..length], "cut short");
+    }
+    let mut reply = whole.clone();
+    reply[2] |= 0x80;
+    assert_eq!(asked(&reply), Answer::Drop, "a response");
+    for count in [0, 2, 255] {
+        let mut bytes = whole.clone();
+        bytes[5] = count;
+        expect_formerr(&bytes, "question count");
+    }
+    let mut bytes = whole.clone();
+    bytes[11] = 1;
+    expect_formerr(&bytes, "a record promised and not there");
+    let mut bytes = whole;
+    bytes[11] = 2;
+    bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0].repeat(2));
+    expect_formerr(&bytes, "two OPT records");
+}
+
+#[test]
+fn no_flipped_or_cut_query_panics_and_none_of_ours_is_forwarded_with_its_name_whole() {
+    let mut message = query(CART, RecordType::A);
+    message.set_edns(Edns::new());
+    let whole = message.to_vec().unwrap();
+    let (snapshot, vpc) = (snapshot(), VpcId::from_random(1));
+    for at in 0..whole.len() {
+        for value in 0..=255 {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            let got = answer(&snapshot, &vpc, &bytes);
+            let _ = wire::udp_limit(&bytes);
+            let name = 12..12 + CART.len() + 2;
+            if !name.contains(&at) {
+                assert_ne!(got, Answer::Forward, "byte {at} as {value}");
+            }
+            let _ = answer(&snapshot, &vpc, &bytes[..at]);
+        }
+    }
+}

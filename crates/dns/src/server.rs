@@ -1,0 +1,254 @@
+//! The resolver of every VPC: sockets in, replies out.
+//!
+//! The caller says which VPCs there are and how sockets inside them are made ([`Bind`]); the server
+//! runs one UDP and one TCP task for each address, on the runtime it was started on. A VPC's tasks
+//! own everything begun on their behalf, so removing the VPC ends all of it.
+
+mod tcp;
+mod udp;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use trellis_model::VpcId;
+use trellis_model::fabric::VpcPlan;
+use trellis_model::snapshot::Snapshot;
+
+use crate::answer::{Answer, answer};
+use crate::metrics::Metrics;
+use crate::upstream::{Transport, Upstream, Upstreams};
+
+/// The resolver's link-local address, the same in every VPC.
+const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+
+/// Where hosts of `vpc` find their resolver: 169.254.169.253 and the base of the range plus two,
+/// both on port 53.
+pub fn resolver_addresses(vpc: &VpcPlan) -> Vec<SocketAddr> {
+    let addresses = [Some(LINK_LOCAL_RESOLVER), vpc.resolver()];
+    addresses.into_iter().flatten().map(|address| SocketAddr::from((address, 53))).collect()
+}
+
+/// Makes sockets inside a VPC. Called from [`Server::add_vpc`], on its thread.
+pub trait Bind: Send + Sync + 'static {
+    fn udp(&self, vpc: &VpcId, address: SocketAddr) -> io::Result<UdpSocket>;
+    fn tcp(&self, vpc: &VpcId, address: SocketAddr) -> io::Result<TcpListener>;
+}
+
+/// Limits and times. The defaults suit a machine with hundreds of VPCs.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    pub upstreams: Upstreams,
+    /// How long one resolver may take before the next is asked. Default 2 s.
+    pub upstream_timeout: Duration,
+    /// Queries that may wait for resolvers at one time, all VPCs together. Default 1024; what is
+    /// over it gets SERVFAIL at once.
+    pub max_in_flight: usize,
+    /// The same for one VPC. Default 256.
+    pub max_in_flight_per_vpc: usize,
+    /// TCP connections of one VPC. Default 128; further ones wait in the kernel's queue.
+    pub max_connections_per_vpc: usize,
+    /// How long a TCP connection may stay without a whole query, or a reply unread. Default 10 s.
+    pub tcp_idle_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            upstreams: Upstreams::default(),
+            upstream_timeout: Duration::from_secs(2),
+            max_in_flight: 1024,
+            max_in_flight_per_vpc: 256,
+            max_connections_per_vpc: 128,
+            tcp_idle_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a VPC has no resolver.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("cannot open the {transport} resolver socket {address} in {vpc}")]
+    Bind { vpc: VpcId, address: SocketAddr, transport: &'static str, source: io::Error },
+}
+
+/// The running server; a cheap handle. When the last one is dropped, every task ends.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: ServerOptions,
+    runtime: Handle,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    bind: Box<dyn Bind>,
+    upstream: Arc<Upstream>,
+    metrics: Arc<Metrics>,
+    vpcs: Mutex<BTreeMap<VpcId, Vpc>>,
+}
+
+struct Vpc {
+    limits: Arc<Limits>,
+    addresses: BTreeMap<SocketAddr, [Task; 2]>,
+}
+
+/// What the tasks of one VPC share.
+struct Limits {
+    in_flight: Semaphore,
+    connections: Arc<Semaphore>,
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a task needs to answer one query.
+#[derive(Clone)]
+struct Resolver {
+    vpc: VpcId,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    upstream: Arc<Upstream>,
+    metrics: Arc<Metrics>,
+    limits: Arc<Limits>,
+    idle_timeout: Duration,
+}
+
+impl Server {
+    /// Starts with no VPC. `snapshots` is read anew for every query.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O and time drivers on.
+    pub fn start(options: ServerOptions, snapshots: watch::Receiver<Arc<Snapshot>>, bind: impl Bind) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let upstream = Upstream::new(
+            options.upstreams.clone(),
+            options.upstream_timeout,
+            options.max_in_flight,
+            metrics.clone(),
+        );
+        let inner = Inner {
+            options,
+            runtime: Handle::current(),
+            snapshots,
+            bind: Box::new(bind),
+            upstream: Arc::new(upstream),
+            metrics,
+            vpcs: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Answers hosts of `vpc` at exactly `addresses` from now on. Addresses that are served already
+    /// stay as they are, so it may be called again. A VPC whose namespace was made anew has to be
+    /// removed first.
+    ///
+    /// # Errors
+    /// A socket could not be made; nothing has changed then.
+    pub fn add_vpc(&self, vpc: &VpcId, addresses: &[SocketAddr]) -> Result<(), ServerError> {
+        let inner = &*self.inner;
+        let mut vpcs = inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = vpcs.get(vpc).map_or_else(|| inner.limits(), |known| known.limits.clone());
+        let mut made = Vec::new();
+        for address in addresses {
+            if !vpcs.get(vpc).is_some_and(|known| known.addresses.contains_key(address)) {
+                made.push((*address, inner.open(vpc, *address, &limits)?));
+            }
+        }
+        let entry = vpcs.entry(vpc.clone()).or_insert_with(|| Vpc { limits, addresses: BTreeMap::new() });
+        entry.addresses.retain(|address, _| addresses.contains(address));
+        entry.addresses.extend(made);
+        Ok(())
+    }
+
+    /// Ends everything done for `vpc` and returns when its sockets are closed.
+    pub async fn remove_vpc(&self, vpc: &VpcId) {
+        let removed = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner).remove(vpc);
+        for mut task in removed.into_iter().flat_map(|vpc| vpc.addresses.into_values().flatten()) {
+            task.0.abort();
+            let _ = (&mut task.0).await;
+        }
+    }
+
+    /// The VPCs served now.
+    pub fn vpcs(&self) -> Vec<VpcId> {
+        self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Counters as Prometheus text.
+    pub fn render_metrics(&self) -> String {
+        self.inner.metrics.render()
+    }
+}
+
+impl Inner {
+    fn limits(&self) -> Arc<Limits> {
+        let permits = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
+        Arc::new(Limits {
+            in_flight: permits(self.options.max_in_flight_per_vpc),
+            connections: Arc::new(permits(self.options.max_connections_per_vpc)),
+        })
+    }
+
+    fn open(&self, vpc: &VpcId, address: SocketAddr, limits: &Arc<Limits>) -> Result<[Task; 2], ServerError> {
+        let failed =
+            |transport| move |source| ServerError::Bind { vpc: vpc.clone(), address, transport, source };
+        // tokio registers sockets with the runtime of the current context.
+        let _context = self.runtime.enter();
+        let socket = self
+            .bind
+            .udp(vpc, address)
+            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+            .and_then(tokio::net::UdpSocket::from_std)
+            .map_err(failed("UDP"))?;
+        let listener = self
+            .bind
+            .tcp(vpc, address)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(tokio::net::TcpListener::from_std)
+            .map_err(failed("TCP"))?;
+        let resolver = Resolver {
+            vpc: vpc.clone(),
+            snapshots: self.snapshots.clone(),
+            upstream: self.upstream.clone(),
+            metrics: self.metrics.clone(),
+            limits: limits.clone(),
+            idle_timeout: self.options.tcp_idle_timeout,
+        };
+        let udp = self.runtime.spawn(udp::serve(socket, resolver.clone()));
+        let tcp = self.runtime.spawn(tcp::serve(listener, resolver));
+        Ok([Task(udp), Task(tcp)])
+    }
+}
+
+impl Resolver {
+    fn answer(&self, query: &[u8]) -> Answer {
+        let snapshot = self.snapshots.borrow().clone();
+        let answer = answer(&snapshot, &self.vpc, query);
+        match answer {
+            Answer::Reply(_) => self.metrics.answered.add(),
+            Answer::Forward => {}
+            Answer::Drop => self.metrics.dropped.add(),
+        }
+        answer
+    }
+
+    /// Asks the machine's resolvers, within this VPC's share.
+    async fn forward(&self, query: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
+        let Ok(_share) = self.limits.in_flight.try_acquire() else {
+            self.metrics.overloaded.add();
+            return crate::wire::error_reply(query, 2);
+        };
+        self.upstream.resolve(query, client, transport).await
+    }
+}

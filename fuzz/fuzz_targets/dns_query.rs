@@ -1,0 +1,67 @@
+//! Any bytes a host of a VPC may send to its resolver: never a panic, and a name of ours is never
+//! forwarded.
+
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use trellis_dns::{Answer, answer};
+use trellis_model::snapshot::{Auth, Ingress, Network, Service, Snapshot};
+use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
+
+const NAME: &str = "cart-00000000000000001.7d67968.vpc-lattice-svcs.us-east-1.on.aws";
+
+static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
+    let service = Arc::new(Service {
+        id: ServiceId::from_random(1),
+        arn: "arn".into(),
+        owner: "111122223333".parse().expect("twelve digits"),
+        dns_name: NAME.into(),
+        auth: Auth::None,
+        idle_timeout: Duration::from_secs(60),
+        listeners: Box::new([]),
+    });
+    let network = Network {
+        id: ServiceNetworkId::from_random(1),
+        arn: "arn".into(),
+        auth: Auth::None,
+        hosts: [(NAME.into(), service)].into_iter().collect(),
+        ports: Default::default(),
+    };
+    let ingress = Ingress {
+        vpc: VpcId::from_random(1),
+        vpc_arn: "arn".into(),
+        vpc_owner: "111122223333".parse().expect("twelve digits"),
+        network: Arc::new(network),
+    };
+    let ingresses = [(VpcId::from_random(1), Arc::new(ingress))].into_iter().collect();
+    Snapshot { revision: 1, ingresses, ..Default::default() }
+});
+
+/// The question's name, lower case, as it stands in the message.
+fn ends_like_ours(query: &[u8]) -> bool {
+    let mut labels = Vec::new();
+    let mut at = 12;
+    while let Some(&length) = query.get(at) {
+        let Some(label) = query.get(at + 1..at + 1 + usize::from(length)) else { return false };
+        if length == 0 {
+            break;
+        }
+        labels.push(label.to_ascii_lowercase());
+        at += 1 + usize::from(length);
+    }
+    matches!(&labels[..], [.., zone, _, on, aws]
+        if zone == b"vpc-lattice-svcs" && on == b"on" && aws == b"aws")
+}
+
+fuzz_target!(|query: &[u8]| {
+    match answer(&SNAPSHOT, &VpcId::from_random(1), query) {
+        Answer::Reply(reply) => {
+            assert!(reply.len() >= 12 && reply[..2] == query[..2] && reply[2] & 0x80 != 0);
+        }
+        Answer::Forward => assert!(!ends_like_ours(query), "a name of ours would be asked elsewhere"),
+        Answer::Drop => {}
+    }
+});
