@@ -1,1 +1,27 @@
-//! SigV4 signing and verification: bytes and values in, a VerifiedCaller out.
+//! Who is calling: AWS Signature Version 4, verified and made.
+//!
+//! Bytes and values in, a [`Verified`] caller out; no I/O and no clock of its own. [`verify`] is
+//! the only way to get a [`Verified`]: it checks form, freshness, scope, the presence of what must
+//! be signed, the signature (in constant time) and the payload, and denies whatever it does not
+//! know. [`sign`] and [`presign`] are the other side, for clients and tests. Neither secrets nor
+//! computed signatures ever appear in an error or in `Debug` output.
+
+mod canonical;
+mod credential;
+mod error;
+mod parameters;
+mod request;
+mod rules;
+mod sign;
+mod signing_key;
+mod timestamp;
+mod verify;
+
+pub use credential::{AccessKeyId, Credentials, InvalidCredential, SecretKey, SessionToken};
+pub use error::{AuthError, PayloadFault, ScopePart};
+pub use parameters::{ScopeHint, scope_of};
+pub use request::{Header, Payload, SignedRequest, headers_of};
+pub use rules::{DEFAULT_MAX_SKEW, MAX_EXPIRES, PathEncoding, PayloadRule, RegionRule, Rules};
+pub use sign::{Scope, SignError, SignOptions, presign, sign};
+pub use signing_key::SigningKeyCache;
+pub use verify::{Claim, Verified, verify, verify_with};

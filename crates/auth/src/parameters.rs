@@ -1,0 +1,297 @@
+//! What a request says about its own signature: in `Authorization`, or in a presigned query.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::canonical::{SIGNATURE_PARAMETER, decoded, parameters_of, sha256_from_hex};
+use crate::request::{MAX_QUERY_PARAMETERS, values};
+use crate::rules::MAX_EXPIRES;
+use crate::timestamp::{format_basic, parse_basic, parse_http_date};
+use crate::{AccessKeyId, AuthError, Header, SessionToken, SignedRequest};
+
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// Longest `Authorization` header read.
+const MAX_AUTHORIZATION: usize = 16 * 1024;
+/// Headers one signature may cover.
+const MAX_SIGNED_HEADERS: usize = 100;
+
+/// Read from the request, believed in nothing yet.
+#[derive(Debug)]
+pub(crate) struct Parameters<'a> {
+    pub(crate) scope: CredentialScope<'a>,
+    /// Lower case, ascending, no repeats, contains `host`.
+    pub(crate) signed_headers: Cow<'a, str>,
+    pub(crate) signature: [u8; 32],
+    pub(crate) signed_at: Timestamp,
+    /// The header that `signed_at` came from, which therefore must be signed; `None` presigned.
+    pub(crate) date_header: Option<&'static str>,
+    pub(crate) security_token: Option<SessionToken>,
+    /// Life of a presigned request; `None` for one signed in its header.
+    pub(crate) expires: Option<SignedDuration>,
+    /// `X-Amz-Content-Sha256` of a presigned query.
+    pub(crate) query_payload_hash: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CredentialScope<'a> {
+    pub(crate) access_key_id: Cow<'a, str>,
+    pub(crate) date: Cow<'a, str>,
+    pub(crate) region: Cow<'a, str>,
+    pub(crate) service: Cow<'a, str>,
+}
+
+/// What a request claims about its signature, not verified: good for choosing the service whose
+/// rules and error format apply, and for nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeHint {
+    pub access_key_id: String,
+    /// Empty for SigV4A, whose scope has none.
+    pub region: String,
+    pub service: String,
+}
+
+/// The scope that a signed request claims; `None` when it is not signed, or not readably.
+pub fn scope_of(headers: &[Header<'_>], query: &str) -> Option<ScopeHint> {
+    let credential = match authorization(headers).ok()? {
+        Some(value) => {
+            let (_, rest) = value.split_once(' ')?;
+            Cow::Borrowed(rest.split(',').find_map(|item| item.trim().strip_prefix("Credential="))?)
+        }
+        None => {
+            let mut parameters = parameters_of(query).take(MAX_QUERY_PARAMETERS);
+            decoded(parameters.find(|(name, _)| *name == "X-Amz-Credential")?.1)?
+        }
+    };
+    if credential.len() > MAX_AUTHORIZATION {
+        return None;
+    }
+    let parts: Vec<&str> = credential.trim().split('/').collect();
+    let (access_key_id, region, service) = match parts[..] {
+        [id, _, region, service, "aws4_request"] if is_scope_word(region) => (id, region, service),
+        [id, _, service, "aws4_request"] => (id, "", service),
+        _ => return None,
+    };
+    access_key_id.parse::<AccessKeyId>().ok()?;
+    is_scope_word(service).then(|| ScopeHint {
+        access_key_id: access_key_id.into(),
+        region: region.into(),
+        service: service.into(),
+    })
+}
+
+/// The `Authorization` value when it is of an AWS kind; other kinds are the application's own.
+fn authorization<'a>(headers: &[Header<'a>]) -> Result<Option<&'a str>, AuthError> {
+    let malformed = |what| AuthError::Malformed { what };
+    let mut found = None;
+    for value in values(headers, "authorization") {
+        let value = value.trim_ascii_start();
+        let ours = value.starts_with(b"AWS4-") || value.starts_with(b"AWS ") || value == ALGORITHM.as_bytes();
+        if !ours {
+            continue;
+        }
+        if found.is_some() {
+            return Err(malformed("there are two Authorization headers"));
+        }
+        if value.len() > MAX_AUTHORIZATION {
+            return Err(malformed("the Authorization header is too long"));
+        }
+        let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
+        found = Some(text.ok_or(malformed("the Authorization header is not ASCII"))?);
+    }
+    Ok(found)
+}
+
+impl<'a> Parameters<'a> {
+    pub(crate) fn of(request: &SignedRequest<'a>) -> Result<Self, AuthError> {
+        let presigned = parameters_of(request.query)
+            .any(|(name, _)| matches!(name, "X-Amz-Algorithm" | "X-Amz-Credential" | SIGNATURE_PARAMETER));
+        match (authorization(request.headers)?, presigned) {
+            (Some(_), true) => Err(AuthError::Malformed {
+                what: "the request is signed both in its header and in its query",
+            }),
+            (Some(value), false) => Self::from_header(request, value),
+            (None, true) => Self::from_query(request),
+            (None, false) => Err(AuthError::Missing),
+        }
+    }
+
+    fn from_header(request: &SignedRequest<'a>, value: &'a str) -> Result<Self, AuthError> {
+        let (algorithm, rest) = value.split_once(' ').unwrap_or((value, ""));
+        check_algorithm(algorithm)?;
+        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+        for item in rest.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let Some((name, value)) = item.split_once('=') else {
+                return Err(AuthError::Malformed { what: "the Authorization header has an item without =" });
+            };
+            let slot = match name {
+                "Credential" => &mut credential,
+                "SignedHeaders" => &mut signed_headers,
+                "Signature" => &mut signature,
+                _ => {
+                    return Err(AuthError::Malformed { what: "the Authorization header has an unknown item" });
+                }
+            };
+            if slot.replace(Cow::Borrowed(value)).is_some() {
+                return Err(AuthError::Malformed { what: "the Authorization header repeats an item" });
+            }
+        }
+        let (date_header, signed_at) = header_time(request)?;
+        let security_token = match header_text(request, "x-amz-security-token")? {
+            Some(token) => Some(session_token(token)?),
+            None => None,
+        };
+        Ok(Self {
+            scope: CredentialScope::parse(required(credential, "Credential")?)?,
+            signed_headers: signed_header_list(required(signed_headers, "SignedHeaders")?)?,
+            signature: parse_signature(&required(signature, "Signature")?)?,
+            signed_at,
+            date_header: Some(date_header),
+            security_token,
+            expires: None,
+            query_payload_hash: None,
+        })
+    }
+
+    fn from_query(request: &SignedRequest<'a>) -> Result<Self, AuthError> {
+        const NAMES: [&str; 8] = [
+            "X-Amz-Algorithm",
+            "X-Amz-Credential",
+            "X-Amz-Date",
+            "X-Amz-Expires",
+            "X-Amz-SignedHeaders",
+            SIGNATURE_PARAMETER,
+            "X-Amz-Security-Token",
+            "X-Amz-Content-Sha256",
+        ];
+        let mut found: [Option<Cow<'a, str>>; NAMES.len()] = Default::default();
+        for (name, value) in parameters_of(request.query) {
+            let Some(index) = NAMES.iter().position(|known| *known == name) else { continue };
+            let value = decoded(value)
+                .ok_or(AuthError::Malformed { what: "a signature parameter of the query is not UTF-8" })?;
+            if found[index].replace(value).is_some() {
+                return Err(AuthError::Malformed { what: "the query repeats a signature parameter" });
+            }
+        }
+        let [algorithm, credential, date, expires, signed_headers, signature, token, payload_hash] = found;
+        check_algorithm(&required(algorithm, "X-Amz-Algorithm")?)?;
+        let expires = required(expires, "X-Amz-Expires")?
+            .parse::<u32>()
+            .ok()
+            .map(|seconds| SignedDuration::from_secs(seconds.into()))
+            .filter(|expires| !expires.is_zero() && *expires <= MAX_EXPIRES)
+            .ok_or(AuthError::Malformed { what: "X-Amz-Expires must be 1 to 604800 seconds" })?;
+        Ok(Self {
+            scope: CredentialScope::parse(required(credential, "X-Amz-Credential")?)?,
+            signed_headers: signed_header_list(required(signed_headers, "X-Amz-SignedHeaders")?)?,
+            signature: parse_signature(&required(signature, SIGNATURE_PARAMETER)?)?,
+            signed_at: parse_basic(&required(date, "X-Amz-Date")?)
+                .ok_or(AuthError::Malformed { what: "X-Amz-Date must look like 20150830T123600Z" })?,
+            date_header: None,
+            security_token: token.as_deref().map(session_token).transpose()?,
+            expires: Some(expires),
+            query_payload_hash: payload_hash.map(Cow::into_owned),
+        })
+    }
+
+    pub(crate) fn covers(&self, header: &str) -> bool {
+        self.signed_headers.split(';').any(|name| name == header)
+    }
+
+    /// The time as it is signed.
+    pub(crate) fn signed_at_text(&self) -> String {
+        format_basic(self.signed_at)
+    }
+}
+
+impl<'a> CredentialScope<'a> {
+    /// Reads `AKID/20150830/us-east-1/service/aws4_request`.
+    fn parse(text: Cow<'a, str>) -> Result<Self, AuthError> {
+        const MALFORMED: AuthError =
+            AuthError::Malformed { what: "Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request" };
+        let fields = match text {
+            Cow::Borrowed(text) => split_scope(text).map(|fields| fields.map(Cow::Borrowed)),
+            Cow::Owned(text) => {
+                split_scope(&text).map(|fields| fields.map(|field| Cow::Owned(field.to_owned())))
+            }
+        };
+        let [access_key_id, date, region, service] = fields.ok_or(MALFORMED)?;
+        access_key_id.parse::<AccessKeyId>().map_err(|_| MALFORMED)?;
+        if date.len() != 8
+            || !date.bytes().all(|byte| byte.is_ascii_digit())
+            || !is_scope_word(&region)
+            || !is_scope_word(&service)
+        {
+            return Err(MALFORMED);
+        }
+        Ok(Self { access_key_id, date, region, service })
+    }
+}
+
+fn split_scope(text: &str) -> Option<[&str; 4]> {
+    let mut parts = text.split('/');
+    let fields = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    (parts.next() == Some("aws4_request") && parts.next().is_none()).then_some(fields)
+}
+
+/// A region or service in a scope: short, lower case, safe to put in messages and ARNs.
+pub(crate) fn is_scope_word(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn check_algorithm(found: &str) -> Result<(), AuthError> {
+    if found == ALGORITHM {
+        return Ok(());
+    }
+    let found = found.chars().filter(char::is_ascii_graphic).take(64).collect();
+    Err(AuthError::UnsupportedAlgorithm { found })
+}
+
+fn required<'a>(value: Option<Cow<'a, str>>, missing: &'static str) -> Result<Cow<'a, str>, AuthError> {
+    value.filter(|value| !value.is_empty()).ok_or(AuthError::Incomplete { missing })
+}
+
+fn parse_signature(text: &str) -> Result<[u8; 32], AuthError> {
+    sha256_from_hex(text.as_bytes())
+        .filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()))
+        .ok_or(AuthError::Malformed { what: "the signature must be 64 lower-case hex digits" })
+}
+
+fn session_token(text: &str) -> Result<SessionToken, AuthError> {
+    text.parse().map_err(|_| AuthError::TokenInvalid)
+}
+
+fn signed_header_list(list: Cow<'_, str>) -> Result<Cow<'_, str>, AuthError> {
+    let is_token = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+            })
+    };
+    if list.split(';').count() > MAX_SIGNED_HEADERS || !list.split(';').all(is_token) {
+        return Err(AuthError::Malformed { what: "SignedHeaders must be lower-case names separated by ;" });
+    }
+    if !list.split(';').is_sorted_by(|before, after| before < after) {
+        return Err(AuthError::Malformed { what: "SignedHeaders must be sorted and without repeats" });
+    }
+    Ok(list)
+}
+
+fn header_time(request: &SignedRequest<'_>) -> Result<(&'static str, Timestamp), AuthError> {
+    if let Some(text) = header_text(request, "x-amz-date")? {
+        let at = parse_basic(text)
+            .ok_or(AuthError::Malformed { what: "x-amz-date must look like 20150830T123600Z" })?;
+        return Ok(("x-amz-date", at));
+    }
+    let text = header_text(request, "date")?.ok_or(AuthError::Incomplete { missing: "x-amz-date header" })?;
+    let at = parse_basic(text).or_else(|| parse_http_date(text));
+    Ok(("date", at.ok_or(AuthError::Malformed { what: "Date is not an HTTP date" })?))
+}
+
+fn header_text<'a>(request: &SignedRequest<'a>, name: &str) -> Result<Option<&'a str>, AuthError> {
+    let repeated = |_| AuthError::Malformed { what: "a header that belongs to the signature is repeated" };
+    let Some(value) = request.single(name).map_err(repeated)? else { return Ok(None) };
+    let text = std::str::from_utf8(value.trim_ascii()).ok().filter(|text| text.is_ascii());
+    text.map(Some).ok_or(AuthError::Malformed { what: "a header that belongs to the signature is not ASCII" })
+}
