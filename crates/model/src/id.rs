@@ -149,6 +149,8 @@ generated_id!(/// An EC2 instance, `i-`: a host made by `trellis run`.
     InstanceId, "i-");
 generated_id!(/// An EC2 security group, `sg-`.
     SecurityGroupId, "sg-");
+generated_id!(/// A rule of a security group, `sgr-`.
+    SecurityGroupRuleId, "sgr-");
 generated_id!(/// An EC2 managed prefix list, `pl-`.
     PrefixListId, "pl-");
 

@@ -27,11 +27,17 @@ pub enum Quota {
     ChildrenPerResourceGroup,
     ResourceGatewaysPerVpc,
     DomainVerificationsPerRegion,
+    /// The one default that is not AWS's, which is 5: a laptop outgrows it in an afternoon.
+    VpcsPerRegion,
+    SubnetsPerVpc,
+    SecurityGroupsPerRegion,
+    /// Ingress and egress are counted apart.
+    RulesPerSecurityGroup,
 }
 
 impl Quota {
     /// Every row of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::ServiceNetworksPerRegion,
         Self::ServicesPerRegion,
         Self::TargetGroupsPerRegion,
@@ -47,6 +53,10 @@ impl Quota {
         Self::ChildrenPerResourceGroup,
         Self::ResourceGatewaysPerVpc,
         Self::DomainVerificationsPerRegion,
+        Self::VpcsPerRegion,
+        Self::SubnetsPerVpc,
+        Self::SecurityGroupsPerRegion,
+        Self::RulesPerSecurityGroup,
     ];
 
     /// Code, AWS's default, and what is counted.
@@ -75,6 +85,10 @@ impl Quota {
             Self::ChildrenPerResourceGroup => ("L-9BC96FEF", 60, "child resource configurations per group"),
             Self::ResourceGatewaysPerVpc => ("L-0DCA4434", 500, "resource gateways per VPC"),
             Self::DomainVerificationsPerRegion => ("L-73D0F278", 5, "domain verifications per region"),
+            Self::VpcsPerRegion => ("L-F678F1CE", 100, "VPCs per region"),
+            Self::SubnetsPerVpc => ("L-407747CB", 200, "subnets per VPC"),
+            Self::SecurityGroupsPerRegion => ("L-E79EC296", 2500, "security groups per region"),
+            Self::RulesPerSecurityGroup => ("L-0EA8095F", 60, "rules per security group and direction"),
         }
     }
 

@@ -4,3 +4,4 @@
 //! out, so a record written by an older release still reads.
 
 pub mod lattice;
+pub mod vpc;

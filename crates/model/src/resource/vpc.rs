@@ -1,0 +1,192 @@
+//! Stored records of EC2: VPCs, subnets, instances, security groups.
+//!
+//! Blocks are canonical (no host bits), ids are ids. ARNs, zone ids and the ids of things that exist
+//! exactly once beside another (a VPC's CIDR association, an instance's interface) are not stored but
+//! made from what is. Tags are kept with all others, by ARN.
+
+mod instance;
+mod security_group;
+
+pub use instance::*;
+pub use security_group::*;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::lattice::Home;
+use crate::moment::Moment;
+use crate::{Arn, SecurityGroupId, SubnetId, VpcId};
+
+/// The shortest and the longest prefix of a VPC's or subnet's block.
+pub const BLOCK_PREFIXES: std::ops::RangeInclusive<u8> = 16..=28;
+
+/// Addresses of every subnet that no instance can have: the network, the router, the resolver, one
+/// kept back, and the broadcast address.
+pub const RESERVED_ADDRESSES: u32 = 5;
+
+/// `arn:aws:ec2:{region}:{account}:{resource}`.
+pub fn ec2_arn(home: &Home, resource: impl std::fmt::Display) -> String {
+    Arn::new("ec2", &home.region, &home.account, resource).to_string()
+}
+
+/// An isolated network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vpc {
+    pub id: VpcId,
+    pub home: Home,
+    /// /16 to /28.
+    pub cidr: Ipv4Net,
+    pub state: VpcState,
+    /// `enableDnsSupport`; on unless switched off.
+    pub dns_support: bool,
+    /// `enableDnsHostnames`; off unless switched on.
+    pub dns_hostnames: bool,
+    /// `enableNetworkAddressUsageMetrics`; off unless switched on.
+    pub address_usage_metrics: bool,
+    /// The group named `default`, made and deleted with the VPC.
+    pub default_security_group: SecurityGroupId,
+    pub created_at: Moment,
+}
+
+impl Vpc {
+    pub fn arn(&self) -> String {
+        ec2_arn(&self.home, format_args!("vpc/{}", self.id))
+    }
+
+    /// The id of the association of the VPC with its one block.
+    pub fn cidr_association_id(&self) -> String {
+        format!("vpc-cidr-assoc-{}", self.id.suffix())
+    }
+}
+
+/// Where a VPC stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VpcState {
+    /// Recorded; the kernel does not have it yet.
+    Pending,
+    Available,
+}
+
+impl VpcState {
+    /// The API's word, e.g. `available`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Available => "available",
+        }
+    }
+}
+
+/// A part of a VPC that hosts are in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    pub id: SubnetId,
+    pub home: Home,
+    pub vpc: VpcId,
+    /// Within the VPC's block, apart from every other subnet's. /16 to /28.
+    pub cidr: Ipv4Net,
+    /// Its letter: `a`, `b` or `c`.
+    pub zone: Zone,
+    /// `mapPublicIpOnLaunch`: kept for whoever asks; there are no public addresses.
+    pub map_public_ip: bool,
+    pub created_at: Moment,
+}
+
+impl Subnet {
+    pub fn arn(&self) -> String {
+        ec2_arn(&self.home, format_args!("subnet/{}", self.id))
+    }
+
+    /// How many addresses instances can have.
+    pub fn capacity(&self) -> u32 {
+        (1u32 << (32 - self.cidr.prefix_len())) - RESERVED_ADDRESSES
+    }
+
+    /// Whether an instance may have `address`.
+    pub fn may_assign(&self, address: Ipv4Addr) -> bool {
+        self.assignable().contains(&address.to_bits())
+    }
+
+    /// The lowest address that `is_taken` does not claim.
+    pub fn lowest_free(&self, is_taken: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+        self.assignable().map(Ipv4Addr::from_bits).find(|address| !is_taken(*address))
+    }
+
+    fn assignable(&self) -> std::ops::Range<u32> {
+        self.cidr.network().to_bits() + 4..self.cidr.broadcast().to_bits()
+    }
+}
+
+/// One of a region's availability zones. Every region has the same three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    A,
+    B,
+    C,
+}
+
+impl Zone {
+    pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
+
+    /// The letter at the end of the zone's name.
+    pub fn letter(self) -> char {
+        match self {
+            Self::A => 'a',
+            Self::B => 'b',
+            Self::C => 'c',
+        }
+    }
+
+    /// The number at the end of the zone's id.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::A => 1,
+            Self::B => 2,
+            Self::C => 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(cidr: &str) -> Subnet {
+        Subnet {
+            id: SubnetId::from_random(1),
+            home: Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() },
+            vpc: VpcId::from_random(1),
+            cidr: cidr.parse().unwrap(),
+            zone: Zone::A,
+            map_public_ip: false,
+            created_at: jiff::Timestamp::UNIX_EPOCH.into(),
+        }
+    }
+
+    #[test]
+    fn the_first_four_addresses_and_the_last_are_not_for_instances() {
+        let subnet = subnet("10.0.1.0/28");
+        let may = |last| subnet.may_assign(Ipv4Addr::new(10, 0, 1, last));
+        for last in [0, 1, 2, 3, 15, 16] {
+            assert!(!may(last), "{last}");
+        }
+        assert!(may(4) && may(14));
+        assert_eq!(subnet.capacity(), 11);
+        assert_eq!(subnet.lowest_free(|_| false), Some(Ipv4Addr::new(10, 0, 1, 4)));
+        assert_eq!(subnet.lowest_free(|taken| taken.octets()[3] < 14), Some(Ipv4Addr::new(10, 0, 1, 14)));
+        assert_eq!(subnet.lowest_free(|_| true), None);
+    }
+
+    #[test]
+    fn records_read_back_as_they_were_written() {
+        let subnet = subnet("10.0.1.0/24");
+        let json = serde_json::to_string(&subnet).unwrap();
+        assert!(json.contains("\"zone\":\"a\""), "{json}");
+        assert_eq!(serde_json::from_str::<Subnet>(&json).unwrap(), subnet);
+        assert_eq!(subnet.arn(), "arn:aws:ec2:us-east-1:111122223333:subnet/subnet-00000000000000001");
+    }
+}

@@ -1,0 +1,96 @@
+//! Instances: the hosts that `trellis run` makes.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ec2_arn;
+use crate::moment::Moment;
+use crate::resource::lattice::Home;
+use crate::{InstanceId, SecurityGroupId, SubnetId, VpcId};
+
+/// A host in a subnet. To the API it is an EC2 instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub home: Home,
+    /// Unique among the hosts of the installation that are not terminated.
+    pub name: String,
+    pub vpc: VpcId,
+    pub subnet: SubnetId,
+    pub address: Ipv4Addr,
+    pub security_groups: Vec<SecurityGroupId>,
+    /// What runs inside; empty: nothing.
+    pub command: Vec<String>,
+    /// Whether it outlives the command that made it, and a restart of the process that holds it.
+    pub detached: bool,
+    pub state: InstanceState,
+    pub launched_at: Moment,
+    /// Since when it is terminated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminated_at: Option<Moment>,
+    /// Why it came to its state, where somebody or something else than its user brought it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Instance {
+    pub fn arn(&self) -> String {
+        ec2_arn(&self.home, format_args!("instance/{}", self.id))
+    }
+
+    /// Its one network interface.
+    pub fn interface_id(&self) -> String {
+        format!("eni-{}", self.id.suffix())
+    }
+
+    /// Each instance is a reservation of its own.
+    pub fn reservation_id(&self) -> String {
+        format!("r-{}", self.id.suffix())
+    }
+}
+
+/// Where an instance stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// Recorded; the kernel does not have it yet.
+    Pending,
+    Running,
+    /// To be taken out of the kernel; its address is still its own.
+    ShuttingDown,
+    /// Gone; kept to be described for a while.
+    Terminated,
+}
+
+impl InstanceState {
+    /// The API's word, e.g. `shutting-down`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// The API's number.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+        }
+    }
+
+    /// Whether the host should exist in the kernel.
+    pub fn is_wanted(self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// Whether its address, its groups and its subnet are in use.
+    pub fn holds_resources(self) -> bool {
+        self != Self::Terminated
+    }
+}
