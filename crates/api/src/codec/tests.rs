@@ -1,0 +1,46 @@
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::schema::Schema;
+
+fn service(name: &str) -> &'static Service {
+    Schema::all().by_signing_name(name).unwrap()
+}
+
+/// `POST /services?a=b` with headers and a body.
+fn call(
+    name: &str,
+    line: &str,
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+) -> Result<Decoded, Exception> {
+    let (method, target) = line.split_once(' ').unwrap();
+    let (raw_path, raw_query) = target.split_once('?').unwrap_or((target, ""));
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let incoming =
+        Incoming { method: &method, raw_path, raw_query, headers: &headers, body: body.as_bytes() };
+    decode(service(name), &incoming)
+}
+
+fn lattice(line: &str, body: &str) -> Result<Decoded, Exception> {
+    call("vpc-lattice", line, &[("content-type", "application/json")], body)
+}
+
+#[test]
+fn a_rest_call_is_found_by_method_and_raw_path() {
+    let arn = "arn%3Aaws%3Avpc-lattice%3Aus-east-1%3A111122223333%3Aservice%2Fsvc-0123456789abcdef0";
+    let decoded = lattice(&format!("GET /services/{arn}/listeners?maxResults=5"), "").unwrap();
+    assert_eq!(decoded.operation.name, "ListListeners");
+    assert_eq!(
+        decoded.input,
+        json!({
+            "serviceIdentifier": "arn:aws:vpc-lattice:us-east-1:111122223333:service/svc-0123456789abcdef0",
+            "maxResults": 5
+        })
+    );
+}

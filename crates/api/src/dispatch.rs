@@ -1,0 +1,173 @@
+//! Which service a request is for: one port serves them all.
+//!
+//! The order is the signature's scope, then a presigned credential, then `X-Amz-Target`, then an
+//! action that is never signed, then the host name. Never the path: `/tags/{arn}` and `POST /`
+//! belong to several services.
+
+use http::Method;
+
+use crate::auth_failure::{AuthFailure, auth_failure};
+use crate::codec::Incoming;
+use crate::exception::Exception;
+use crate::schema::{Protocol, Schema, Service};
+
+/// Actions of STS that callers without credentials make.
+const UNSIGNED_ACTIONS: [&str; 2] = ["AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"];
+/// Host names after `<service>[.<region>]`.
+const HOST_SUFFIXES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
+
+/// What told the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The scope in the `Authorization` header.
+    Signature,
+    /// The scope in `X-Amz-Credential` of the query string.
+    Presigned,
+    /// The prefix of `X-Amz-Target`; the request is not signed.
+    Target,
+    /// An STS action that needs no signature.
+    UnsignedAction,
+    /// The host name; the request is not signed.
+    Host,
+}
+
+/// The service a request is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Route<'a> {
+    pub service: &'static Service,
+    /// From the scope or the host name; `None` where neither names one.
+    pub region: Option<&'a str>,
+    pub source: Source,
+}
+
+/// Finds the service.
+///
+/// # Errors
+/// The family's word for a missing token when nothing names a service, and for a wrong signature
+/// when the scope names one that is not served here; encode it with [`guess_protocol`].
+pub fn route<'a>(incoming: &Incoming<'a>) -> Result<Route<'a>, Exception> {
+    let schema = Schema::all();
+    if let Some((scope, source)) = scope(incoming) {
+        return match schema.by_signing_name(scope.service) {
+            Some(service) => Ok(Route { service, region: scope.region, source }),
+            None => {
+                let served: Vec<&str> =
+                    schema.services().iter().map(|service| service.signing_name.as_str()).collect();
+                let named: String = scope.service.chars().take(64).collect();
+                let message = format!(
+                    "Credential is scoped to service '{named}', which is not served here. Served: {}.",
+                    served.join(", ")
+                );
+                Err(auth_failure(AuthFailure::BadSignature, guess_protocol(incoming), Some(message)))
+            }
+        };
+    }
+    let target = incoming.header("x-amz-target").and_then(|target| target.split_once('.'));
+    if let Some(service) = target.and_then(|(prefix, _)| schema.by_target_prefix(prefix)) {
+        return Ok(Route { service, region: None, source: Source::Target });
+    }
+    if form_value(incoming, "Action").is_some_and(|action| UNSIGNED_ACTIONS.contains(&action.as_str()))
+        && let Some(service) = schema.by_signing_name("sts")
+    {
+        return Ok(Route { service, region: None, source: Source::UnsignedAction });
+    }
+    if let Some((service, region)) = incoming.header("host").and_then(|host| by_host(schema, host)) {
+        return Ok(Route { service, region, source: Source::Host });
+    }
+    Err(auth_failure(AuthFailure::MissingToken, guess_protocol(incoming), None))
+}
+
+/// The protocol to answer in before the service is known: from its scope if that names a service,
+/// else from the looks of the request.
+pub fn guess_protocol(incoming: &Incoming<'_>) -> Protocol {
+    let media_type = incoming.media_type();
+    if incoming.headers.contains_key("x-amz-target") || media_type.starts_with("application/x-amz-json-") {
+        return if media_type == "application/x-amz-json-1.0" { Protocol::Json10 } else { Protocol::Json11 };
+    }
+    let schema = Schema::all();
+    let named = scope(incoming).and_then(|(scope, _)| schema.by_signing_name(scope.service)).or_else(|| {
+        incoming.header("host").and_then(|host| by_host(schema, host)).map(|(service, _)| service)
+    });
+    if let Some(service) = named {
+        return service.protocol;
+    }
+    let ec2 = schema.by_signing_name("ec2").map(|service| service.version.as_str());
+    match form_value(incoming, "Action") {
+        Some(_) if form_value(incoming, "Version").as_deref() == ec2 => Protocol::Ec2,
+        Some(_) => Protocol::Query,
+        None if media_type == "application/x-www-form-urlencoded" => Protocol::Query,
+        None => Protocol::RestJson,
+    }
+}
+
+/// The parts of a credential scope that say who is asked, `date` and key left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Scope<'a> {
+    /// Absent in SigV4A.
+    region: Option<&'a str>,
+    service: &'a str,
+}
+
+fn scope<'a>(incoming: &Incoming<'a>) -> Option<(Scope<'a>, Source)> {
+    if let Some(header) = incoming.header("authorization") {
+        let credential = header
+            .strip_prefix("AWS4-")?
+            .split_once(' ')?
+            .1
+            .split(',')
+            .find_map(|part| part.trim().strip_prefix("Credential="))?;
+        return Some((parse_scope(credential, "/")?, Source::Signature));
+    }
+    let credential = incoming.raw_query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
+    let separator = if credential.contains('/') {
+        "/"
+    } else if credential.contains("%2F") {
+        "%2F"
+    } else {
+        "%2f"
+    };
+    Some((parse_scope(credential, separator)?, Source::Presigned))
+}
+
+/// `AKID/20260102/us-east-1/ec2/aws4_request`, read from its end: the key id is the caller's choice.
+fn parse_scope<'a>(credential: &'a str, separator: &str) -> Option<Scope<'a>> {
+    let mut parts = credential.trim().rsplit(separator);
+    if parts.next()? != "aws4_request" {
+        return None;
+    }
+    let service = parts.next()?;
+    let region = parts.next()?;
+    // SigV4A has the date where SigV4 has the region.
+    let dated = region.len() == 8 && region.bytes().all(|byte| byte.is_ascii_digit());
+    Some(Scope { region: (!dated).then_some(region), service })
+}
+
+/// `vpc-lattice.us-east-1.amazonaws.com`, `sts.amazonaws.com`, with or without a port.
+fn by_host<'a>(schema: &'static Schema, host: &'a str) -> Option<(&'static Service, Option<&'a str>)> {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let stem = HOST_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    let (prefix, region) = match stem.split_once('.') {
+        Some((prefix, region)) => (prefix, Some(region)),
+        None => (stem, None),
+    };
+    if region.is_some_and(|region| region.contains('.')) {
+        return None;
+    }
+    Some((schema.by_endpoint_prefix(prefix)?, region))
+}
+
+/// One parameter of a form, in the query string or in a posted body of a bearable size.
+fn form_value(incoming: &Incoming<'_>, name: &str) -> Option<String> {
+    const MAX_SEARCHED: usize = 64 * 1024;
+    let find = |text: &[u8]| {
+        form_urlencoded::parse(text).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    find(incoming.raw_query.as_bytes()).or_else(|| {
+        let form =
+            *incoming.method == Method::POST && incoming.media_type() == "application/x-www-form-urlencoded";
+        if form { find(&incoming.body[..incoming.body.len().min(MAX_SEARCHED)]) } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests;
