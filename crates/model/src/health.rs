@@ -3,7 +3,7 @@
 //! A [`TargetHealth`] is shared between Snapshots: a new Snapshot that still holds the target holds
 //! the same cell, so what is known of a target survives every change around it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What is known of one registered target. The words are those of the VPC Lattice API.
@@ -47,22 +47,40 @@ impl TargetStatus {
     }
 }
 
-/// One target's status, written by the health checker, read by workers and by ListTargets.
+/// One target's status, written by the health checker, read by workers and by ListTargets, and how
+/// many requests it is serving, counted by workers, read to tell when a draining target is idle.
 #[derive(Debug)]
-pub struct TargetHealth(AtomicU8);
+pub struct TargetHealth {
+    status: AtomicU8,
+    in_flight: AtomicU32,
+}
 
 impl TargetHealth {
     pub fn new(status: TargetStatus) -> Self {
-        Self(AtomicU8::new(status as u8))
+        Self { status: AtomicU8::new(status as u8), in_flight: AtomicU32::new(0) }
     }
 
     pub fn status(&self) -> TargetStatus {
-        TargetStatus::from_u8(self.0.load(Ordering::Relaxed))
+        TargetStatus::from_u8(self.status.load(Ordering::Relaxed))
     }
 
     /// Returns the status it had before.
     pub fn set(&self, status: TargetStatus) -> TargetStatus {
-        TargetStatus::from_u8(self.0.swap(status as u8, Ordering::Relaxed))
+        TargetStatus::from_u8(self.status.swap(status as u8, Ordering::Relaxed))
+    }
+
+    /// Requests the target is serving now, over all workers.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A request was given to the target. Each call is matched by one of [`Self::request_ended`].
+    pub fn request_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn request_ended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -197,15 +197,24 @@ impl TargetGroup {
     /// The target for the `turn`-th request: round robin over healthy targets (and those health
     /// checks do not apply to). "If every target is unhealthy, all targets are used."
     pub fn pick(&self, turn: usize) -> Option<&Target> {
-        let usable = |target: &&Target| {
+        self.targets.get(self.pick_index(turn)?)
+    }
+
+    /// Where in `targets` that target is.
+    pub fn pick_index(&self, turn: usize) -> Option<usize> {
+        let usable = |target: &Target| {
             matches!(target.health.status(), TargetStatus::Healthy | TargetStatus::Unavailable)
         };
-        let healthy = self.targets.iter().filter(usable).count();
+        let healthy = self.targets.iter().filter(|target| usable(target)).count();
         match healthy {
             0 if self.targets.is_empty() => None,
-            0 => self.targets.get(turn % self.targets.len()),
-            all if all == self.targets.len() => self.targets.get(turn % all),
-            some => self.targets.iter().filter(usable).nth(turn % some).or_else(|| self.targets.first()),
+            0 => Some(turn % self.targets.len()),
+            all if all == self.targets.len() => Some(turn % all),
+            some => {
+                let mut healthy = self.targets.iter().enumerate().filter(|(_, target)| usable(target));
+                // Between the two looks a status may have moved; the first target is as good then.
+                Some(healthy.nth(turn % some).map_or(0, |(index, _)| index))
+            }
         }
     }
 }
