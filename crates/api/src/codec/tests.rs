@@ -44,3 +44,25 @@ fn a_rest_call_is_found_by_method_and_raw_path() {
         })
     );
 }
+
+fn ec2(body: &'static str) -> Result<Decoded, Exception> {
+    call("ec2", "POST /", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], body)
+}
+
+#[test]
+fn an_ec2_form_becomes_nested_lists_without_member_levels() {
+    let decoded = ec2(
+        "Action=DescribeVpcs&Version=2016-11-15&Filter.1.Name=tag%3Aenv&Filter.1.Value.1=a+b&Filter.1.Value.2=c\
+         &VpcId.10=vpc-10&VpcId.2=vpc-2&MaxResults=50&NoSuchMember=1",
+    )
+    .unwrap();
+    assert_eq!(decoded.operation.name, "DescribeVpcs");
+    assert_eq!(
+        decoded.input,
+        json!({
+            "Filters": [{"Name": "tag:env", "Values": ["a b", "c"]}],
+            "VpcIds": ["vpc-2", "vpc-10"],
+            "MaxResults": 50
+        })
+    );
+}
