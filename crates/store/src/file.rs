@@ -178,3 +178,18 @@ fn broken(path: &Path, error: redb::Error) -> OpenError {
         other => OpenError::Io { path, source: Box::new(other) },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_system_refuses_is_told_apart() {
+        let refuse = |kind: io::ErrorKind| refused(Path::new("/d/state.redb"), kind.into());
+        assert!(matches!(refuse(io::ErrorKind::PermissionDenied), OpenError::Permission { .. }));
+        assert!(matches!(refuse(io::ErrorKind::ReadOnlyFilesystem), OpenError::Permission { .. }));
+        assert!(matches!(refuse(io::ErrorKind::StorageFull), OpenError::Io { .. }));
+        let text = refuse(io::ErrorKind::PermissionDenied).to_string();
+        assert!(text.contains("/d/state.redb") && text.contains("another data directory"), "{text}");
+    }
+}
