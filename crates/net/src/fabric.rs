@@ -1,75 +1,144 @@
-//! The fabric: every VPC and host of this process.
+//! The fabric: every VPC and host of this process, kept as the latest plan says.
+
+pub(crate) mod converger;
+pub(crate) mod events;
+
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use trellis_model::fabric::FabricPlan;
 use trellis_model::id::{InstanceId, VpcId};
 
-use crate::{NetError, Sockets};
+use crate::vpc::Shared;
+use crate::{NetError, Sockets, firewall, probe};
+use converger::Inbox;
+use events::Events;
+
+/// How long [`Fabric::shutdown`] waits for hosts and VPCs to end.
+const PARTING: Duration = Duration::from_secs(15);
 
 /// Where the fabric keeps its files.
 #[derive(Debug, Clone)]
 pub struct FabricOptions {
     /// Small files that mean nothing after the process has ended (resolv.conf of each VPC). Made when absent.
     pub run_dir: PathBuf,
-    /// `NAME.log` of each host: what its command wrote. Made when absent.
+    /// `NAME.log` for each host: what its command wrote, appended. Made when absent.
     pub log_dir: PathBuf,
-    /// Run with [`crate::host::INIT_ARGUMENT`] to become a host. Default: this program itself.
+    /// Run with [`crate::host::INIT_ARGUMENT`] to become a host; must call [`crate::host::init_if_asked`] first thing.
+    /// `/proc/self/exe` is this program, even when its file has been replaced meanwhile.
     pub init_program: PathBuf,
 }
 
 impl FabricOptions {
+    /// Hosts are this program.
     pub fn new(run_dir: impl Into<PathBuf>, log_dir: impl Into<PathBuf>) -> FabricOptions {
         FabricOptions { run_dir: run_dir.into(), log_dir: log_dir.into(), init_program: "/proc/self/exe".into() }
     }
 }
 
-/// What became of a plan.
+/// What became of a plan, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FabricEvent {
-    /// The VPC and its subnets are in force as of plan `revision`; hosts report for themselves.
+    /// The VPC and its subnets are in force as of plan `revision`, sockets can be had; hosts report for themselves.
+    /// Said again for each revision that changed the VPC.
     VpcReady { vpc: VpcId, revision: u64 },
-    /// Tried again with growing pauses.
+    /// The VPC is not as planned. It is tried again after growing pauses, said each time.
     VpcFailed { vpc: VpcId, reason: String },
+    /// Nothing of the VPC is left.
     VpcGone { vpc: VpcId },
-    /// The host's network is up and its command, if any, is being started. `pid` is its init, for [`crate::host::enter`].
+    /// The host's network is up and its command, if any, is being started. `pid` is its first process, for
+    /// [`crate::host::enter`]. Said again, with another pid, when the host was replaced.
     HostReady { instance: InstanceId, pid: u32 },
-    /// Tried again with growing pauses.
+    /// The host could not be made, or its first process ended. It is tried again after growing pauses.
     HostFailed { instance: InstanceId, reason: String },
-    /// Its command ended; the host itself stays. 128 + signal when a signal ended it, 127 when there is no such command.
+    /// Its command ended; the host stays. 128 + signal when a signal ended it, 127 when there is no such command, 126
+    /// when it cannot be executed (the host's log says why).
     HostExited { instance: InstanceId, code: i32 },
+    /// No process of the host is left.
     HostGone { instance: InstanceId },
-    /// All of the plan with this revision has been acted on; what failed was said.
+    /// All of the plan with this revision has been acted on; what failed was said. Plans that a later one overtook
+    /// are not reported.
     Converged { revision: u64 },
 }
 
-/// Owns every VPC and host namespace of this process. Cheap to clone; dropping the last clone removes everything.
+/// Owns every VPC and host namespace of this process. Cheap to clone. Dropping the last clone removes everything, as
+/// [`Fabric::shutdown`] does; so does the end of the process, however it ends.
 #[derive(Clone, Debug)]
 pub struct Fabric {
+    owner: Arc<Owner>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    inbox: Arc<Inbox>,
     sockets: Sockets,
 }
 
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.inbox.shut_down(PARTING);
+    }
+}
+
 impl Fabric {
-    /// Starts with nothing in it, after [`crate::probe`].
+    /// Checks the machine with [`crate::probe`] and starts with nothing in the fabric. Events wait for their reader;
+    /// at more than 16,000 unread ones the fabric waits, too.
+    ///
+    /// # Errors
+    /// What is missing on this machine, or a directory that cannot be made.
     pub fn start(options: FabricOptions) -> Result<(Fabric, mpsc::Receiver<FabricEvent>), NetError> {
-        let _ = options;
-        let (_, events) = mpsc::channel(256);
-        Ok((Fabric { sockets: Sockets }, events))
+        probe()?;
+        for directory in [&options.run_dir, &options.log_dir] {
+            fs::create_dir_all(directory)
+                .map_err(NetError::system(format!("make directory {}", directory.display())))?;
+        }
+        // Hosts look at these paths from elsewhere.
+        let options = FabricOptions {
+            run_dir: fs::canonicalize(&options.run_dir).map_err(NetError::system("find the run directory"))?,
+            log_dir: fs::canonicalize(&options.log_dir).map_err(NetError::system("find the log directory"))?,
+            ..options
+        };
+        let (events, receiver) = Events::start().map_err(NetError::system("start a thread"))?;
+        let inbox = Arc::new(Inbox::default());
+        let sockets = Sockets::default();
+        let shared = Shared {
+            options: Arc::new(options),
+            nft: firewall::find_nft()?.into(),
+            events,
+            sockets: sockets.clone(),
+            inbox: inbox.clone(),
+        };
+        thread::Builder::new()
+            .name("fabric".into())
+            .spawn(move || converger::run(shared))
+            .map_err(NetError::system("start a thread"))?;
+        Ok((Fabric { owner: Arc::new(Owner { inbox, sockets }) }, receiver))
     }
 
-    /// Makes the kernel agree with `plan`, in the background. The latest plan wins.
+    /// Makes the kernel agree with `plan`, in the background. The latest plan wins; one with a lower revision than the
+    /// last is ignored.
     pub fn apply(&self, plan: Arc<FabricPlan>) {
-        let _ = plan;
+        self.owner.inbox.apply(plan);
     }
 
+    /// Opens sockets inside the VPCs of this fabric.
     pub fn sockets(&self) -> Sockets {
-        self.sockets.clone()
+        self.owner.sockets.clone()
     }
 
-    /// `/proc/PID/task/TID/ns/net` of a VPC that exists, for [`crate::host::enter_vpc`].
+    /// The network namespace of a VPC that is in force, as `/proc/PID/task/TID/ns/net`, for
+    /// [`crate::host::enter_network`]. [`None`] for any other.
     pub fn vpc_netns_path(&self, vpc: &VpcId) -> Option<PathBuf> {
-        let _ = vpc;
-        None
+        self.owner.sockets.netns_path(vpc)
+    }
+
+    /// Ends every host and VPC and waits for it, up to 15 seconds. Plans applied later do nothing. Returns whether all
+    /// is gone; what is not goes with the process.
+    pub fn shutdown(&self) -> bool {
+        self.owner.inbox.shut_down(PARTING)
     }
 }

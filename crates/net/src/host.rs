@@ -1,52 +1,53 @@
-//! Hosts: the process that is one, and how to run something in it.
+//! Hosts: the process that is one, and running something in it.
+//!
+//! A host is a process tree in namespaces of its own (user, network, mount, process, IPC, host
+//! name). Its user namespace keeps the machine's user ids but none of its powers: whoever is root
+//! in a host is root over the host's network and nothing else.
+
+pub(crate) mod control;
+mod enter;
+mod init;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::process::ExitCode;
 
-/// The first argument of a process that is to become a host: call [`init_main`] with the rest.
+pub use enter::EnterError;
+
+/// The first argument of a process that is to become a host.
 pub const INIT_ARGUMENT: &str = "host-init";
 
-/// The life of a host's first process. `arguments` are those after [`INIT_ARGUMENT`].
-/// To be called before any thread is made; never returns.
+/// The life of a host's first process; `arguments` are those after [`INIT_ARGUMENT`] and only tell a reader of
+/// `ps` which host it is. To be called before the process has a second thread. Never returns.
 pub fn init_main(arguments: impl IntoIterator<Item = OsString>) -> ! {
-    let _ = arguments;
-    std::process::exit(1)
+    init::main(arguments)
 }
 
-/// Why a command was not run in a host or VPC.
-#[derive(Debug, thiserror::Error)]
-pub enum EnterError {
-    #[error("no process {pid}: the host has ended")]
-    Gone { pid: u32 },
-    #[error("not permitted to enter: {advice}")]
-    NotPermitted { advice: String },
-    #[error("no such command: {command}")]
-    NoSuchCommand { command: String },
-    #[error("cannot execute {command}: {source}")]
-    NotExecutable { command: String, source: std::io::Error },
-    #[error("{action}: {source}")]
-    System { action: &'static str, source: std::io::Error },
-}
-
-impl EnterError {
-    /// What a shell would exit with: 127 no such command, 126 not executable, 125 anything else.
-    pub fn exit_code(&self) -> i32 {
-        match self {
-            EnterError::NoSuchCommand { .. } => 127,
-            EnterError::NotExecutable { .. } => 126,
-            _ => 125,
-        }
+/// [`init_main`] when this process was started to become a host, nothing otherwise. First thing in `main`.
+pub fn init_if_asked() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == INIT_ARGUMENT) {
+        init_main(arguments)
     }
+    None
 }
 
-/// Runs `command` inside the host whose init is `pid`, with this process's stdin, stdout, stderr, environment
-/// and working directory; returns its exit code (128 + signal when a signal ended it).
+/// Runs `command` inside the host whose first process is `pid`, with this process's standard streams, environment
+/// and, where it exists there, working directory. Signals sent to this process meanwhile go to the command. Returns
+/// its exit code, 128 + signal when a signal ended it. Works from outside the user namespace the host lives in, for
+/// root and for the user who started the instance.
+///
+/// # Errors
+/// See [`EnterError`]; [`EnterError::exit_code`] is what to exit with.
 pub fn enter<S: AsRef<OsStr>>(pid: u32, command: &[S]) -> Result<i32, EnterError> {
-    let _ = (pid, command);
-    Err(EnterError::Gone { pid })
+    enter::host(pid, &command.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }
 
-/// Runs `command` in a VPC's router namespace (see [`crate::Fabric::vpc_netns_path`]); otherwise as [`enter`].
-pub fn enter_vpc<S: AsRef<OsStr>>(netns: &Path, command: &[S]) -> Result<i32, EnterError> {
-    let _ = (netns, command);
-    Err(EnterError::Gone { pid: 0 })
+/// Runs `command` in the network namespace of a VPC's router, for a look at it: `namespace` is
+/// [`crate::Fabric::vpc_netns_path`] as told by the instance, whose process is `pid`. Otherwise as [`enter`].
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_network<S: AsRef<OsStr>>(pid: u32, namespace: &Path, command: &[S]) -> Result<i32, EnterError> {
+    enter::network(pid, namespace, &command.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }

@@ -1,0 +1,463 @@
+//! The hosts of one VPC: each a small state machine that the VPC's thread moves on when something happens.
+//!
+//! A host is started in steps with waits between (its process, its namespaces, its network, its
+//! file system), so that a slow or broken one holds nobody else up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use ipnet::Ipv4Net;
+use nix::sys::signal::Signal;
+use trellis_model::fabric::{HostPlan, SubnetPlan, VpcPlan};
+use trellis_model::id::InstanceId;
+
+use crate::fabric::events::Events;
+use crate::fabric::{FabricEvent, FabricOptions};
+use crate::host::INIT_ARGUMENT;
+use crate::host::control::{Control, HostConfig, Report};
+use crate::namespace::Namespace;
+use crate::netlink::Netlink;
+use crate::netlink::address::Address;
+use crate::netlink::link::{Peer, mac_of};
+use crate::netlink::route::Route;
+use crate::process::{pidfd_open, reap, signal};
+use crate::vpc::backoff;
+use crate::vpc::network::{bridge_name, port_name};
+
+/// Hosts of one VPC being started at the same time.
+const STARTING: usize = 8;
+
+/// How long a host may take from its process to being ready. It takes some tens of milliseconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A host that ran this long has earned a quick restart.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// The longest host name Linux takes.
+const LONGEST_NAME: usize = 64;
+
+/// The interface inside a host.
+const INTERFACE: &str = "eth0";
+
+/// Variables of our environment that a command may see. Ours can hold keys.
+const ENVIRONMENT: [&str; 10] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
+
+/// What hosts are made with: the VPC's own things, lent for one step.
+pub(super) struct Place<'a> {
+    pub(super) netlink: &'a mut Netlink,
+    pub(super) namespace: &'a Namespace,
+    pub(super) plan: &'a VpcPlan,
+    pub(super) options: &'a FabricOptions,
+    pub(super) resolv_conf: &'a Path,
+    pub(super) events: &'a Events,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To be started, not before this time.
+    Waiting { from: Instant },
+    Starting { process: Process, deadline: Instant },
+    Running { process: Process, since: Instant },
+    /// Killed; waiting for the kernel to be done with it.
+    Ending { process: Process, next: Next },
+}
+
+/// What follows when a host's process has ended.
+#[derive(Debug)]
+enum Next {
+    Gone,
+    /// As its plan now says, after a pause when it failed.
+    Again { pause: Duration },
+}
+
+#[derive(Debug)]
+struct Process {
+    control: Control,
+    /// Makes the namespaces and ends.
+    starter: Option<Child>,
+    /// The host's first process.
+    init: Option<(u32, OwnedFd)>,
+}
+
+impl Process {
+    /// What tells of the next thing to happen to it.
+    fn watched(&self, ending: bool) -> BorrowedFd<'_> {
+        match &self.init {
+            Some((_, process)) if ending => process.as_fd(),
+            _ => self.control.as_fd(),
+        }
+    }
+
+    /// Kills it and with it all that runs in the host. True when nothing is left to wait for.
+    fn kill(&mut self) -> io::Result<bool> {
+        if let Some(mut starter) = self.starter.take() {
+            starter.kill()?;
+            starter.wait()?;
+        }
+        match &self.init {
+            Some((_, process)) => signal(process.as_fd(), Signal::SIGKILL).map(|()| false),
+            None => Ok(true),
+        }
+    }
+
+    /// True when the kernel is done with it.
+    fn has_ended(&self) -> bool {
+        match &self.init {
+            // An error means that there is no such child any more.
+            Some((_, process)) => !matches!(reap(process.as_fd()), Ok(None)),
+            None => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Host {
+    plan: HostPlan,
+    state: State,
+    /// How often in a row it could not be made or kept.
+    failures: u32,
+}
+
+/// The hosts of one VPC.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    hosts: BTreeMap<InstanceId, Host>,
+}
+
+impl Hosts {
+    /// Takes up what `place.plan` says of hosts: ends those not in it, replaces those that changed or whose bridge is
+    /// among the `remade`.
+    pub(super) fn plan(&mut self, place: &mut Place<'_>, remade: &BTreeSet<String>) {
+        for (id, plan) in &place.plan.hosts {
+            match self.hosts.get_mut(id) {
+                None => {
+                    let state = State::Waiting { from: Instant::now() };
+                    self.hosts.insert(id.clone(), Host { plan: plan.clone(), state, failures: 0 });
+                }
+                Some(host) => {
+                    let gone = matches!(host.state, State::Ending { next: Next::Gone, .. });
+                    if host.plan != *plan || gone || remade.contains(&bridge_name(&plan.subnet)) {
+                        host.unplug(place);
+                        host.plan = plan.clone();
+                        host.failures = 0;
+                        host.end(Next::Again { pause: Duration::ZERO });
+                    }
+                }
+            }
+        }
+        let gone: Vec<_> = self.hosts.keys().filter(|id| !place.plan.hosts.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.remove(&id, place);
+        }
+    }
+
+    /// Ends every host, for good.
+    pub(super) fn remove_all(&mut self, place: &mut Place<'_>) {
+        for id in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            self.remove(&id, place);
+        }
+    }
+
+    fn remove(&mut self, id: &InstanceId, place: &mut Place<'_>) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        host.unplug(place);
+        if matches!(host.state, State::Waiting { .. }) {
+            self.hosts.remove(id);
+            place.events.push(FabricEvent::HostGone { instance: id.clone() });
+        } else {
+            host.end(Next::Gone);
+        }
+    }
+
+    /// Starts hosts whose time has come and gives up on those that take too long.
+    pub(super) fn advance(&mut self, place: &mut Place<'_>, now: Instant) {
+        let mut starting = 0;
+        for host in self.hosts.values_mut() {
+            match host.state {
+                State::Starting { deadline, .. } if deadline <= now => {
+                    host.fail(place, format!("not ready after {} seconds", PATIENCE.as_secs()));
+                }
+                State::Starting { .. } => starting += 1,
+                _ => {}
+            }
+        }
+        for host in self.hosts.values_mut() {
+            if starting >= STARTING {
+                break;
+            }
+            if matches!(host.state, State::Waiting { from } if from <= now) {
+                match host.start(place) {
+                    Ok(process) => {
+                        host.state = State::Starting { process, deadline: now + PATIENCE };
+                        starting += 1;
+                    }
+                    Err(reason) => host.fail(place, reason),
+                }
+            }
+        }
+    }
+
+    /// What to watch: readable means that [`Hosts::moved`] has something to do.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&InstanceId, BorrowedFd<'_>)> {
+        self.hosts.iter().filter_map(|(id, host)| match &host.state {
+            State::Waiting { .. } => None,
+            State::Starting { process, .. } | State::Running { process, .. } => Some((id, process.watched(false))),
+            State::Ending { process, .. } => Some((id, process.watched(true))),
+        })
+    }
+
+    /// Something happened to the host `id`.
+    pub(super) fn moved(&mut self, id: &InstanceId, place: &mut Place<'_>) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        match &host.state {
+            State::Waiting { .. } => {}
+            State::Ending { process, next } => {
+                if !process.has_ended() {
+                    return;
+                }
+                match next {
+                    Next::Again { pause } => host.state = State::Waiting { from: Instant::now() + *pause },
+                    Next::Gone => {
+                        self.hosts.remove(id);
+                        place.events.push(FabricEvent::HostGone { instance: id.clone() });
+                    }
+                }
+            }
+            State::Starting { process, .. } | State::Running { process, .. } => {
+                match process.control.receive_report() {
+                    Ok(Some(report)) => host.reported(report, place),
+                    Ok(None) => host.fail(place, "its first process ended".into()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => host.fail(place, format!("its first process makes no sense: {error}")),
+                }
+            }
+        }
+    }
+
+    /// Every host is there, or was said to have failed; none is on its way to either.
+    pub(super) fn are_settled(&self) -> bool {
+        self.hosts.values().all(|host| match host.state {
+            State::Running { .. } => true,
+            State::Waiting { .. } | State::Ending { next: Next::Again { .. }, .. } => host.failures > 0,
+            State::Starting { .. } | State::Ending { .. } => false,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// When [`Hosts::advance`] has something to do again, if nothing happens before.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let starting = self.hosts.values().filter(|host| matches!(host.state, State::Starting { .. })).count();
+        let deadline = |host: &Host| match host.state {
+            State::Waiting { from } if starting < STARTING => Some(from),
+            State::Starting { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        self.hosts.values().filter_map(deadline).min()
+    }
+}
+
+impl Host {
+    /// The first step: a process that makes the namespaces.
+    fn start(&self, place: &Place<'_>) -> Result<Process, String> {
+        let because = |what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| format!("{what}: {error}")
+        };
+        self.subnet(place.plan)?;
+        let name = &self.plan.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(format!("{:?} is not a host name", name.chars().take(LONGEST_NAME).collect::<String>()));
+        }
+        let path = place.options.log_dir.join(format!("{name}.log"));
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o640)
+            .open(&path)
+            .map_err(because(&format!("open {}", path.display())))?;
+        let (control, theirs) = Control::pair().map_err(because("make a socket pair"))?;
+        let starter = Command::new(&place.options.init_program)
+            .arg0("trellis")
+            .arg(INIT_ARGUMENT)
+            .arg(name)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
+            .stdin(theirs)
+            .stdout(log.try_clone().map_err(because("share the log"))?)
+            .stderr(log)
+            .spawn()
+            .map_err(because(&format!("run {}", place.options.init_program.display())))?;
+        Ok(Process { control, starter: Some(starter), init: None })
+    }
+
+    /// The host's subnet, in which its address must be.
+    fn subnet<'a>(&self, plan: &'a VpcPlan) -> Result<&'a SubnetPlan, String> {
+        let HostPlan { subnet, address, .. } = &self.plan;
+        let subnet = plan.subnets.get(subnet).ok_or_else(|| format!("{subnet} is not in {}", plan.id))?;
+        if !subnet.cidr.contains(address) || subnet.gateway() == *address {
+            return Err(format!("{address} is not a host's address in {}", subnet.cidr));
+        }
+        Ok(subnet)
+    }
+
+    fn reported(&mut self, report: Report, place: &mut Place<'_>) {
+        let id = self.plan.id.clone();
+        match (report, &mut self.state) {
+            (Report::Made { pid }, State::Starting { process, .. }) if process.init.is_none() => {
+                if let Err(reason) = self.made(pid, place) {
+                    self.fail(place, reason);
+                }
+            }
+            (Report::Ready, State::Starting { process, .. }) if process.init.is_some() => {
+                let pid = process.init.as_ref().map_or(0, |(pid, _)| *pid);
+                let waiting = State::Waiting { from: Instant::now() };
+                if let State::Starting { process, .. } = std::mem::replace(&mut self.state, waiting) {
+                    self.state = State::Running { process, since: Instant::now() };
+                }
+                tracing::debug!(instance = %id, name = %self.plan.name, pid, "host ready");
+                place.events.push(FabricEvent::HostReady { instance: id, pid });
+            }
+            (Report::Exited { code }, State::Running { .. }) => {
+                place.events.push(FabricEvent::HostExited { instance: id, code });
+            }
+            (Report::Failed { reason }, State::Starting { .. }) => self.fail(place, reason),
+            (report, _) => self.fail(place, format!("its first process reported {report:?} out of turn")),
+        }
+    }
+
+    /// The second step: the namespaces exist. Gives them users and a network, then the word to go on.
+    fn made(&mut self, pid: u32, place: &mut Place<'_>) -> Result<(), String> {
+        let State::Starting { process, .. } = &mut self.state else { return Ok(()) };
+        let descriptor = pidfd_open(pid).map_err(|error| format!("open process {pid}: {error}"))?;
+        process.init = Some((pid, descriptor));
+        if let Some(mut starter) = process.starter.take() {
+            // Its work is done; killing it makes the wait short, whatever it is doing.
+            starter.kill().and_then(|()| starter.wait()).map_err(|error| format!("end the starter: {error}"))?;
+        }
+        map_users(pid).map_err(|error| format!("map users into the host: {error}"))?;
+        let namespace = Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
+        self.plug(&namespace, place)?;
+        let State::Starting { process, .. } = &self.state else { return Ok(()) };
+        let config = HostConfig {
+            name: self.plan.name.clone(),
+            resolv_conf: place.resolv_conf.to_owned(),
+            command: self.plan.command.clone(),
+        };
+        process.control.send_config(&config).map_err(|error| format!("configure the host: {error}"))
+    }
+
+    /// Lays the cable from the host to its subnet's bridge and configures both ends.
+    fn plug(&self, namespace: &Namespace, place: &mut Place<'_>) -> Result<(), String> {
+        let subnet = self.subnet(place.plan)?;
+        let address = self.plan.address;
+        let mac = mac_of(address);
+        let port = port_name(&self.plan.id);
+        let mut lay = || {
+            let netlink = &mut *place.netlink;
+            let bridge = netlink.link_index(&bridge_name(&subnet.id))?;
+            netlink.delete_link(&port)?;
+            let peer = Peer { name: INTERFACE, mac, namespace: namespace.as_fd() };
+            netlink.add_veth(&port, Some(bridge), &peer)?;
+            let index = netlink.link_index(&port)?;
+            netlink.set_no_ipv6_address(index)?;
+            netlink.set_port_locked(index)?;
+            netlink.add_port_mac(index, mac)?;
+            netlink.add_neighbour(bridge, address, mac)?;
+            netlink.set_up(index)
+        };
+        lay().map_err(|error| error.to_string())?;
+        let mut netlink = namespace
+            .visit(place.namespace, Netlink::open)
+            .map_err(|error| format!("enter the host's network: {error}"))?;
+        configure(&mut netlink, address, subnet).map_err(|error| error.to_string())
+    }
+
+    /// Takes the cable away, so that nothing of the host is reached from now on.
+    fn unplug(&self, place: &mut Place<'_>) {
+        let mut take = || {
+            place.netlink.delete_link(&port_name(&self.plan.id))?;
+            if let Ok(bridge) = place.netlink.link_index(&bridge_name(&self.plan.subnet)) {
+                place.netlink.delete_neighbour(bridge, self.plan.address)?;
+            }
+            Ok::<_, crate::netlink::NetlinkError>(())
+        };
+        if let Err(error) = take() {
+            // The link goes with the host's namespace in any case.
+            tracing::warn!(instance = %self.plan.id, %error, "could not unplug a host");
+        }
+    }
+
+    /// Reports why and tries again after a pause.
+    fn fail(&mut self, place: &mut Place<'_>, reason: String) {
+        if matches!(self.state, State::Running { since, .. } if since.elapsed() >= STEADY) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.unplug(place);
+        self.end(Next::Again { pause: backoff(self.failures) });
+        place.events.push(FabricEvent::HostFailed { instance: self.plan.id.clone(), reason });
+    }
+
+    fn end(&mut self, next: Next) {
+        let pause = match next {
+            Next::Again { pause } => pause,
+            Next::Gone => Duration::ZERO,
+        };
+        let waiting = State::Waiting { from: Instant::now() + pause };
+        match std::mem::replace(&mut self.state, waiting) {
+            State::Waiting { .. } => {}
+            State::Starting { mut process, .. }
+            | State::Running { mut process, .. }
+            | State::Ending { mut process, .. } => {
+                if let Err(error) = process.kill() {
+                    tracing::warn!(instance = %self.plan.id, %error, "could not kill a host");
+                }
+                self.state = State::Ending { process, next };
+            }
+        }
+    }
+}
+
+/// Gives the host every user and group id that we have, each as itself.
+fn map_users(pid: u32) -> io::Result<()> {
+    for map in ["uid_map", "gid_map"] {
+        let ours = fs::read_to_string(format!("/proc/self/{map}"))?;
+        let theirs: String = ours
+            .lines()
+            .filter_map(|line| {
+                let mut numbers = line.split_ascii_whitespace();
+                let (first, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+                Some(format!("{first} {first} {count}\n"))
+            })
+            .collect();
+        fs::write(format!("/proc/{pid}/{map}"), theirs)?;
+    }
+    Ok(())
+}
+
+/// The host's side of its network.
+fn configure(
+    netlink: &mut Netlink,
+    address: Ipv4Addr,
+    subnet: &SubnetPlan,
+) -> Result<(), crate::netlink::NetlinkError> {
+    let loopback = netlink.link_index("lo")?;
+    netlink.set_up(loopback)?;
+    let link = netlink.link_index(INTERFACE)?;
+    netlink.set_no_ipv6_address(link)?;
+    netlink.add_address(&Address { link, network: Ipv4Net::new_assert(address, subnet.cidr.prefix_len()) })?;
+    netlink.set_up(link)?;
+    netlink.add_route(&Route::DefaultVia { gateway: subnet.gateway(), link })
+}

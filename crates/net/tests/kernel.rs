@@ -1,0 +1,25 @@
+//! The fabric against a real kernel: real namespaces, links, rules and packets.
+//!
+//! Runs as root, and as an ordinary user in a user namespace (which is what one of the tests
+//! checks). A machine where it cannot run fails it.
+
+#![allow(unsafe_code)]
+
+#[path = "kernel/entry.rs"]
+mod entry;
+#[path = "kernel/exec.rs"]
+mod exec;
+#[path = "kernel/hosts.rs"]
+mod hosts;
+#[path = "kernel/isolation.rs"]
+mod isolation;
+#[path = "kernel/lifetime.rs"]
+mod lifetime;
+#[path = "kernel/machine.rs"]
+mod machine;
+#[path = "kernel/plan.rs"]
+mod plan;
+#[path = "kernel/proxying.rs"]
+mod proxying;
+#[path = "kernel/unprivileged.rs"]
+mod unprivileged;

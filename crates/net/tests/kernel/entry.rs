@@ -1,0 +1,129 @@
+//! What this test program does before the test harness has a thread: become a host, enter a user
+//! namespace where it is needed, or be one of the small programs the tests run inside hosts.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use trellis_net::{host, user_namespace};
+
+use crate::lifetime;
+
+/// This program, from wherever it runs.
+pub(crate) const SELF: &str = "/proc/self/exe";
+
+/// How long a program waits for what should not come.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ENTRY: extern "C" fn() = before_main;
+
+extern "C" fn before_main() {
+    host::init_if_asked();
+    if let Err(error) = user_namespace::enter_if_needed() {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "tool") {
+        let code = tool(&arguments[1..]).unwrap_or_else(|error| {
+            println!("{error}");
+            1
+        });
+        std::process::exit(code);
+    }
+}
+
+fn tool(arguments: &[String]) -> std::io::Result<i32> {
+    let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match texts.as_slice() {
+        ["serve", port] => serve(port.parse().unwrap()),
+        ["connect", to] => connect(to.parse().unwrap()),
+        ["ping", to] => ping(to.parse().unwrap()),
+        ["send", from, to, text] => send_from(from.parse().unwrap(), to.parse().unwrap(), text),
+        ["enter", pid, command @ ..] => Ok(host::enter(pid.parse().unwrap(), command).unwrap_or_else(|error| {
+            println!("{error}");
+            error.exit_code()
+        })),
+        ["enter-network", pid, path, command @ ..] => {
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            Ok(host::enter_network(pid.parse().unwrap(), path.as_ref(), &command).unwrap_or_else(|error| {
+                println!("{error}");
+                error.exit_code()
+            }))
+        }
+        ["own-a-fabric", directory] => lifetime::own_a_fabric(directory.as_ref()),
+        other => panic!("no tool {other:?}"),
+    }
+}
+
+/// Answers each connection with who is connected to whom.
+fn serve(port: u16) -> std::io::Result<i32> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    loop {
+        let (mut stream, peer) = listener.accept()?;
+        let local = stream.local_addr()?;
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+        write!(stream, "{} answers {} at {}", name.trim(), peer.ip(), local.ip())?;
+        stream.shutdown(Shutdown::Write)?;
+    }
+}
+
+/// Prints what the other side says, or fails.
+fn connect(to: SocketAddr) -> std::io::Result<i32> {
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    println!("{text}");
+    Ok(0)
+}
+
+/// Succeeds when an ICMP echo is answered.
+fn ping(to: Ipv4Addr) -> std::io::Result<i32> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    let mut packet = [8, 0, 0, 0, 0x12, 0x34, 0, 1];
+    let sum = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum::<u32>();
+    let checksum = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
+    packet[2..4].copy_from_slice(&checksum.to_be_bytes());
+    socket.send_to(&packet, &SocketAddr::from((to, 0)).into())?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            println!("no answer");
+            return Ok(1);
+        }
+        socket.set_read_timeout(Some(left))?;
+        let mut buffer = [0; 256];
+        let Ok(length) = (&socket).read(&mut buffer) else { continue };
+        // An echo reply (type 0) from the one asked, after the 20 bytes of an IPv4 header.
+        if length >= 28 && buffer[12..16] == to.octets() && buffer[20] == 0 && buffer[24..26] == [0x12, 0x34] {
+            return Ok(0);
+        }
+    }
+}
+
+/// Sends a datagram whose source may be anybody's.
+fn send_from(from: Ipv4Addr, to: SocketAddr, text: &str) -> std::io::Result<i32> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is owned by `socket`; pointer and length describe `on`, alive for the call.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_TRANSPARENT,
+            std::ptr::from_ref(&on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    assert_eq!(outcome, 0, "a host's root may set IP_TRANSPARENT");
+    socket.bind(&SocketAddr::new(IpAddr::V4(from), 0).into())?;
+    UdpSocket::from(socket).send_to(text.as_bytes(), to)?;
+    Ok(0)
+}
