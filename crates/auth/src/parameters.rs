@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::canonical::{SIGNATURE_PARAMETER, decoded, parameters_of, sha256_from_hex};
-use crate::request::{MAX_QUERY_PARAMETERS, values};
+use crate::request::{MAX_QUERY_PARAMETERS, is_token, values};
 use crate::rules::MAX_EXPIRES;
 use crate::timestamp::{format_basic, parse_basic, parse_http_date};
 use crate::{AccessKeyId, AuthError, Header, SessionToken, SignedRequest};
@@ -129,7 +129,9 @@ impl<'a> Parameters<'a> {
                 "SignedHeaders" => &mut signed_headers,
                 "Signature" => &mut signature,
                 _ => {
-                    return Err(AuthError::Malformed { what: "the Authorization header has an unknown item" });
+                    return Err(AuthError::Malformed {
+                        what: "the Authorization header has an unknown item",
+                    });
                 }
             };
             if slot.replace(Cow::Borrowed(value)).is_some() {
@@ -263,13 +265,8 @@ fn session_token(text: &str) -> Result<SessionToken, AuthError> {
 }
 
 fn signed_header_list(list: Cow<'_, str>) -> Result<Cow<'_, str>, AuthError> {
-    let is_token = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
-            })
-    };
-    if list.split(';').count() > MAX_SIGNED_HEADERS || !list.split(';').all(is_token) {
+    let is_name = |name: &str| is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if list.split(';').count() > MAX_SIGNED_HEADERS || !list.split(';').all(is_name) {
         return Err(AuthError::Malformed { what: "SignedHeaders must be lower-case names separated by ;" });
     }
     if !list.split(';').is_sorted_by(|before, after| before < after) {

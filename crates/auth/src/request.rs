@@ -41,8 +41,9 @@ const MAX_TARGET_BYTES: usize = 128 * 1024;
 pub(crate) const MAX_QUERY_PARAMETERS: usize = 2048;
 
 impl<'a> SignedRequest<'a> {
-    /// The limit exceeded, if any: work done below is linear in what these admit.
-    pub(crate) fn oversize(&self) -> Option<&'static str> {
+    /// What makes this no request to sign or verify, if anything: a limit that keeps all later
+    /// work linear, or bytes that could pass for the line ends of a canonical request.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         let header_bytes: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if self.headers.len() > MAX_HEADERS || header_bytes > MAX_HEADER_BYTES {
             return Some("too many headers");
@@ -51,6 +52,15 @@ impl<'a> SignedRequest<'a> {
             || self.query.bytes().filter(|byte| *byte == b'&').count() >= MAX_QUERY_PARAMETERS
         {
             return Some("the path or query is too long");
+        }
+        if [self.method, self.path, self.query].iter().any(|part| part.bytes().any(|byte| byte <= b' ')) {
+            return Some("the method, path or query has a blank or control character");
+        }
+        if !self.headers.iter().all(|(name, _)| is_token(name)) {
+            return Some("a header name is not a token");
+        }
+        if self.headers.iter().any(|(_, value)| value.iter().any(|byte| *byte < b' ' && *byte != b'\t')) {
+            return Some("a header value has a control character");
         }
         None
     }
@@ -72,4 +82,10 @@ pub(crate) struct Repeated;
 
 pub(crate) fn values<'a>(headers: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
+/// RFC 9110, section 5.6.2.
+pub(crate) fn is_token(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

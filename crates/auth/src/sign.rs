@@ -49,6 +49,8 @@ pub enum SignError {
     Percent,
     #[error("a presigned request lives 1 second to 7 days")]
     Expires,
+    #[error("not a request: {what}")]
+    Malformed { what: &'static str },
     #[error("header {name} is set by the signer")]
     Reserved { name: &'static str },
 }
@@ -179,6 +181,9 @@ fn payload_hash(request: &SignedRequest<'_>, options: &SignOptions) -> Cow<'stat
 }
 
 fn signable<'a>(request: &SignedRequest<'a>, scope: Scope<'_>) -> Result<Vec<Header<'a>>, SignError> {
+    if let Some(what) = request.fault() {
+        return Err(SignError::Malformed { what });
+    }
     if request.values("host").count() != 1 {
         return Err(SignError::Host);
     }

@@ -110,7 +110,7 @@ pub fn verify_with(
     rules: &Rules<'_>,
     cache: Option<&SigningKeyCache>,
 ) -> Result<Verified, AuthError> {
-    if let Some(what) = request.oversize() {
+    if let Some(what) = request.fault() {
         return Err(AuthError::Malformed { what });
     }
     let parameters = Parameters::of(request)?;
