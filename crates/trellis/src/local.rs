@@ -44,7 +44,7 @@ pub(crate) enum Ask {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(crate) enum Answer {
     Host(Host),
-    Router { namespace: PathBuf, server_pid: u32 },
+    Router { namespace: PathBuf },
     Hosts { hosts: Vec<Host> },
     Removed,
     Refused { reason: String },
@@ -108,12 +108,5 @@ impl Connection {
             Answer::Refused { reason } => bail!("{reason}"),
             answer => Ok(answer),
         }
-    }
-
-    /// Returns when the instance has closed the connection, which it does only when it ends.
-    pub(crate) fn wait_closed(mut self) {
-        let mut rest = [0];
-        // Any outcome but data means the other side is gone; the instance never sends unasked data.
-        let _ = self.stream.read(&mut rest);
     }
 }

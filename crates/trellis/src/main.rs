@@ -14,8 +14,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     // A host's first process is this same program; it is not for users and has no flags.
-    if let Some(code) = trellis_net::host::init_if_asked() {
-        return code;
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == trellis_net::host::INIT_ARGUMENT) {
+        trellis_net::host::init_main(words);
     }
     let outcome = match cli::Cli::parse().command {
         cli::Command::Up(args) => start(args),

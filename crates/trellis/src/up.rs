@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use trellis_control::{Config, Control};
 use trellis_dns as dns;
 use trellis_net::{Fabric, FabricEvent, FabricOptions};
-use trellis_proxy::{Proxy, ProxyConfig};
+use trellis_proxy::{AccessLogConfig, Proxy, ProxyConfig};
 use trellis_store::Store;
 
 use crate::cli;
@@ -56,11 +56,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let endpoint = format!("http://{}", api_listener.local_addr()?);
     let credentials = credentials(&layout)?;
 
-    let (fabric, fabric_events) = Fabric::start(FabricOptions {
-        run_dir: layout.run(),
-        log_dir: layout.host_logs(),
-        init_program: std::env::current_exe().context("cannot find this program's own path")?,
-    })?;
+    let (fabric, fabric_events) = Fabric::start(FabricOptions::new(layout.run(), layout.host_logs()))?;
     let sockets = VpcSockets::new(fabric.sockets());
 
     let control = Control::start(
@@ -79,13 +75,13 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let proxy = Proxy::start(
         ProxyConfig {
             workers,
-            access_log: Some(layout.access_logs().join("access.log")),
+            access_log: Some(AccessLogConfig::new(layout.access_logs().join("access.log"))),
             ..ProxyConfig::default()
         },
         sockets.clone(),
         control.snapshots(),
     )?;
-    let resolver = dns::Server::start(sockets, control.snapshots())?;
+    let resolver = dns::Server::start(dns::ServerOptions::default(), control.snapshots(), sockets);
     let hosts = Arc::new(Hosts::new());
 
     // The parts talk to each other over watch channels; these tasks carry the words across.
@@ -255,8 +251,10 @@ async fn carry_events(
         match event {
             FabricEvent::VpcReady { vpc, .. } => {
                 let plan = control.fabric_plans().borrow().vpcs.get(&vpc).cloned();
-                if let Some(address) = plan.and_then(|plan| plan.resolver()) {
-                    resolver.add_vpc(vpc.clone(), address);
+                if let Some(plan) = plan
+                    && let Err(error) = resolver.add_vpc(&vpc, &dns::resolver_addresses(&plan))
+                {
+                    tracing::error!(%vpc, %error, "a VPC has no resolver");
                 }
                 control.vpc_ready(&vpc).await;
             }
@@ -265,7 +263,7 @@ async fn carry_events(
                 control.vpc_failed(&vpc, &reason.to_string()).await;
             }
             FabricEvent::VpcGone { vpc } => {
-                resolver.remove_vpc(&vpc);
+                resolver.remove_vpc(&vpc).await;
                 control.vpc_gone(&vpc).await;
             }
             FabricEvent::HostReady { instance, .. } => control.host_ready(&instance).await,

@@ -70,10 +70,10 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
 pub(crate) fn exec(args: cli::Exec) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&Layout::at(&args.data_dir.data_dir)?)?;
     if let Some(vpc) = args.vpc {
-        let Answer::Router { namespace, server_pid } = connection.ask(&Ask::EnterVpc { vpc })? else {
+        let Answer::Router { namespace } = connection.ask(&Ask::EnterVpc { vpc })? else {
             bail!("the instance speaks another version of Trellis")
         };
-        return Ok(exit_code(host::enter_network(server_pid, &namespace, &args.command)?));
+        return Ok(ended(host::enter_vpc(&namespace, &args.command)));
     }
     let name = args.host.context("name a host, or a VPC with --vpc")?;
     let host = expect_host(connection.ask(&Ask::Enter { host: name })?)?;
@@ -82,11 +82,15 @@ pub(crate) fn exec(args: cli::Exec) -> anyhow::Result<ExitCode> {
 
 fn enter(host: &Host, command: &[String]) -> anyhow::Result<ExitCode> {
     let pid = host.pid.with_context(|| format!("host {} is {}", host.name, host.state))?;
-    Ok(exit_code(host::enter(pid, command)?))
+    Ok(ended(host::enter(pid, command)))
 }
 
-/// A shell's view of an exit status: the low eight bits.
-fn exit_code(code: i32) -> ExitCode {
+/// The exit status of a command that ran inside, or of one that could not, as a shell has it.
+fn ended(outcome: Result<i32, host::EnterError>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|error| {
+        eprintln!("trellis: {error}");
+        error.exit_code()
+    });
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 

@@ -126,7 +126,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
                 .fabric
                 .vpc_netns_path(&vpc)
                 .with_context(|| format!("{vpc} does not exist on this machine: see `aws ec2 describe-vpcs`"))?;
-            Ok(Answer::Router { namespace, server_pid: std::process::id() })
+            Ok(Answer::Router { namespace })
         }
         Ask::List => {
             let hosts = local.control.instances()?.iter().map(|instance| describe(instance, local)).collect();
