@@ -26,7 +26,12 @@ pub(crate) struct HealthBoard(Arc<Mutex<Cells>>);
 
 impl HealthBoard {
     /// The cell of a target, made with `status` where there is none.
-    pub(crate) fn cell(&self, group: &TargetGroupId, key: &TargetKey, status: TargetStatus) -> Arc<TargetHealth> {
+    pub(crate) fn cell(
+        &self,
+        group: &TargetGroupId,
+        key: &TargetKey,
+        status: TargetStatus,
+    ) -> Arc<TargetHealth> {
         let mut cells = self.lock();
         let group = match cells.get_mut(group) {
             Some(group) => group,
@@ -63,6 +68,14 @@ impl HealthBoard {
     /// Forgets a group: gone, out of use, or its health checks were switched on or off.
     pub(crate) fn forget_group(&self, group: &TargetGroupId) {
         self.lock().remove(group);
+    }
+
+    /// Forgets the targets for which `keep` is false.
+    pub(crate) fn retain(&self, keep: impl Fn(&TargetGroupId, &TargetKey) -> bool) {
+        self.lock().retain(|group, targets| {
+            targets.retain(|key, _| keep(group, key));
+            !targets.is_empty()
+        });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cells> {

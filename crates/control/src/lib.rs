@@ -4,10 +4,206 @@
 //! [`Control::snapshots`] what proxies act on. An operation is one function over one transaction in
 //! the store; whatever takes longer is a status that a workflow moves, and that survives a restart.
 
+mod access_key;
+mod call;
 mod context;
 mod health_board;
 mod keys;
 mod lattice;
+mod page;
 mod record;
 mod refusal;
+mod snapshot;
 mod tag_set;
+mod token;
+mod workflow;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::SignedDuration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use trellis_auth::SigningKeyCache;
+use trellis_model::quota::{Quotas, UnknownQuota};
+use trellis_model::snapshot::Snapshot;
+use trellis_model::{AccountId, Region};
+use trellis_store::{Revision, Store, StoreError};
+
+use crate::access_key::{AccessKey, Rights};
+use crate::context::Surroundings;
+use crate::health_board::HealthBoard;
+use crate::refusal::Refusal;
+
+pub use access_key::SecretAccessKey;
+pub use context::{Clock, Random};
+
+/// Derived signing keys that are remembered: one for each key, day, region and service in use.
+const SIGNING_KEYS: usize = 1024;
+
+/// How the control plane is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The account of the admin key. Default `111122223333`.
+    pub account: AccountId,
+    /// Where hosts made without the API live. Default `us-east-1`.
+    pub region: Region,
+    /// The admin key: full rights in its account. 1 to 128 letters, digits and underscores.
+    pub access_key_id: String,
+    pub secret_access_key: SecretAccessKey,
+    /// Limits by AWS's quota code, in place of AWS's defaults.
+    pub quotas: BTreeMap<String, u64>,
+    /// How long a deregistered target waits for its requests to end, at most. Default 60 s.
+    pub drain_limit: Duration,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl Default for Config {
+    /// AWS's quotas, the machine's clock, no usable admin key.
+    fn default() -> Self {
+        Self {
+            account: "111122223333".parse().expect("twelve digits"),
+            region: "us-east-1".parse().expect("a region name"),
+            access_key_id: String::new(),
+            secret_access_key: SecretAccessKey::default(),
+            quotas: BTreeMap::new(),
+            drain_limit: Duration::from_secs(60),
+            clock: Clock::system(),
+            random: Random::system(),
+        }
+    }
+}
+
+/// Why the control plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the admin key cannot be used: {0}")]
+    AdminKey(trellis_auth::InvalidCredential),
+    #[error(transparent)]
+    Quota(#[from] UnknownQuota),
+    #[error("the state could not be read or written")]
+    Store(#[from] StoreError),
+    #[error("the stored record {key} does not read")]
+    Corrupt { key: String, source: serde_json::Error },
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Store(error) => Self::Store(error),
+            Refusal::Corrupt { key, error } => Self::Corrupt { key, source: error },
+            Refusal::Exception(_) => unreachable!("nothing is asked of the API while starting"),
+        }
+    }
+}
+
+/// The control plane. Clones are handles to the same one; with the last of them its tasks end.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    surroundings: Arc<Surroundings>,
+    signing_keys: SigningKeyCache,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    applied: watch::Sender<Revision>,
+    /// Dropped, the tasks are aborted.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Control {
+    /// Starts on `store`: the admin key is made valid, the first Snapshot is there, and every workflow
+    /// that an earlier process left goes on.
+    ///
+    /// # Errors
+    /// An admin key or a quota that cannot be; a store that fails; a record that does not read.
+    pub async fn start(store: Store, config: Config) -> Result<Self, StartError> {
+        let Config {
+            account,
+            region: _,
+            access_key_id,
+            secret_access_key,
+            quotas,
+            drain_limit,
+            clock,
+            random,
+        } = config;
+        access_key_id.parse::<trellis_auth::AccessKeyId>().map_err(StartError::AdminKey)?;
+        secret_access_key.to_key().map_err(StartError::AdminKey)?;
+        let quotas = Quotas::with_overrides(quotas.iter().map(|(code, limit)| (code.as_str(), *limit)))?;
+        let admin = AccessKey {
+            account,
+            user: "admin".into(),
+            secret: secret_access_key,
+            rights: Rights::Admin,
+            created_at: clock.now().into(),
+        };
+        store
+            .transact(move |tx| access_key::bootstrap(tx, &access_key_id, &admin))
+            .await
+            .map_err(Refusal::from)?;
+
+        let health = HealthBoard::default();
+        let mut changes = store.watch(keys::LATTICE)?;
+        let mut builder = snapshot::Builder::new(health.clone());
+        builder.apply(changes.next().await?);
+        let first = builder.build().unwrap_or_default();
+        let (publish, snapshots) = watch::channel(first);
+        let pending = store.watch(keys::LATTICE_PENDING)?;
+        let (applied, in_force) = watch::channel(0);
+
+        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(snapshot::follow(builder, changes, publish));
+        let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
+        tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
+        let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
+        let tasks = Mutex::new(tasks);
+        Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, applied, tasks }) })
+    }
+
+    /// Serves one API call of any AWS service that is described.
+    pub async fn serve(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
+        call::serve(&self.inner.surroundings, &self.inner.signing_keys, request).await
+    }
+
+    /// What proxies and the resolver act on, newest last; never behind the store for long.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.inner.snapshots.clone()
+    }
+
+    /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations
+    /// that waited for it become ACTIVE or go.
+    pub fn data_plane_applied(&self, revision: Revision) {
+        self.inner.applied.send_if_modified(|newest| {
+            let is_newer = revision > *newest;
+            *newest = revision.max(*newest);
+            is_newer
+        });
+    }
+
+    /// Ends every task and waits until it has ended, so that the store can be closed. Calls that are
+    /// being served finish on their own.
+    pub async fn stop(&self) {
+        let mut tasks =
+            std::mem::take(&mut *self.inner.tasks.lock().expect("nothing panics while it holds it"));
+        tasks.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+/// Names of the operations implemented, by the signing name of their service.
+pub fn implemented_operations() -> BTreeMap<&'static str, Vec<&'static str>> {
+    BTreeMap::from([("vpc-lattice", lattice::IMPLEMENTED.to_vec())])
+}

@@ -20,8 +20,7 @@ pub(crate) fn get_id(state: &mut impl Read, key: &str) -> Result<Option<String>,
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, Refusal> {
-    serde_json::from_slice(&entry.value)
-        .map_err(|error| Refusal::Corrupt { key: entry.key.clone(), error })
+    serde_json::from_slice(&entry.value).map_err(|error| Refusal::Corrupt { key: entry.key.clone(), error })
 }
 
 /// Writes `record` as JSON.

@@ -16,7 +16,10 @@ pub(crate) enum Refusal {
     Exception(Box<Exception>),
     Store(StoreError),
     /// A record that does not read: ours.
-    Corrupt { key: String, error: serde_json::Error },
+    Corrupt {
+        key: String,
+        error: serde_json::Error,
+    },
 }
 
 impl From<Exception> for Refusal {
@@ -131,7 +134,11 @@ pub(crate) fn conflict(kind: Kind, id: impl fmt::Display, message: impl fmt::Dis
 
 /// "Resource of type TargetGroup with name X already exists in ACCOUNT": clients look for "already exist".
 pub(crate) fn name_taken(kind: Kind, id: impl fmt::Display, name: &str, place: impl fmt::Display) -> Refusal {
-    conflict(kind, id, format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun()))
+    conflict(
+        kind,
+        id,
+        format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun()),
+    )
 }
 
 pub(crate) fn access_denied(message: impl fmt::Display) -> Refusal {

@@ -44,7 +44,10 @@ pub(crate) fn merge(tx: &mut Transaction<'_>, home: &Home, arn: &str, tags: &Tag
     let mut all = read(tx, home, arn)?;
     all.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
     if all.len() > MAX_TAGS {
-        return Err(invalid("tags", format_args!("a resource has at most {MAX_TAGS} tags, not {}", all.len())));
+        return Err(invalid(
+            "tags",
+            format_args!("a resource has at most {MAX_TAGS} tags, not {}", all.len()),
+        ));
     }
     put(tx, &keys::tags(home, arn), &all);
     Ok(())

@@ -6,12 +6,14 @@
 mod action;
 mod association;
 mod network;
+mod policy;
 mod service;
 mod target_group;
 
 pub use action::*;
 pub use association::*;
 pub use network::*;
+pub use policy::*;
 pub use service::*;
 pub use target_group::*;
 

@@ -1,0 +1,113 @@
+//! Access keys: who may call, kept in the store at `access-key/{id}`.
+//!
+//! The state file is readable by its owner alone and secrets are kept in it as they are: SigV4 needs
+//! the secret itself. They appear in no log, no error and no `Debug` output.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use trellis_api::{AuthFailure, Exception, Operation, Protocol, auth_failure};
+use trellis_auth::SecretKey;
+use trellis_model::AccountId;
+use trellis_model::moment::Moment;
+use trellis_store::{Read, Transaction};
+
+use crate::record::{decode, get, put, scan_all};
+use crate::refusal::Refusal;
+
+const PREFIX: &str = "access-key/";
+
+/// The secret half of an access key: shown by nothing, wiped by nobody until its owner drops it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretAccessKey(String);
+
+impl From<&str> for SecretAccessKey {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+}
+
+impl From<String> for SecretAccessKey {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for SecretAccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretAccessKey(redacted)")
+    }
+}
+
+impl SecretAccessKey {
+    pub(crate) fn to_key(&self) -> Result<SecretKey, trellis_auth::InvalidCredential> {
+        SecretKey::new(self.0.clone())
+    }
+}
+
+/// An access key and whom it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccessKey {
+    pub(crate) account: AccountId,
+    /// Name of the IAM user.
+    pub(crate) user: String,
+    pub(crate) secret: SecretAccessKey,
+    pub(crate) rights: Rights,
+    pub(crate) created_at: Moment,
+}
+
+impl AccessKey {
+    /// `arn:aws:iam::{account}:user/{name}`.
+    pub(crate) fn arn(&self) -> String {
+        format!("arn:aws:iam::{}:user/{}", self.account, self.user)
+    }
+
+    /// Step 4 of an API call: whether the key may perform `operation`.
+    ///
+    /// # Errors
+    /// Access denied, in the words of `protocol`.
+    pub(crate) fn authorise(&self, operation: &Operation, protocol: Protocol) -> Result<(), Exception> {
+        match self.rights {
+            Rights::Admin => Ok(()),
+            Rights::None => {
+                let message = format!("{} is not authorized to perform: {}", self.arn(), operation.name);
+                Err(auth_failure(AuthFailure::AccessDenied, protocol, Some(message)))
+            }
+        }
+    }
+}
+
+/// What a key may do. What does not read is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rights {
+    /// Everything: the key `trellis up` was started with. One such key exists at a time.
+    Admin,
+    #[serde(other)]
+    None,
+}
+
+pub(crate) fn find(state: &mut impl Read, access_key_id: &str) -> Result<Option<AccessKey>, Refusal> {
+    get(state, &format!("{PREFIX}{access_key_id}"))
+}
+
+/// Makes `key` the admin key; the one of an earlier start is no longer valid.
+pub(crate) fn bootstrap(
+    tx: &mut Transaction<'_>,
+    access_key_id: &str,
+    key: &AccessKey,
+) -> Result<(), Refusal> {
+    for entry in scan_all(tx, PREFIX)? {
+        let other: AccessKey = decode(&entry)?;
+        let is_same = entry.key.strip_prefix(PREFIX) == Some(access_key_id);
+        if is_same && (AccessKey { created_at: key.created_at, ..other.clone() }) == *key {
+            return Ok(());
+        }
+        if !is_same && other.rights == Rights::Admin {
+            tx.delete(&entry.key);
+        }
+    }
+    put(tx, &format!("{PREFIX}{access_key_id}"), key);
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The life of an API call, from bytes to bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::Value;
+use trellis_api::{
+    AuthFailure, Decoded, Exception, Incoming, Protocol, Service, auth_failure, decode, dispatch, encode,
+    encode_error, guess_protocol,
+};
+use trellis_auth::{
+    AuthError, Payload, Rules, SignedRequest, SigningKeyCache, Verified, headers_of, verify_with,
+};
+
+use crate::access_key::{self, AccessKey};
+use crate::context::{Caller, Context, Random, Surroundings};
+use crate::refusal::Refusal;
+
+/// Serves one call. Whatever happens, the answer is in the caller's protocol and has a request id.
+pub(crate) async fn serve(
+    surroundings: &Arc<Surroundings>,
+    signing_keys: &SigningKeyCache,
+    request: Request<Bytes>,
+) -> Response<Vec<u8>> {
+    let request_id: Arc<str> = request_id(&surroundings.random).into();
+    let (head, body) = request.into_parts();
+    let incoming = Incoming {
+        method: &head.method,
+        raw_path: head.uri.path(),
+        raw_query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body: &body,
+    };
+
+    // 1. The service, by the scope of the signature and never by the path.
+    let service = match dispatch::route(&incoming) {
+        Ok(route) => route.service,
+        Err(exception) => return encode_error(None, guess_protocol(&incoming), &exception, &request_id),
+    };
+
+    match perform(surroundings, signing_keys, service, &incoming, &request_id).await {
+        // 6. The answer, in the caller's protocol.
+        Ok((decoded, output)) => encode(service, decoded.protocol, decoded.operation, &output, &request_id),
+        Err((protocol, exception)) => {
+            if exception.status >= 500 {
+                tracing::error!(service = service.signing_name, %exception, %request_id, "a call failed");
+            }
+            encode_error(Some(service), protocol, &exception, &request_id)
+        }
+    }
+}
+
+/// What failed, and the protocol to say so in.
+type Failed = (Protocol, Exception);
+
+async fn perform(
+    surroundings: &Arc<Surroundings>,
+    signing_keys: &SigningKeyCache,
+    service: &'static Service,
+    incoming: &Incoming<'_>,
+    request_id: &Arc<str>,
+) -> Result<(Decoded, Value), Failed> {
+    let in_protocol = |exception| (service.protocol, exception);
+    if incoming.body.len() > service.max_body {
+        let message = format!("a request of this service has at most {} bytes", service.max_body);
+        return Err(in_protocol(Exception::plain("RequestEntityTooLargeException", 413, message)));
+    }
+
+    // 2. The signature, and with it who calls and in which region.
+    let (verified, key) = verify(surroundings, signing_keys, service, incoming).map_err(in_protocol)?;
+    let region = verified.region().parse().map_err(|error: trellis_model::IdError| {
+        in_protocol(auth_failure(AuthFailure::BadSignature, service.protocol, Some(error.to_string())))
+    })?;
+
+    // 3. The operation and its input, every limit of the description checked.
+    let mut decoded = decode(service, incoming).map_err(in_protocol)?;
+    let Decoded { operation, protocol, .. } = decoded;
+    let in_protocol = |exception| (protocol, exception);
+
+    // 4. Whether this caller may.
+    key.authorise(operation, protocol).map_err(in_protocol)?;
+
+    // 5. The operation: one transaction, or one consistent read.
+    let context = Context {
+        caller: Caller {
+            arn: key.arn(),
+            account: key.account,
+            region,
+            access_key_id: verified.access_key_id().as_str().to_owned(),
+        },
+        request_id: request_id.clone(),
+        now: surroundings.clock.now().into(),
+        surroundings: surroundings.clone(),
+    };
+    let input = decoded.input.take();
+    let output = match service.signing_name.as_str() {
+        "vpc-lattice" => crate::lattice::call(&context, operation, input).await,
+        other => Err(Exception::internal(format!("no operations of {other} are served"))),
+    };
+    tracing::debug!(
+        service = service.signing_name,
+        operation = operation.name,
+        account = %context.caller.account,
+        is_ok = output.is_ok(),
+        %request_id,
+        "call"
+    );
+    Ok((decoded, output.map_err(in_protocol)?))
+}
+
+/// The signature's verdict and the key it was made with.
+fn verify(
+    surroundings: &Surroundings,
+    signing_keys: &SigningKeyCache,
+    service: &Service,
+    incoming: &Incoming<'_>,
+) -> Result<(Verified, AccessKey), Exception> {
+    let headers = headers_of(incoming.headers);
+    let request = SignedRequest {
+        method: incoming.method.as_str(),
+        path: incoming.raw_path,
+        query: incoming.raw_query,
+        headers: &headers,
+        payload: Payload::Body(incoming.body),
+    };
+    let mut state = surroundings.store.read().map_err(|error| Exception::from(Refusal::from(error)))?;
+    let mut found = Ok(None);
+    let lookup = |claim: trellis_auth::Claim<'_>| {
+        // Only long-lived keys exist.
+        if claim.security_token.is_some() {
+            return Err(AuthError::TokenUnsupported);
+        }
+        found = access_key::find(&mut state, claim.access_key_id);
+        let key = found.as_ref().ok().and_then(Option::as_ref);
+        Ok(key.and_then(|key| key.secret.to_key().ok()))
+    };
+    let services = [service.signing_name.as_str()];
+    let verdict = verify_with(
+        &request,
+        lookup,
+        surroundings.clock.now(),
+        &Rules::for_service(&services),
+        Some(signing_keys),
+    );
+    let key = found.map_err(Exception::from)?;
+    match (verdict, key) {
+        (Ok(verified), Some(key)) => Ok((verified, key)),
+        (Ok(_), None) => Err(auth_failure(AuthFailure::UnknownKey, service.protocol, None)),
+        (Err(error), _) => Err(refused(service.protocol, &error)),
+    }
+}
+
+/// A signature that was not accepted, in the words of the service's family.
+fn refused(protocol: Protocol, error: &AuthError) -> Exception {
+    let (failure, message) = match error {
+        AuthError::Missing => (AuthFailure::MissingToken, None),
+        AuthError::Incomplete { .. }
+        | AuthError::Malformed { .. }
+        | AuthError::UnsupportedAlgorithm { .. } => (AuthFailure::Incomplete, Some(error.to_string())),
+        AuthError::UnknownKey { .. } => (AuthFailure::UnknownKey, None),
+        AuthError::BadSignature => (AuthFailure::BadSignature, None),
+        AuthError::HeaderNotSigned { .. }
+        | AuthError::SignedHeaderAbsent { .. }
+        | AuthError::ScopeMismatch { .. }
+        | AuthError::Payload(_) => (AuthFailure::BadSignature, Some(error.to_string())),
+        AuthError::Skewed { .. } | AuthError::Expired { .. } => {
+            (AuthFailure::Expired, Some(error.to_string()))
+        }
+        AuthError::TokenUnsupported | AuthError::TokenInvalid => (AuthFailure::InvalidToken, None),
+        AuthError::TokenExpired => (AuthFailure::ExpiredToken, None),
+    };
+    auth_failure(failure, protocol, message)
+}
+
+/// A version 4 UUID.
+fn request_id(random: &Random) -> String {
+    let (high, low) = (random.draw(), random.draw());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
+}

@@ -1,0 +1,202 @@
+//! VPC Lattice: every operation over the store, one module for each kind of resource.
+//!
+//! An operation is a function over one consistent state: reads over a [`Reader`], writes over a
+//! [`Transaction`]. It gets the request typed and gives the answer typed; binding to the wire has been
+//! done before and is done after. The table below is the only list of what is implemented.
+
+pub(crate) mod access_log;
+pub(crate) mod action;
+pub(crate) mod auth_policy;
+pub(crate) mod health_check;
+pub(crate) mod identifier;
+pub(crate) mod listener;
+pub(crate) mod place;
+pub(crate) mod rule;
+pub(crate) mod service;
+pub(crate) mod service_association;
+pub(crate) mod service_network;
+pub(crate) mod tags;
+pub(crate) mod target;
+pub(crate) mod target_group;
+pub(crate) mod vpc;
+pub(crate) mod vpc_association;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trellis_api::{Exception, Operation, Reason};
+use trellis_store::{Reader, Transaction};
+
+use crate::context::Context;
+use crate::refusal::Refusal;
+use crate::token::Token;
+
+/// The service part of idempotency tokens' keys.
+const SERVICE: &str = "vpc-lattice";
+
+/// An answer without members.
+#[derive(Debug, Serialize)]
+pub(crate) struct Nothing {}
+
+/// Maps operations to functions: `read` over a consistent state, `write` as one transaction, `create`
+/// as one transaction that a client token makes happen once.
+macro_rules! operations {
+    ($($name:literal => $how:ident $function:path,)*) => {
+        /// Names of the operations that are implemented, in alphabetical order.
+        pub(crate) const IMPLEMENTED: &[&str] = &[$($name),*];
+
+        /// Performs one operation.
+        ///
+        /// # Errors
+        /// What the operation refuses; `ValidationException` for one that does not exist here yet.
+        pub(crate) async fn call(
+            ctx: &Context,
+            operation: &'static Operation,
+            input: Value,
+        ) -> Result<Value, Exception> {
+            match operation.name.as_str() {
+                $($name => $how(ctx, $name, input, $function).await,)*
+                other => Err(Exception::validation(
+                    Reason::UnknownOperation,
+                    format!("Trellis does not implement {other} yet"),
+                    Vec::new(),
+                )),
+            }
+        }
+
+        /// Whether `input` is what the operation called `name` takes, by its typed form.
+        #[cfg(test)]
+        pub(crate) fn accepts(name: &str, input: Value) -> Option<Result<(), serde_json::Error>> {
+            match name {
+                $($name => Some(input_of($function, input)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+operations! {
+    "BatchUpdateRule" => write rule::batch::update,
+    "CreateAccessLogSubscription" => create access_log::create,
+    "CreateListener" => create listener::create,
+    "CreateRule" => create rule::create,
+    "CreateService" => create service::create,
+    "CreateServiceNetwork" => create service_network::create,
+    "CreateServiceNetworkServiceAssociation" => create service_association::create,
+    "CreateServiceNetworkVpcAssociation" => create vpc_association::create,
+    "CreateTargetGroup" => create target_group::create,
+    "DeleteAccessLogSubscription" => write access_log::delete,
+    "DeleteAuthPolicy" => write auth_policy::delete,
+    "DeleteListener" => write listener::delete,
+    "DeleteRule" => write rule::delete,
+    "DeleteService" => write service::delete,
+    "DeleteServiceNetwork" => write service_network::delete,
+    "DeleteServiceNetworkServiceAssociation" => write service_association::delete,
+    "DeleteServiceNetworkVpcAssociation" => write vpc_association::delete,
+    "DeleteTargetGroup" => write target_group::delete,
+    "DeregisterTargets" => write target::deregister,
+    "GetAccessLogSubscription" => read access_log::get_one,
+    "GetAuthPolicy" => read auth_policy::get_one,
+    "GetListener" => read listener::get_one,
+    "GetRule" => read rule::get_one,
+    "GetService" => read service::get_one,
+    "GetServiceNetwork" => read service_network::get_one,
+    "GetServiceNetworkServiceAssociation" => read service_association::get_one,
+    "GetServiceNetworkVpcAssociation" => read vpc_association::get_one,
+    "GetTargetGroup" => read target_group::get_one,
+    "ListAccessLogSubscriptions" => read access_log::list,
+    "ListListeners" => read listener::list,
+    "ListRules" => read rule::list,
+    "ListServiceNetworkServiceAssociations" => read service_association::list,
+    "ListServiceNetworkVpcAssociations" => read vpc_association::list,
+    "ListServiceNetworks" => read service_network::list,
+    "ListServices" => read service::list,
+    "ListTagsForResource" => read tags::list,
+    "ListTargetGroups" => read target_group::list,
+    "ListTargets" => read target::list,
+    "PutAuthPolicy" => write auth_policy::put_one,
+    "RegisterTargets" => write target::register,
+    "TagResource" => write tags::tag,
+    "UntagResource" => write tags::untag,
+    "UpdateAccessLogSubscription" => write access_log::update,
+    "UpdateListener" => write listener::update,
+    "UpdateRule" => write rule::update,
+    "UpdateService" => write service::update,
+    "UpdateServiceNetwork" => write service_network::update,
+    "UpdateServiceNetworkVpcAssociation" => write vpc_association::update,
+    "UpdateTargetGroup" => write target_group::update,
+}
+
+/// The typed form of an input that keeps the API description.
+fn parse<I: DeserializeOwned>(input: Value) -> Result<I, Exception> {
+    serde_json::from_value(input)
+        .map_err(|error| Exception::validation(Reason::CannotParse, error.to_string(), Vec::new()))
+}
+
+fn answer<O: Serialize>(output: O) -> Value {
+    serde_json::to_value(output).expect("answers are plain structs with string keys")
+}
+
+async fn read<I: DeserializeOwned, O: Serialize>(
+    ctx: &Context,
+    _name: &str,
+    input: Value,
+    function: fn(&mut Reader, &Context, &I) -> Result<O, Refusal>,
+) -> Result<Value, Exception> {
+    let input = parse(input)?;
+    Ok(answer(function(&mut ctx.read()?, ctx, &input)?))
+}
+
+async fn write<I, O>(
+    ctx: &Context,
+    _name: &str,
+    input: Value,
+    function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
+) -> Result<Value, Exception>
+where
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + 'static,
+{
+    let input: I = parse(input)?;
+    let context = ctx.clone();
+    ctx.transact(move |tx| function(tx, &context, &input).map(answer)).await
+}
+
+async fn create<I, O>(
+    ctx: &Context,
+    name: &str,
+    mut input: Value,
+    function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
+) -> Result<Value, Exception>
+where
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + 'static,
+{
+    let token = Token::take(ctx, SERVICE, name, &mut input);
+    let input: I = parse(input)?;
+    let context = ctx.clone();
+    ctx.transact(move |tx| {
+        if let Some(token) = &token
+            && let Some(before) = token.replay(tx)?
+        {
+            return Ok(before);
+        }
+        let answer = answer(function(tx, &context, &input)?);
+        if let Some(token) = &token {
+            token.remember(tx, &answer);
+        }
+        Ok(answer)
+    })
+    .await
+}
+
+#[cfg(test)]
+fn input_of<S, I: DeserializeOwned, O>(
+    _function: fn(S, &Context, &I) -> Result<O, Refusal>,
+    mut input: Value,
+) -> Result<(), serde_json::Error> {
+    if let Some(members) = input.as_object_mut() {
+        members.remove("clientToken");
+    }
+    serde_json::from_value::<I>(input).map(drop)
+}

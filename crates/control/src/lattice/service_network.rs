@@ -1,0 +1,176 @@
+//! Service networks: synchronous, without a status.
+
+use serde::{Deserialize, Serialize};
+use trellis_model::ServiceNetworkId;
+use trellis_model::moment::Moment;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::{AuthType, ServiceNetwork, SharingConfig};
+use trellis_store::{Read, Reader, Transaction};
+
+use super::place::{Place, kind};
+use super::{access_log, auth_policy, identifier};
+use crate::context::Context;
+use crate::page::{Listing, Page};
+use crate::record::{any, count, decode, get, get_id, put};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, name_taken, not_found};
+use crate::tag_set::{self, Tags};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create {
+    name: String,
+    auth_type: Option<AuthType>,
+    #[serde(default)]
+    tags: Tags,
+    sharing_config: Option<SharingConfig>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    id: ServiceNetworkId,
+    name: String,
+    arn: String,
+    auth_type: AuthType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sharing_config: Option<SharingConfig>,
+}
+
+pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Created, Refusal> {
+    let place = Place::new(ctx.home());
+    let name_key = place.name(kind::NETWORK, &input.name);
+    if let Some(id) = get_id(tx, &name_key)? {
+        return Err(name_taken(Kind::ServiceNetwork, id, &input.name, &place.home.account));
+    }
+    let have = count(tx, &place.names(kind::NETWORK))?;
+    check_quota(ctx.quotas(), Quota::ServiceNetworksPerRegion, have, 1, Kind::ServiceNetwork, None)?;
+    let network = ServiceNetwork {
+        id: ServiceNetworkId::from_random(ctx.random()),
+        home: place.home.clone(),
+        name: input.name.clone(),
+        auth_type: input.auth_type.unwrap_or_default(),
+        sharing_config: input.sharing_config,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+    };
+    tag_set::merge(tx, &place.home, &network.arn(), &input.tags)?;
+    tx.put(&name_key, network.id.as_str().into());
+    put(tx, &place.network(&network.id), &network);
+    let arn = network.arn();
+    let ServiceNetwork { id, name, auth_type, sharing_config, .. } = network;
+    Ok(Created { id, name, arn, auth_type, sharing_config })
+}
+
+/// The network `text` means.
+pub(crate) fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<ServiceNetwork, Refusal> {
+    let id = identifier::network(text, &place.home)?;
+    get(state, &place.network(&id))?.ok_or_else(|| not_found(Kind::ServiceNetwork, id))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identify {
+    service_network_identifier: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    id: ServiceNetworkId,
+    name: String,
+    arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_type: Option<AuthType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sharing_config: Option<SharingConfig>,
+    created_at: Moment,
+    last_updated_at: Moment,
+    #[serde(rename = "numberOfAssociatedVPCs")]
+    number_of_associated_vpcs: usize,
+    number_of_associated_services: usize,
+    /// Only in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number_of_associated_resource_configurations: Option<usize>,
+}
+
+fn describe(state: &mut impl Read, place: &Place, network: ServiceNetwork) -> Result<Description, Refusal> {
+    Ok(Description {
+        number_of_associated_vpcs: count(state, &place.network_vpcs(&network.id))?,
+        number_of_associated_services: count(state, &place.network_services(&network.id))?,
+        number_of_associated_resource_configurations: None,
+        arn: network.arn(),
+        id: network.id,
+        name: network.name,
+        auth_type: Some(network.auth_type),
+        sharing_config: network.sharing_config,
+        created_at: network.created_at,
+        last_updated_at: network.last_updated_at,
+    })
+}
+
+pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let network = find(state, &place, &input.service_network_identifier)?;
+    describe(state, &place, network)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct List {
+    max_results: Option<u16>,
+    next_token: Option<String>,
+}
+
+pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+    let place = Place::new(ctx.home());
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    page.list(state, &place.scope.records(kind::NETWORK), |state, entry| {
+        let description = describe(state, &place, decode(entry)?)?;
+        Ok(Some(Description {
+            auth_type: None,
+            sharing_config: None,
+            number_of_associated_resource_configurations: Some(0),
+            ..description
+        }))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Update {
+    service_network_identifier: String,
+    auth_type: AuthType,
+}
+
+pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) -> Result<Created, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut network = find(tx, &place, &input.service_network_identifier)?;
+    network.auth_type = input.auth_type;
+    network.last_updated_at = ctx.now;
+    put(tx, &place.network(&network.id), &network);
+    let arn = network.arn();
+    let ServiceNetwork { id, name, auth_type, .. } = network;
+    Ok(Created { id, name, arn, auth_type, sharing_config: None })
+}
+
+pub(crate) fn delete(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    input: &Identify,
+) -> Result<super::Nothing, Refusal> {
+    let place = Place::new(ctx.home());
+    let network = find(tx, &place, &input.service_network_identifier)?;
+    let id = &network.id;
+    for (prefix, what) in [(place.network_vpcs(id), "VPC(s)"), (place.network_services(id), "service(s)")] {
+        if any(tx, &prefix)? {
+            let message = format_args!("ServiceNetwork {id} has {what} associated");
+            return Err(conflict(Kind::ServiceNetwork, id, message));
+        }
+    }
+    auth_policy::forget(tx, &place, id.as_str());
+    access_log::forget_all(tx, &place, id.as_str())?;
+    tag_set::forget(tx, &place.home, &network.arn());
+    tx.delete(&place.name(kind::NETWORK, &network.name));
+    tx.delete(&place.network(id));
+    Ok(super::Nothing {})
+}

@@ -1,0 +1,418 @@
+//! Target groups: what the targets are, how they are spoken to, how their health is checked.
+
+use serde::{Deserialize, Serialize};
+use trellis_model::moment::Moment;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::{
+    HealthCheckConfig, IpAddressType, LambdaEventStructureVersion, Status, Target, TargetGroup,
+    TargetGroupConfig, TargetGroupProtocol, TargetGroupProtocolVersion, TargetGroupType,
+};
+use trellis_model::{TargetGroupId, VpcId, name};
+use trellis_store::{Read, Reader, Transaction};
+
+use super::place::{Place, kind, pending};
+use super::{action, health_check, identifier, vpc};
+use crate::context::Context;
+use crate::page::{Listing, Page};
+use crate::record::{all, any, count, decode, get, get_id, put};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found};
+use crate::tag_set::{self, Tags};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create {
+    name: String,
+    #[serde(rename = "type")]
+    kind: TargetGroupType,
+    config: Option<Config>,
+    #[serde(default)]
+    tags: Tags,
+}
+
+/// `config` as a request has it: the VPC is text until it has been looked up.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    port: Option<u16>,
+    protocol: Option<TargetGroupProtocol>,
+    protocol_version: Option<TargetGroupProtocolVersion>,
+    ip_address_type: Option<IpAddressType>,
+    vpc_identifier: Option<String>,
+    health_check: Option<HealthCheckConfig>,
+    lambda_event_structure_version: Option<LambdaEventStructureVersion>,
+}
+
+/// What answers say of a target group, each with its own selection.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    id: TargetGroupId,
+    arn: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: TargetGroupType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<TargetGroupConfig>,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_arns: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated_at: Option<Moment>,
+}
+
+impl From<TargetGroup> for Description {
+    /// What CreateTargetGroup and UpdateTargetGroup answer.
+    fn from(group: TargetGroup) -> Self {
+        Self {
+            arn: group.arn(),
+            id: group.id,
+            name: group.name,
+            kind: group.kind,
+            config: group.config,
+            status: group.status,
+            service_arns: None,
+            failure_code: None,
+            failure_message: None,
+            created_at: None,
+            last_updated_at: None,
+        }
+    }
+}
+
+pub(crate) fn create(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    input: &Create,
+) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    if name::is_reserved(&input.name, TargetGroupId::PREFIX) {
+        return Err(invalid("name", "may not begin with tg-"));
+    }
+    let config = normalise(tx, &place, input.kind, input.config.as_ref())?;
+    let name_key = place.name(kind::TARGET_GROUP, &input.name);
+    if let Some(id) = get_id(tx, &name_key)? {
+        return Err(name_taken(Kind::TargetGroup, id, &input.name, &place.home.account));
+    }
+    let have = count(tx, &place.names(kind::TARGET_GROUP))?;
+    check_quota(ctx.quotas(), Quota::TargetGroupsPerRegion, have, 1, Kind::TargetGroup, None)?;
+    let group = TargetGroup {
+        id: TargetGroupId::from_random(ctx.random()),
+        home: place.home.clone(),
+        name: input.name.clone(),
+        kind: input.kind,
+        config,
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+    };
+    tag_set::merge(tx, &place.home, &group.arn(), &input.tags)?;
+    tx.put(&name_key, group.id.as_str().into());
+    if let Some(vpc) = vpc_of(&group) {
+        tx.put(&place.vpc_target_group(vpc, &group.id), Vec::new());
+    }
+    tx.put(&place.scope.pending(pending::TARGET_GROUP, &group.id), Vec::new());
+    put(tx, &place.target_group(&group.id), &group);
+    Ok(group.into())
+}
+
+fn vpc_of(group: &TargetGroup) -> Option<&VpcId> {
+    group.config.as_ref()?.vpc_identifier.as_ref()
+}
+
+/// The settings of a group of type `kind` with every default filled in.
+///
+/// # Errors
+/// Members the type does not take, required ones that are absent, a VPC that does not exist.
+fn normalise(
+    state: &mut impl Read,
+    place: &Place,
+    kind: TargetGroupType,
+    asked: Option<&Config>,
+) -> Result<Option<TargetGroupConfig>, Refusal> {
+    let Some(asked) = asked else {
+        if kind == TargetGroupType::Lambda {
+            return Ok(None);
+        }
+        return Err(invalid("config", "is required for target groups of this type"));
+    };
+    let refused: &[(&str, bool)] = match kind {
+        TargetGroupType::Lambda => &[
+            ("port", asked.port.is_some()),
+            ("protocol", asked.protocol.is_some()),
+            ("protocolVersion", asked.protocol_version.is_some()),
+            ("ipAddressType", asked.ip_address_type.is_some()),
+            ("vpcIdentifier", asked.vpc_identifier.is_some()),
+            ("healthCheck", asked.health_check.is_some()),
+        ],
+        TargetGroupType::Ip => {
+            &[("lambdaEventStructureVersion", asked.lambda_event_structure_version.is_some())]
+        }
+        TargetGroupType::Instance => &[
+            ("lambdaEventStructureVersion", asked.lambda_event_structure_version.is_some()),
+            ("ipAddressType", asked.ip_address_type.is_some()),
+        ],
+        TargetGroupType::Alb => &[
+            ("lambdaEventStructureVersion", asked.lambda_event_structure_version.is_some()),
+            ("ipAddressType", asked.ip_address_type.is_some()),
+            ("healthCheck", asked.health_check.is_some()),
+        ],
+    };
+    if let Some((member, _)) = refused.iter().find(|(_, is_present)| *is_present) {
+        return Err(invalid(&format!("config.{member}"), "does not apply to target groups of this type"));
+    }
+    if kind == TargetGroupType::Lambda {
+        let version = asked.lambda_event_structure_version.unwrap_or(LambdaEventStructureVersion::V1);
+        let config = TargetGroupConfig {
+            lambda_event_structure_version: Some(version),
+            ..TargetGroupConfig::default()
+        };
+        return Ok(Some(config));
+    }
+    let Some(protocol) = asked.protocol else {
+        return Err(invalid("config.protocol", "is required for target groups of this type"));
+    };
+    let port = match (asked.port, protocol) {
+        (Some(port), _) => port,
+        (None, TargetGroupProtocol::Http) => 80,
+        (None, TargetGroupProtocol::Https) => 443,
+        (None, TargetGroupProtocol::Tcp) => {
+            return Err(invalid("config.port", "is required for TCP target groups"));
+        }
+    };
+    let protocol_version = match (asked.protocol_version, protocol) {
+        (_, TargetGroupProtocol::Tcp) => None,
+        (version, _) => Some(version.unwrap_or(TargetGroupProtocolVersion::Http1)),
+    };
+    if kind == TargetGroupType::Alb
+        && protocol_version.is_some_and(|v| v != TargetGroupProtocolVersion::Http1)
+    {
+        return Err(invalid("config.protocolVersion", "must be HTTP1 for target groups of type ALB"));
+    }
+    let Some(vpc_identifier) = &asked.vpc_identifier else {
+        return Err(invalid("config.vpcIdentifier", "is required for target groups of this type"));
+    };
+    let vpc = vpc::find(state, &place.home, vpc_identifier)?;
+    let ip_address_type = match (kind, asked.ip_address_type) {
+        (TargetGroupType::Ip, Some(IpAddressType::Ipv6)) if !vpc.has_ipv6() => {
+            return Err(invalid("config.ipAddressType", format_args!("{} has no IPv6 range", vpc.id())));
+        }
+        (TargetGroupType::Ip, family) => Some(family.unwrap_or(IpAddressType::Ipv4)),
+        _ => None,
+    };
+    let health_check = if kind.has_health_check() {
+        Some(health_check::normalise(asked.health_check.as_ref(), protocol, protocol_version)?)
+    } else {
+        None
+    };
+    Ok(Some(TargetGroupConfig {
+        port: Some(port),
+        protocol: Some(protocol),
+        protocol_version,
+        ip_address_type,
+        vpc_identifier: Some(vpc.id().clone()),
+        health_check,
+        lambda_event_structure_version: None,
+    }))
+}
+
+/// The target group `text` means.
+pub(crate) fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<TargetGroup, Refusal> {
+    let id = identifier::target_group(text, &place.home)?;
+    get(state, &place.target_group(&id))?.ok_or_else(|| not_found(Kind::TargetGroup, id))
+}
+
+/// The target group `text` means, settled.
+///
+/// # Errors
+/// Also `ConflictException` while it is being made or removed.
+pub(crate) fn find_for_change(
+    state: &mut impl Read,
+    place: &Place,
+    text: &str,
+) -> Result<TargetGroup, Refusal> {
+    let group = find(state, place, text)?;
+    if !group.status.is_in_progress() {
+        return Ok(group);
+    }
+    let message = format_args!("TargetGroup {} is {}", group.id, group.status.as_str());
+    Err(conflict(Kind::TargetGroup, &group.id, message))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identify {
+    target_group_identifier: String,
+}
+
+/// ARNs of the services that forward to the group: none or one.
+fn service_arns(state: &mut impl Read, place: &Place, id: &TargetGroupId) -> Result<Vec<String>, Refusal> {
+    let services = action::users(state, place, id)?;
+    Ok(services.iter().map(|id| place.home.lattice_arn(format_args!("service/{id}"))).collect())
+}
+
+pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let group = find(state, &place, &input.target_group_identifier)?;
+    let (failure_code, failure_message) =
+        group.failure.clone().map(|failure| (failure.code, failure.message)).unzip();
+    Ok(Description {
+        service_arns: Some(service_arns(state, &place, &group.id)?),
+        failure_code,
+        failure_message,
+        created_at: Some(group.created_at),
+        last_updated_at: Some(group.last_updated_at),
+        ..group.into()
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct List {
+    max_results: Option<u16>,
+    next_token: Option<String>,
+    vpc_identifier: Option<String>,
+    target_group_type: Option<TargetGroupType>,
+}
+
+/// A group in a list: parts of its config stand beside everything else.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Summary {
+    #[serde(flatten)]
+    description: Description,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<TargetGroupProtocol>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address_type: Option<IpAddressType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vpc_identifier: Option<VpcId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lambda_event_structure_version: Option<LambdaEventStructureVersion>,
+}
+
+pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Summary>, Refusal> {
+    let place = Place::new(ctx.home());
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    page.list(state, &place.scope.records(kind::TARGET_GROUP), |state, entry| {
+        let group: TargetGroup = decode(entry)?;
+        let is_of_vpc = input
+            .vpc_identifier
+            .as_deref()
+            .is_none_or(|wanted| vpc_of(&group).is_some_and(|vpc| vpc.as_str() == wanted));
+        if !is_of_vpc || input.target_group_type.is_some_and(|wanted| wanted != group.kind) {
+            return Ok(None);
+        }
+        let config = group.config.clone().unwrap_or_default();
+        Ok(Some(Summary {
+            port: config.port,
+            protocol: config.protocol,
+            ip_address_type: config.ip_address_type,
+            vpc_identifier: config.vpc_identifier,
+            lambda_event_structure_version: config.lambda_event_structure_version,
+            description: Description {
+                service_arns: Some(service_arns(state, &place, &group.id)?),
+                created_at: Some(group.created_at),
+                last_updated_at: Some(group.last_updated_at),
+                config: None,
+                ..group.into()
+            },
+        }))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Update {
+    target_group_identifier: String,
+    health_check: HealthCheckConfig,
+}
+
+pub(crate) fn update(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    input: &Update,
+) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut group = find_for_change(tx, &place, &input.target_group_identifier)?;
+    let config = group.config.as_mut().filter(|_| group.kind.has_health_check());
+    let Some((config, protocol)) =
+        config.and_then(|config| config.protocol.map(|protocol| (config, protocol)))
+    else {
+        return Err(invalid("healthCheck", "does not apply to target groups of this type"));
+    };
+    let kept = config.health_check.take().unwrap_or_default();
+    let asked = health_check::update(&kept, &input.health_check);
+    config.health_check = Some(health_check::normalise(Some(&asked), protocol, config.protocol_version)?);
+    group.last_updated_at = ctx.now;
+    put(tx, &place.target_group(&group.id), &group);
+    Ok(group.into())
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    id: TargetGroupId,
+    arn: String,
+    status: Status,
+}
+
+pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut group = find(tx, &place, &input.target_group_identifier)?;
+    let id = &group.id;
+    if group.status == Status::CreateInProgress {
+        return Err(conflict(Kind::TargetGroup, id, format_args!("TargetGroup {id} is CREATE_IN_PROGRESS")));
+    }
+    if any(tx, &place.uses_of_group(id))? {
+        let message = format_args!("TargetGroup {id} is in use by a listener or rule of a service");
+        return Err(conflict(Kind::TargetGroup, id, message));
+    }
+    if any(tx, &place.targets(id))? {
+        return Err(conflict(Kind::TargetGroup, id, "TargetGroup has targets registered with it"));
+    }
+    if group.status != Status::DeleteInProgress {
+        tx.put(&place.scope.pending(pending::TARGET_GROUP, id), Vec::new());
+        group.status = Status::DeleteInProgress;
+        group.last_updated_at = ctx.now;
+        put(tx, &place.target_group(&group.id), &group);
+    }
+    Ok(Deleted { arn: group.arn(), id: group.id, status: group.status })
+}
+
+/// One step of the workflow: a group that was being made is there, one that was going is gone.
+pub(crate) fn settle(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    id: &TargetGroupId,
+    now: Moment,
+) -> Result<(), Refusal> {
+    let Some(mut group) = get::<TargetGroup>(tx, &place.target_group(id))? else { return Ok(()) };
+    match group.status {
+        Status::CreateInProgress => {
+            group.status = Status::Active;
+            group.last_updated_at = now;
+            put(tx, &place.target_group(id), &group);
+        }
+        Status::DeleteInProgress => {
+            for target in all::<Target>(tx, &place.targets(id))? {
+                tx.delete(&place.target(id, &target.id, target.port.unwrap_or(0)));
+            }
+            if let Some(vpc) = vpc_of(&group) {
+                tx.delete(&place.vpc_target_group(vpc, id));
+            }
+            tag_set::forget(tx, &place.home, &group.arn());
+            tx.delete(&place.name(kind::TARGET_GROUP, &group.name));
+            tx.delete(&place.target_group(id));
+        }
+        _ => {}
+    }
+    Ok(())
+}

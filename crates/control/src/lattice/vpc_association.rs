@@ -1,0 +1,353 @@
+//! Associations of service networks with VPCs: whose hosts may call the network's services.
+
+use serde::{Deserialize, Serialize};
+use trellis_model::moment::Moment;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::{DnsOptions, PrivateDnsPreference, Status, VpcAssociation};
+use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociationId, VpcId};
+use trellis_store::{Read, Reader, Transaction};
+
+use super::place::{Place, kind, pending};
+use super::vpc::{self, Vpc};
+use super::{identifier, service_network};
+use crate::context::Context;
+use crate::keys::last_part;
+use crate::page::{Listing, Page};
+use crate::record::{count, get, put};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::tag_set::{self, Tags};
+
+/// Security groups an association may have.
+const MAX_SECURITY_GROUPS: usize = 5;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create {
+    service_network_identifier: String,
+    vpc_identifier: String,
+    private_dns_enabled: Option<bool>,
+    #[serde(default)]
+    security_group_ids: Vec<String>,
+    #[serde(default)]
+    tags: Tags,
+    dns_options: Option<DnsOptions>,
+}
+
+/// What creating and updating answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Changed {
+    id: VpcAssociationId,
+    arn: String,
+    status: Status,
+    created_by: AccountId,
+    security_group_ids: Vec<SecurityGroupId>,
+    private_dns_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_options: Option<DnsOptions>,
+}
+
+impl From<VpcAssociation> for Changed {
+    fn from(association: VpcAssociation) -> Self {
+        Self {
+            arn: association.arn(),
+            id: association.id,
+            status: association.status,
+            created_by: association.created_by,
+            security_group_ids: association.security_groups,
+            private_dns_enabled: association.private_dns_enabled,
+            dns_options: association.dns_options,
+        }
+    }
+}
+
+pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Changed, Refusal> {
+    let place = Place::new(ctx.home());
+    let network = service_network::find(tx, &place, &input.service_network_identifier)?;
+    let vpc = vpc::find(tx, &place.home, &input.vpc_identifier)?;
+    if let Some(taken) = of_vpc(tx, &place, vpc.id())? {
+        let id = &taken.id;
+        return Err(match taken.status {
+            Status::DeleteInProgress => conflict(
+                Kind::VpcAssociation,
+                id,
+                format_args!("association {id} of the VPC is DELETE_IN_PROGRESS"),
+            ),
+            _ => conflict(Kind::VpcAssociation, id, "VPC has already been associated to a service network"),
+        });
+    }
+    let security_groups = security_groups(tx, &place, &vpc, &input.security_group_ids)?;
+    let private_dns_enabled = input.private_dns_enabled.unwrap_or(false);
+    let dns_options = dns_options(input.dns_options.as_ref(), private_dns_enabled)?;
+    let have = count(tx, &place.network_vpcs(&network.id))?;
+    let parent = Some(network.id.as_str());
+    let quota = Quota::VpcAssociationsPerServiceNetwork;
+    check_quota(ctx.quotas(), quota, have, 1, Kind::VpcAssociation, parent)?;
+    let association = VpcAssociation {
+        id: VpcAssociationId::from_random(ctx.random()),
+        home: place.home.clone(),
+        created_by: place.home.account.clone(),
+        network_name: network.name.clone(),
+        network_arn: network.arn(),
+        network: network.id,
+        vpc: vpc.id().clone(),
+        security_groups,
+        private_dns_enabled,
+        dns_options,
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+    };
+    tag_set::merge(tx, &place.home, &association.arn(), &input.tags)?;
+    tx.put(&place.network_vpc(&association.network, &association.id), Vec::new());
+    tx.put(&place.vpc_network(&association.vpc, &association.id), Vec::new());
+    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
+    put(tx, &place.vpc_association(&association.id), &association);
+    Ok(association.into())
+}
+
+/// The association of `vpc`: there is at most one.
+fn of_vpc(state: &mut impl Read, place: &Place, vpc: &VpcId) -> Result<Option<VpcAssociation>, Refusal> {
+    let Some(entry) = state.scan(&place.vpc_networks(vpc), None, 1)?.into_iter().next() else {
+        return Ok(None);
+    };
+    get(state, &place.scope.record(kind::VPC_ASSOCIATION, last_part(&entry.key)))
+}
+
+/// The security groups named, all of them groups of `vpc`.
+fn security_groups(
+    state: &mut impl Read,
+    place: &Place,
+    vpc: &Vpc,
+    ids: &[String],
+) -> Result<Vec<SecurityGroupId>, Refusal> {
+    if ids.len() > MAX_SECURITY_GROUPS {
+        return Err(invalid("securityGroupIds", format_args!("at most {MAX_SECURITY_GROUPS} are allowed")));
+    }
+    let mut found: Vec<SecurityGroupId> = Vec::with_capacity(ids.len());
+    for text in ids {
+        let missing = || not_found(Kind::SecurityGroup, text);
+        let id: SecurityGroupId = text.parse().map_err(|_| missing())?;
+        let owner = vpc::security_group_vpc(state, &place.home, &id)?.ok_or_else(missing)?;
+        if owner != *vpc.id() {
+            return Err(invalid(
+                "securityGroupIds",
+                format_args!("{id} is not a security group of {}", vpc.id()),
+            ));
+        }
+        if !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// DNS options with the preference filled in; none where there is no private DNS and none was asked for.
+fn dns_options(asked: Option<&DnsOptions>, private_dns: bool) -> Result<Option<DnsOptions>, Refusal> {
+    let asked = match asked {
+        Some(asked) => asked.clone(),
+        None if private_dns => {
+            DnsOptions { private_dns_preference: None, private_dns_specified_domains: None }
+        }
+        None => return Ok(None),
+    };
+    let preference = asked.private_dns_preference.unwrap_or_default();
+    let has_domains = asked.private_dns_specified_domains.as_ref().is_some_and(|domains| !domains.is_empty());
+    if has_domains != preference.takes_domains() {
+        let message = match preference {
+            PrivateDnsPreference::VerifiedDomainsOnly | PrivateDnsPreference::AllDomains => {
+                "only go with a preference for specified domains"
+            }
+            _ => "are required with a preference for specified domains",
+        };
+        return Err(invalid("dnsOptions.privateDnsSpecifiedDomains", message));
+    }
+    Ok(Some(DnsOptions { private_dns_preference: Some(preference), ..asked }))
+}
+
+fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<VpcAssociation, Refusal> {
+    let id = identifier::vpc_association(text, &place.home)?;
+    get(state, &place.vpc_association(&id))?.ok_or_else(|| not_found(Kind::VpcAssociation, id))
+}
+
+/// The association, settled.
+fn find_for_change(state: &mut impl Read, place: &Place, text: &str) -> Result<VpcAssociation, Refusal> {
+    let association = find(state, place, text)?;
+    if !association.status.is_in_progress() {
+        return Ok(association);
+    }
+    let message =
+        format_args!("ServiceNetworkVpcAssociation {} is {}", association.id, association.status.as_str());
+    Err(conflict(Kind::VpcAssociation, &association.id, message))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identify {
+    service_network_vpc_association_identifier: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    id: VpcAssociationId,
+    arn: String,
+    status: Status,
+    created_by: AccountId,
+    created_at: Moment,
+    last_updated_at: Moment,
+    service_network_id: ServiceNetworkId,
+    service_network_name: String,
+    service_network_arn: String,
+    vpc_id: VpcId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_group_ids: Option<Vec<SecurityGroupId>>,
+    private_dns_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_options: Option<DnsOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_message: Option<String>,
+}
+
+impl From<VpcAssociation> for Description {
+    fn from(association: VpcAssociation) -> Self {
+        let arn = association.arn();
+        let (failure_code, failure_message) =
+            association.failure.map(|failure| (failure.code, failure.message)).unzip();
+        Self {
+            id: association.id,
+            arn,
+            status: association.status,
+            created_by: association.created_by,
+            created_at: association.created_at,
+            last_updated_at: association.last_updated_at,
+            service_network_id: association.network,
+            service_network_name: association.network_name,
+            service_network_arn: association.network_arn,
+            vpc_id: association.vpc,
+            security_group_ids: Some(association.security_groups),
+            private_dns_enabled: association.private_dns_enabled,
+            dns_options: association.dns_options,
+            failure_code,
+            failure_message,
+        }
+    }
+}
+
+pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
+    find(state, &Place::new(ctx.home()), &input.service_network_vpc_association_identifier).map(Into::into)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct List {
+    service_network_identifier: Option<String>,
+    vpc_identifier: Option<String>,
+    max_results: Option<u16>,
+    next_token: Option<String>,
+}
+
+pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+    let place = Place::new(ctx.home());
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let network = input.service_network_identifier.as_deref();
+    let network = network.map(|text| service_network::find(state, &place, text)).transpose()?;
+    let vpc = input.vpc_identifier.as_deref();
+    let prefix = match (vpc, &network) {
+        (Some(vpc), _) => match vpc.parse::<VpcId>() {
+            Ok(vpc) => place.vpc_networks(&vpc),
+            Err(_) => return Ok(Listing { items: Vec::new(), next_token: None }),
+        },
+        (None, Some(network)) => place.network_vpcs(&network.id),
+        (None, None) => {
+            return Err(unacceptable("one of serviceNetworkIdentifier and vpcIdentifier is required"));
+        }
+    };
+    page.list(state, &prefix, |state, entry| {
+        let key = place.scope.record(kind::VPC_ASSOCIATION, last_part(&entry.key));
+        let association: Option<VpcAssociation> = get(state, &key)?;
+        let is_wanted = |association: &VpcAssociation| {
+            network.as_ref().is_none_or(|network| network.id == association.network)
+        };
+        Ok(association.filter(is_wanted).map(|association| Description {
+            security_group_ids: None,
+            failure_code: None,
+            failure_message: None,
+            ..association.into()
+        }))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Update {
+    service_network_vpc_association_identifier: String,
+    security_group_ids: Option<Vec<String>>,
+    private_dns_enabled: Option<bool>,
+    dns_options: Option<DnsOptions>,
+}
+
+pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) -> Result<Changed, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut association = find_for_change(tx, &place, &input.service_network_vpc_association_identifier)?;
+    if let Some(ids) = &input.security_group_ids {
+        if ids.is_empty() {
+            return Err(invalid("securityGroupIds", "at least one is required"));
+        }
+        let vpc = vpc::find(tx, &place.home, association.vpc.as_str())?;
+        association.security_groups = security_groups(tx, &place, &vpc, ids)?;
+    }
+    association.private_dns_enabled = input.private_dns_enabled.unwrap_or(association.private_dns_enabled);
+    let options = input.dns_options.as_ref().or(association.dns_options.as_ref());
+    association.dns_options = dns_options(options, association.private_dns_enabled)?;
+    association.status = Status::UpdateInProgress;
+    association.last_updated_at = ctx.now;
+    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
+    put(tx, &place.vpc_association(&association.id), &association);
+    Ok(association.into())
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    id: VpcAssociationId,
+    arn: String,
+    status: Status,
+}
+
+pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut association = find_for_change(tx, &place, &input.service_network_vpc_association_identifier)?;
+    association.status = Status::DeleteInProgress;
+    association.last_updated_at = ctx.now;
+    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
+    put(tx, &place.vpc_association(&association.id), &association);
+    Ok(Deleted { arn: association.arn(), id: association.id, status: association.status })
+}
+
+/// One step of the workflow, taken once the data plane acts on what was asked for.
+pub(crate) fn settle(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    id: &VpcAssociationId,
+    now: Moment,
+) -> Result<(), Refusal> {
+    let Some(mut association) = get::<VpcAssociation>(tx, &place.vpc_association(id))? else { return Ok(()) };
+    match association.status {
+        Status::CreateInProgress | Status::UpdateInProgress => {
+            association.status = Status::Active;
+            association.last_updated_at = now;
+            put(tx, &place.vpc_association(id), &association);
+        }
+        Status::DeleteInProgress => {
+            tag_set::forget(tx, &place.home, &association.arn());
+            tx.delete(&place.network_vpc(&association.network, id));
+            tx.delete(&place.vpc_network(&association.vpc, id));
+            tx.delete(&place.vpc_association(id));
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! What takes longer than a call: statuses that move once the data plane has caught up, targets that
+//! drain, tokens that expire.
+//!
+//! All of it is found in the store under `pending/`, so a restart goes on where the last process
+//! stopped. One task; it wakes when something becomes pending and when the data plane reports; a step
+//! that fails is tried again, later each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::Home;
+use trellis_store::{Entry, Read, Revision, Transaction, Watch};
+
+use crate::context::Surroundings;
+use crate::health_board::TargetKey;
+use crate::keys;
+use crate::lattice::place::{Place, pending};
+use crate::lattice::{service, service_association, target, target_group, vpc_association};
+use crate::record::scan_all;
+use crate::refusal::Refusal;
+use crate::token;
+
+/// Most pieces of work in one transaction.
+const STEP: usize = 128;
+
+/// How often a draining target is looked at.
+const DRAIN_POLL: Duration = Duration::from_millis(250);
+
+/// First and longest wait after a failure.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// How often expired tokens are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Moves everything pending, for ever. Ends when the store is closed.
+pub(crate) async fn run(
+    surroundings: Arc<Surroundings>,
+    mut pending: Watch,
+    mut applied: watch::Receiver<Revision>,
+    drain_limit: SignedDuration,
+) {
+    let mut back_off = BACK_OFF.0;
+    let mut prune_at = Instant::now() + PRUNE_EVERY;
+    loop {
+        let in_force = *applied.borrow_and_update();
+        let wait = match advance(&surroundings, in_force, drain_limit).await {
+            Ok(Remaining::Draining) => DRAIN_POLL,
+            Ok(Remaining::Nothing) => PRUNE_EVERY,
+            Err(Refusal::Store(trellis_store::StoreError::Closed)) => return,
+            Err(refusal) => {
+                tracing::error!(?refusal, "pending work could not be done; it is tried again");
+                let wait = back_off;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+        };
+        back_off = BACK_OFF.0;
+        if Instant::now() >= prune_at {
+            prune_at = Instant::now() + PRUNE_EVERY;
+            if let Err(refusal) = prune(&surroundings).await {
+                tracing::error!(?refusal, "expired client tokens could not be removed");
+            }
+        }
+        tokio::select! {
+            event = pending.next() => if event.is_err() { return },
+            changed = applied.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// What is left after a round.
+enum Remaining {
+    /// Nothing that time alone moves.
+    Nothing,
+    Draining,
+}
+
+/// A piece of work: what is pending, and since which revision.
+#[derive(Debug, Clone)]
+struct Work {
+    key: String,
+    since: Revision,
+    place: Place,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Service(trellis_model::ServiceId),
+    TargetGroup(trellis_model::TargetGroupId),
+    Target(trellis_model::TargetGroupId, TargetKey),
+    VpcAssociation(trellis_model::VpcAssociationId),
+    ServiceAssociation(trellis_model::ServiceAssociationId),
+}
+
+impl Work {
+    /// Reads `pending/lattice/{account}/{region}/{kind}/{rest}`.
+    fn read(entry: &Entry) -> Option<Self> {
+        let mut parts = entry.key.strip_prefix(keys::LATTICE_PENDING)?.splitn(4, '/');
+        let home = Home { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
+        let (kind, rest) = (parts.next()?, parts.next()?);
+        let what = match kind {
+            pending::SERVICE => What::Service(rest.parse().ok()?),
+            pending::TARGET_GROUP => What::TargetGroup(rest.parse().ok()?),
+            pending::VPC_ASSOCIATION => What::VpcAssociation(rest.parse().ok()?),
+            pending::SERVICE_ASSOCIATION => What::ServiceAssociation(rest.parse().ok()?),
+            pending::TARGET => {
+                let (group, key) = rest.split_once('/')?;
+                let (id, port) = key.rsplit_once('|')?;
+                What::Target(group.parse().ok()?, TargetKey { id: id.to_owned(), port: port.parse().ok()? })
+            }
+            _ => return None,
+        };
+        Some(Self { key: entry.key.clone(), since: entry.modified, place: Place::new(home), what })
+    }
+
+    /// Whether the world is as far as the work needs it to be.
+    fn is_ready(
+        &self,
+        state: &mut impl Read,
+        surroundings: &Surroundings,
+        in_force: Revision,
+        drain_limit: SignedDuration,
+    ) -> Result<bool, Refusal> {
+        Ok(match &self.what {
+            What::Service(_) | What::TargetGroup(_) => true,
+            What::VpcAssociation(_) | What::ServiceAssociation(_) => self.since <= in_force,
+            What::Target(group, key) => {
+                let Some(since) = target::draining_since(state, &self.place, group, key)? else {
+                    return Ok(true);
+                };
+                let age = surroundings.clock.now().duration_since(Timestamp::from(since));
+                !surroundings.health.is_held(group, key) || age >= drain_limit
+            }
+        })
+    }
+
+    /// Does the work, unless something has happened to it since it was read.
+    fn step(&self, tx: &mut Transaction<'_>, now: Moment) -> Result<(), Refusal> {
+        if tx.get(&self.key)?.is_none_or(|entry| entry.modified != self.since) {
+            return Ok(());
+        }
+        tx.delete(&self.key);
+        let place = &self.place;
+        match &self.what {
+            What::Service(id) => service::settle(tx, place, id, now),
+            What::TargetGroup(id) => target_group::settle(tx, place, id, now),
+            What::Target(group, key) => target::settle(tx, place, group, key),
+            What::VpcAssociation(id) => vpc_association::settle(tx, place, id, now),
+            What::ServiceAssociation(id) => service_association::settle(tx, place, id),
+        }
+    }
+}
+
+/// One round: does everything that is ready.
+async fn advance(
+    surroundings: &Surroundings,
+    in_force: Revision,
+    drain_limit: SignedDuration,
+) -> Result<Remaining, Refusal> {
+    let (ready, remaining) = {
+        let mut state = surroundings.store.read()?;
+        let mut ready = Vec::new();
+        let mut remaining = Remaining::Nothing;
+        for entry in scan_all(&mut state, keys::LATTICE_PENDING)? {
+            let Some(work) = Work::read(&entry) else {
+                tracing::error!(key = entry.key, "pending work does not read and is left alone");
+                continue;
+            };
+            if work.is_ready(&mut state, surroundings, in_force, drain_limit)? {
+                ready.push(work);
+            } else if matches!(work.what, What::Target(..)) {
+                remaining = Remaining::Draining;
+            }
+        }
+        (ready, remaining)
+    };
+    for works in ready.chunks(STEP) {
+        let works = works.to_vec();
+        let now = Moment::from(surroundings.clock.now());
+        surroundings
+            .store
+            .transact(move |tx| works.iter().try_for_each(|work| work.step(tx, now)))
+            .await
+            .map_err(Refusal::from)?;
+    }
+    Ok(remaining)
+}
+
+/// Removes every expired token.
+async fn prune(surroundings: &Surroundings) -> Result<(), Refusal> {
+    let now = Moment::from(surroundings.clock.now());
+    let mut after = None;
+    loop {
+        let from: Option<String> = after.take();
+        after = surroundings
+            .store
+            .transact(move |tx| token::prune(tx, from.as_deref(), now))
+            .await
+            .map_err(Refusal::from)?;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
