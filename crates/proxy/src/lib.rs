@@ -4,11 +4,31 @@
 //! through one thing, a [`Network`]. It knows neither store nor API. One worker thread per core
 //! shares nothing with the others on the path of a request but the Snapshot.
 
+mod access_log;
+mod answer;
+mod body;
+mod buffer;
+mod client;
+mod clock;
 mod config;
+mod exchange;
+mod failure;
+mod health;
+pub mod http1;
+mod metrics;
+mod pump;
+mod random;
+mod record;
+mod request;
+mod upstream;
+mod view;
+mod watchdog;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,6 +36,8 @@ use trellis_model::VpcId;
 use trellis_model::snapshot::Snapshot;
 
 pub use config::{AccessLogConfig, Limits, ProxyConfig};
+pub use metrics::Metrics;
+use worker::{Applied, Stage};
 
 /// Where sockets come from. Each worker calls it on its own thread.
 pub trait Network: Clone + Send + Sync + 'static {
@@ -44,12 +66,15 @@ pub enum ProxyError {
     AccessLog { path: std::path::PathBuf, source: io::Error },
 }
 
-/// A running data plane.
+/// A running data plane. Dropped without [`Proxy::drain`], it ends at once.
 #[derive(Debug)]
 pub struct Proxy {
     applied: watch::Receiver<u64>,
     health: watch::Receiver<u64>,
     metrics: Metrics,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<()>>,
+    log: Option<access_log::Writer>,
 }
 
 impl Proxy {
@@ -63,10 +88,60 @@ impl Proxy {
         network: N,
         snapshots: watch::Receiver<Arc<Snapshot>>,
     ) -> Result<Self, ProxyError> {
-        let _ = (config, network, snapshots);
-        let (_, applied) = watch::channel(0);
-        let (_, health) = watch::channel(0);
-        Ok(Self { applied, health, metrics: Metrics {} })
+        let ProxyConfig { workers, pin, access_log, limits } = config;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if workers == 0 { cores } else { workers };
+        let log = match access_log {
+            Some(config) => {
+                let path = config.path.clone();
+                Some(access_log::start(config).map_err(|source| ProxyError::AccessLog { path, source })?)
+            }
+            None => None,
+        };
+        let (stage, stages) = watch::channel(Stage::Running);
+        let (applying, applied) = Applied::new(count);
+        let applying = Arc::new(applying);
+        let (changes, health) = watch::channel(0);
+        let cells: Arc<[_]> = (0..count).map(|_| Arc::new(metrics::WorkerCells::default())).collect();
+        let probes = Arc::new(metrics::ProbeCells::default());
+        let sink = log.as_ref().map(|writer| writer.sink.clone());
+
+        let mut threads = Threads::default();
+        for (index, cells) in cells.iter().enumerate() {
+            let (listens, dials) = (network.clone(), network.clone());
+            let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
+            let (applied, cells, log) = (applying.clone(), cells.clone(), sink.clone());
+            let core = pin.then_some(index % cores);
+            threads.spawn(format!("proxy-{index}"), move |started| {
+                let parts = worker::Parts {
+                    index,
+                    core,
+                    limits,
+                    listen: Box::new(move |vpc, port| listens.listen(vpc, port)),
+                    dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
+                    snapshots,
+                    stage,
+                    applied,
+                    cells,
+                    log,
+                };
+                worker::run(parts, started);
+            })?;
+        }
+        let (dials, checked, cells_of_probes) = (network, snapshots.clone(), probes.clone());
+        threads.spawn("health".into(), move |started| {
+            let parts = health::Parts {
+                dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
+                concurrent: limits.concurrent_probes,
+                snapshots: checked,
+                stage: stages,
+                changes,
+                cells: cells_of_probes,
+            };
+            health::run(parts, started);
+        })?;
+        let metrics = Metrics { workers: cells, log: sink, snapshots, applied: applied.clone(), probes };
+        Ok(Self { applied, health, metrics, stage, threads: threads.0, log })
     }
 
     /// The highest Snapshot revision every worker acts on, its listeners open. A listener that
@@ -88,17 +163,40 @@ impl Proxy {
     /// Stops accepting, closes idle connections, lets requests in flight finish until `deadline`
     /// has passed, cuts the rest, writes the access log out and ends every thread.
     pub async fn drain(self, deadline: Duration) {
-        let _ = deadline;
+        let Self { stage, threads, log, .. } = self;
+        stage.send_replace(Stage::Draining(tokio::time::Instant::now() + deadline));
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                // A thread that panicked has said so.
+                let _ = thread.join();
+            }
+            if let Some(log) = log {
+                log.finish();
+            }
+        });
+        let _ = joined.await;
     }
 }
 
-/// What has been counted.
-#[derive(Debug, Clone)]
-pub struct Metrics {}
+/// Threads started so far; each says whether it could begin before the next is started.
+#[derive(Default)]
+struct Threads(Vec<JoinHandle<()>>);
 
-impl Metrics {
-    /// Everything in the Prometheus text format.
-    pub fn render(&self) -> String {
-        String::new()
+impl Threads {
+    fn spawn<F>(&mut self, name: String, run: F) -> Result<(), ProxyError>
+    where
+        F: FnOnce(Box<dyn FnOnce(io::Result<()>)>) + Send + 'static,
+    {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let body = move || {
+            run(Box::new(move |outcome| {
+                // Whoever started this thread waits for it.
+                let _ = tell.send(outcome);
+            }));
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(ProxyError::Worker)?;
+        self.0.push(thread);
+        let outcome = told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")));
+        outcome.map_err(ProxyError::Worker)
     }
 }

@@ -1,0 +1,289 @@
+//! The access log: lines gathered by each worker, written by one thread, never waited for.
+//!
+//! A worker fills a chunk and hands it over when it is large or 200 ms old. What may wait for the
+//! disk is bounded: beyond that the oldest chunks are dropped and their lines counted, because a
+//! full disk must not stop traffic.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::config::AccessLogConfig;
+
+/// Size at which a worker hands a chunk over.
+pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// Whole lines of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: u64,
+}
+
+/// Where workers hand chunks over and the writer takes them.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    max_waiting: usize,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    errors: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Chunk>,
+    bytes: usize,
+    unused: Vec<Vec<u8>>,
+    closed: bool,
+}
+
+impl Sink {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lines out of `chunk`, leaving it empty with room for more.
+    pub(crate) fn hand_over(&self, chunk: &mut Chunk) {
+        if chunk.lines == 0 {
+            return;
+        }
+        let mut queue = self.lock();
+        let empty = Chunk { bytes: queue.unused.pop().unwrap_or_default(), lines: 0 };
+        let full = std::mem::replace(chunk, empty);
+        queue.bytes += full.bytes.len();
+        queue.waiting.push_back(full);
+        while queue.bytes > self.max_waiting
+            && queue.waiting.len() > 1
+            && let Some(oldest) = queue.waiting.pop_front()
+        {
+            queue.bytes -= oldest.bytes.len();
+            self.dropped.fetch_add(oldest.lines, Ordering::Relaxed);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Lines written, lines dropped, failed writes.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        (
+            self.written.load(Ordering::Relaxed),
+            self.dropped.load(Ordering::Relaxed),
+            self.errors.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Lets the writer end once everything handed over is written.
+    fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// The next chunk, or `None` when closed and empty.
+    fn take(&self) -> Option<Chunk> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(chunk) = queue.waiting.pop_front() {
+                queue.bytes -= chunk.bytes.len();
+                return Some(chunk);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        let mut queue = self.lock();
+        if queue.unused.len() < 64 {
+            queue.unused.push(bytes);
+        }
+    }
+}
+
+/// Opens the log and starts the thread that writes it.
+///
+/// # Errors
+/// The directory or the file cannot be made or opened, or no thread is to be had.
+pub(crate) fn start(config: AccessLogConfig) -> io::Result<Writer> {
+    let mut file = LogFile::open(config.path, config.max_bytes, config.keep)?;
+    let sink = Arc::new(Sink {
+        queue: Mutex::default(),
+        filled: Condvar::new(),
+        max_waiting: config.max_waiting,
+        written: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        errors: AtomicU64::new(0),
+    });
+    let source = sink.clone();
+    let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+        let mut failing = false;
+        while let Some(chunk) = source.take() {
+            match file.append(&chunk.bytes) {
+                Ok(()) => {
+                    source.written.fetch_add(chunk.lines, Ordering::Relaxed);
+                    failing = false;
+                }
+                Err(error) => {
+                    source.errors.fetch_add(1, Ordering::Relaxed);
+                    source.dropped.fetch_add(chunk.lines, Ordering::Relaxed);
+                    // Once per trouble, not once per chunk.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, path = %file.path.display(), "cannot write the access log");
+                    }
+                }
+            }
+            source.give_back(chunk.bytes);
+        }
+    })?;
+    Ok(Writer { sink, thread: Some(thread) })
+}
+
+/// The writing thread. It ends when this is dropped and everything handed over is written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) sink: Arc<Sink>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Waits until everything handed over is written.
+    pub(crate) fn finish(mut self) {
+        self.sink.close();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sink.close();
+    }
+}
+
+/// The file and its older siblings `PATH.1` to `PATH.keep`.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    max_bytes: u64,
+    keep: usize,
+}
+
+impl LogFile {
+    fn open(path: PathBuf, max_bytes: u64, keep: usize) -> io::Result<Self> {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory)?;
+        }
+        let file = open_for_append(&path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path, file, size, max_bytes, keep })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.size > 0 && self.size + bytes.len() as u64 > self.max_bytes {
+            self.rotate()?;
+        }
+        self.file.write_all(bytes)?;
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let numbered = |n: usize| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(format!(".{n}"));
+            PathBuf::from(name)
+        };
+        for n in (1..self.keep).rev() {
+            rename_if_there(&numbered(n), &numbered(n + 1))?;
+        }
+        if self.keep > 0 {
+            rename_if_there(&self.path, &numbered(1))?;
+        } else {
+            std::fs::remove_file(&self.path)?;
+        }
+        self.file = open_for_append(&self.path)?;
+        self.size = 0;
+        Ok(())
+    }
+}
+
+fn open_for_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(text: &str) -> Chunk {
+        Chunk { bytes: text.as_bytes().to_vec(), lines: 1 }
+    }
+
+    #[test]
+    fn a_full_file_is_rotated_and_the_oldest_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs").join("access.log");
+        let mut file = LogFile::open(path.clone(), 10, 2).unwrap();
+        for text in ["first 6\n", "second\n", "third 6\n", "fourth\n"] {
+            file.append(text.as_bytes()).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(directory.path().join("logs").join(name)).unwrap();
+        assert_eq!(read("access.log"), "fourth\n");
+        assert_eq!(read("access.log.1"), "third 6\n");
+        assert_eq!(read("access.log.2"), "second\n");
+        assert_eq!(std::fs::read_dir(directory.path().join("logs")).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_reopened_log_is_appended_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        for text in ["one\n", "two\n"] {
+            let writer = start(AccessLogConfig::new(&path)).unwrap();
+            let sink = writer.sink.clone();
+            sink.hand_over(&mut chunk(text));
+            writer.finish();
+            assert_eq!(sink.counts(), (1, 0, 0));
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_lines_are_dropped_and_counted() {
+        let sink = Sink {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            max_waiting: 8,
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        };
+        for text in ["aaaa", "bbbb", "cccc"] {
+            sink.hand_over(&mut chunk(text));
+        }
+        sink.close();
+        assert_eq!(sink.take().unwrap().bytes, b"bbbb");
+        assert_eq!(sink.take().unwrap().bytes, b"cccc");
+        assert!(sink.take().is_none());
+        assert_eq!(sink.counts(), (0, 1, 0));
+    }
+}

@@ -1,0 +1,225 @@
+//! One client connection: requests one after the other, until somebody has had enough.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use crate::buffer::Inbox;
+use crate::clock::Millis;
+use crate::request;
+use crate::watchdog::{Alarm, Watched};
+use crate::worker::{Entrance, Worker};
+
+/// Idle timeout of a connection that has not yet asked for a service.
+const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+/// How long a client may go on sending what nobody reads before its connection is cut.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How long an idle connection that should end still listens, in milliseconds.
+const GRACE: Millis = 50;
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) inbox: Inbox,
+    pub(crate) watched: Rc<Watched>,
+    /// `ip:port`.
+    pub(crate) peer: Box<str>,
+    /// The address alone, for `x-forwarded-for`.
+    pub(crate) address: Box<str>,
+    /// For which service's sake, and so for how long, the connection may be idle.
+    pub(crate) idle_timeout: Duration,
+    /// The client has said that it will send nothing more.
+    pub(crate) ended: bool,
+}
+
+/// What becomes of a client connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another request may follow.
+    Stay,
+    /// Everything has been said on both sides.
+    Close,
+    /// The client may still be sending. Closing at once would reset the connection and could take
+    /// the answer with it (RFC 9112, 9.6).
+    Linger,
+    /// The response was cut short, and the client must not take what it got for all of it.
+    Abort,
+}
+
+/// Serves a connection accepted at `entrance` until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: Rc<Entrance>) {
+    // Ignored: without it the connection works all the same, only later.
+    let _ = stream.set_nodelay(true);
+    let now = worker.clock.coarse();
+    let watched = worker.watchdog.add(now, worker.limits.connection_lifetime, entrance);
+    let _open = Open::new(&worker, &watched);
+    let mut client = Client {
+        stream,
+        inbox: Inbox::default(),
+        watched: watched.clone(),
+        peer: peer.to_string().into(),
+        address: peer.ip().to_canonical().to_string().into(),
+        idle_timeout: DEFAULT_IDLE,
+        ended: false,
+    };
+    while client.wait_for_request(&worker).await {
+        match request::serve(&worker, &mut client).await {
+            Next::Stay => client.inbox.compact(&worker.buffers),
+            Next::Close => {
+                let _ = client.shut_down().await;
+                break;
+            }
+            Next::Linger => {
+                client.linger(&worker).await;
+                break;
+            }
+            Next::Abort => {
+                let _ = client.stream.set_zero_linger();
+                break;
+            }
+        }
+    }
+    client.inbox.release(&worker.buffers);
+}
+
+impl Client {
+    /// Waits for the first byte of the next request. False: there will be none.
+    async fn wait_for_request(&mut self, worker: &Worker) -> bool {
+        if !self.inbox.is_empty() {
+            return true;
+        }
+        if self.ended {
+            return false;
+        }
+        let Self { stream, inbox, watched, idle_timeout, .. } = self;
+        let patience = idle_timeout.as_millis() as Millis;
+        watched.arm(worker.clock.coarse().saturating_add(patience));
+        watched.set_idle(true);
+        let mut leaving = false;
+        let came = poll_fn(|cx| {
+            if let Poll::Ready(read) = inbox.poll_fill(cx, stream, &worker.buffers) {
+                return Poll::Ready(matches!(read, Ok(1..)));
+            }
+            watched.register(cx);
+            if watched.should_close() && !leaving {
+                // A request may be on its way; it is not lost if the end waits for it a little.
+                leaving = true;
+                watched.arm(worker.clock.coarse().saturating_add(GRACE));
+            }
+            watched.alarm().map_or(Poll::Pending, |_| Poll::Ready(false))
+        })
+        .await;
+        watched.set_idle(false);
+        came
+    }
+
+    /// Reads once. `Ok(0)` is the end of the stream.
+    pub(crate) async fn read(&mut self, worker: &Worker) -> Result<usize, Interrupted> {
+        let Self { stream, inbox, watched, .. } = self;
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = inbox.poll_fill(cx, stream, &worker.buffers) {
+                return Poll::Ready(read.map_err(Interrupted::Io));
+            }
+            watched.register(cx);
+            watched.alarm().map_or(Poll::Pending, |alarm| Poll::Ready(Err(Interrupted::Alarm(alarm))))
+        })
+        .await
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
+        let Self { stream, watched, .. } = self;
+        let mut written = 0;
+        poll_fn(|cx| {
+            while written < bytes.len() {
+                match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(Interrupted::Io(io::ErrorKind::WriteZero.into())));
+                    }
+                    Poll::Ready(Ok(count)) => written += count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Interrupted::Io(error))),
+                    Poll::Pending => {
+                        watched.register(cx);
+                        return watched
+                            .alarm()
+                            .map_or(Poll::Pending, |alarm| Poll::Ready(Err(Interrupted::Alarm(alarm))));
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    async fn shut_down(&mut self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
+    }
+
+    /// Says that nothing more will be sent, then reads what the client still sends until it stops.
+    async fn linger(&mut self, worker: &Worker) {
+        if self.shut_down().await.is_err() {
+            return;
+        }
+        self.inbox.release(&worker.buffers);
+        self.watched.arm(worker.clock.coarse().saturating_add(LINGER.as_millis() as Millis));
+        let Self { stream, inbox, watched, .. } = self;
+        poll_fn(|cx| {
+            loop {
+                watched.register(cx);
+                if watched.alarm().is_some() {
+                    return Poll::Ready(());
+                }
+                match ready!(inbox.poll_fill(cx, stream, &worker.buffers)) {
+                    Ok(1..) => inbox.release(&worker.buffers),
+                    Ok(0) | Err(_) => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Why reading from or writing to a client came to nothing.
+#[derive(Debug)]
+pub(crate) enum Interrupted {
+    Io(#[expect(dead_code, reason = "for Debug")] io::Error),
+    Alarm(Alarm),
+}
+
+/// Counts a connection while it lives.
+struct Open<'a> {
+    worker: &'a Worker,
+    watched: &'a Watched,
+}
+
+impl<'a> Open<'a> {
+    fn new(worker: &'a Worker, watched: &'a Watched) -> Self {
+        worker.cells.connections.add(1);
+        worker.cells.connections_open.add(1);
+        add(&worker.connections, 1);
+        Self { worker, watched }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.worker.cells.connections_open.subtract(1);
+        self.worker.watchdog.remove(self.watched);
+        add(&self.worker.connections, -1);
+        self.worker.room.notify_waiters();
+    }
+}
+
+fn add(count: &Cell<usize>, change: isize) {
+    count.set(count.get().saturating_add_signed(change));
+}

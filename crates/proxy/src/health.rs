@@ -1,0 +1,188 @@
+//! Health checks: one probe per target and interval, on a fresh connection, from inside the
+//! target's VPC, whatever the workers are doing.
+
+mod probe;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use trellis_model::health::{HealthCheck, ProbeHistory, ProtocolVersion, TargetHealth, TargetStatus};
+use trellis_model::snapshot::{Snapshot, TargetGroup};
+use trellis_model::{TargetGroupId, VpcId};
+
+use crate::metrics::ProbeCells;
+use crate::random::Random;
+use crate::worker::{Dial, Stage};
+
+/// Everything the checker is given when it starts.
+pub(crate) struct Parts {
+    pub(crate) dial: Dial,
+    pub(crate) concurrent: usize,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) stage: watch::Receiver<Stage>,
+    /// Moved whenever a status moves.
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) cells: Arc<ProbeCells>,
+}
+
+/// What the probing of one target needs.
+struct Checker {
+    dial: Dial,
+    room: Semaphore,
+    changes: watch::Sender<u64>,
+    cells: Arc<ProbeCells>,
+    random: Random,
+}
+
+/// A target being probed.
+struct Probed {
+    check: HealthCheck,
+    health: Arc<TargetHealth>,
+    task: AbortHandle,
+}
+
+impl Drop for Probed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+type Key = (TargetGroupId, SocketAddr);
+
+/// Runs the health checker on this thread until the proxy drains. `started` is told once.
+pub(crate) fn run(parts: Parts, started: impl FnOnce(std::io::Result<()>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(tokio::runtime::LocalOptions::default());
+    match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?))) {
+        Ok((runtime, random)) => {
+            started(Ok(()));
+            runtime.block_on(work(parts, random));
+        }
+        Err(error) => started(Err(error)),
+    }
+}
+
+async fn work(parts: Parts, random: Random) {
+    let Parts { dial, concurrent, mut snapshots, mut stage, changes, cells } = parts;
+    let room = Semaphore::new(concurrent.max(1));
+    let checker = Rc::new(Checker { dial, room, changes, cells, random });
+    let mut probed: FxHashMap<Key, Probed> = FxHashMap::default();
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        apply(&checker, &mut probed, &snapshot);
+        drop(snapshot);
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() {
+                // Nobody will change anything any more; go on probing until told to stop.
+                let _ = stage.changed().await;
+                return;
+            },
+            // Draining, or nobody owns the proxy any more.
+            _ = stage.changed() => return,
+        }
+    }
+}
+
+/// Makes the set of probed targets that of `snapshot`. A target whose check has changed starts
+/// anew: its thresholds count from zero, its status stays until they are reached.
+fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &Snapshot) {
+    probed.retain(|(group, address), known| {
+        snapshot.target_groups.get(group).is_some_and(|group| {
+            group.health_check.as_ref() == Some(&known.check)
+                && group.targets.iter().any(|target| {
+                    target.address == *address && Arc::ptr_eq(&target.health, &known.health)
+                })
+        })
+    });
+    for group in snapshot.target_groups.values() {
+        let check = group.health_check.as_ref().filter(|check| can_probe(check, group));
+        for target in &group.targets {
+            let Some(check) = check else {
+                checker.set(&target.health, TargetStatus::Unavailable);
+                continue;
+            };
+            let key = (group.id.clone(), target.address);
+            if probed.contains_key(&key) {
+                continue;
+            }
+            // UNUSED until now, or not probed until now: nothing is known of it.
+            if !matches!(target.health.status(), TargetStatus::Healthy | TargetStatus::Unhealthy) {
+                checker.set(&target.health, TargetStatus::Initial);
+            }
+            let task = tokio::task::spawn_local(watch_over(
+                checker.clone(),
+                group.vpc.clone(),
+                target.address,
+                check.clone(),
+                target.health.clone(),
+            ));
+            let known =
+                Probed { check: check.clone(), health: target.health.clone(), task: task.abort_handle() };
+            probed.insert(key, known);
+        }
+    }
+}
+
+/// Probes over TLS and HTTP/2 are not made yet: their targets are UNAVAILABLE, which lets traffic
+/// through, rather than UNHEALTHY for no fault of theirs.
+fn can_probe(check: &HealthCheck, group: &TargetGroup) -> bool {
+    let can = !check.tls && check.version == ProtocolVersion::Http1;
+    if !can {
+        tracing::warn!(target_group = %group.id, "health checks over TLS or HTTP/2 are not made yet");
+    }
+    can
+}
+
+/// Probes one target for ever: at once, then every interval, counted from somewhere within the
+/// first so that targets registered together are not probed together.
+async fn watch_over(
+    checker: Rc<Checker>,
+    vpc: VpcId,
+    address: SocketAddr,
+    check: HealthCheck,
+    health: Arc<TargetHealth>,
+) {
+    let address = SocketAddr::new(address.ip(), check.port.unwrap_or(address.port()));
+    let mut history = ProbeHistory::default();
+    let share = (checker.random.next() >> 32) as u32;
+    let first = check.interval.mul_f64(0.5 + f64::from(share) / f64::from(u32::MAX) / 2.0);
+    let mut interval = tokio::time::interval_at(Instant::now() + first, check.interval.max(SHORTEST));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let Ok(permit) = checker.room.acquire().await else { return };
+        let outcome = probe::probe(&checker.dial, &vpc, address, &check).await;
+        drop(permit);
+        let passed = outcome.is_ok();
+        let cell = if passed { &checker.cells.passed } else { &checker.cells.failed };
+        cell.add(1);
+        let before = health.status();
+        let after = history.record(&check, before, passed);
+        if checker.set(&health, after) {
+            let reason = outcome.err().map(|reason| reason.to_string()).unwrap_or_default();
+            tracing::info!(%address, %vpc, from = before.as_str(), to = after.as_str(), reason, "target health");
+        }
+        interval.tick().await;
+    }
+}
+
+/// No check is made more often than this, whatever it says.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl Checker {
+    /// Sets a status and tells who waits. Whether it moved.
+    fn set(&self, health: &TargetHealth, status: TargetStatus) -> bool {
+        let moved = health.status() != status && health.set(status) != status;
+        if moved {
+            self.changes.send_modify(|count| *count += 1);
+        }
+        moved
+    }
+}

@@ -1,0 +1,81 @@
+//! One probe: connect, ask, look at the status.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use trellis_model::VpcId;
+use trellis_model::health::HealthCheck;
+
+use crate::http1;
+use crate::http1::response;
+use crate::worker::Dial;
+
+/// Why a probe failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("no answer within the timeout")]
+    TimedOut,
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    #[error("connection broke: {0}")]
+    Broken(io::Error),
+    #[error("closed before it answered")]
+    Closed,
+    #[error("answer is not HTTP/1: {0}")]
+    Malformed(http1::HeadError),
+    #[error("answered {0}")]
+    Status(u16),
+}
+
+/// Asks `address` once. `Ok` when its status is one the check's matcher takes.
+pub(super) async fn probe(
+    dial: &Dial,
+    vpc: &VpcId,
+    address: SocketAddr,
+    check: &HealthCheck,
+) -> Result<(), ProbeError> {
+    let asked = tokio::time::timeout(check.timeout, ask(dial, vpc, address, check)).await;
+    let status = asked.unwrap_or(Err(ProbeError::TimedOut))?;
+    if check.matcher.matches(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
+}
+
+async fn ask(dial: &Dial, vpc: &VpcId, address: SocketAddr, check: &HealthCheck) -> Result<u16, ProbeError> {
+    let stream = dial(vpc, address).and_then(TcpStream::from_std).map_err(ProbeError::Connect)?;
+    stream.writable().await.map_err(ProbeError::Connect)?;
+    if let Some(error) = stream.take_error().map_err(ProbeError::Connect)? {
+        return Err(ProbeError::Connect(error));
+    }
+    let mut stream = stream;
+    // The path was checked when the target group was made; a line break must not get this far.
+    let path: String = check.path.chars().filter(|char| char.is_ascii_graphic()).collect();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Trellis-HealthChecker/1.0\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.map_err(ProbeError::Broken)?;
+    let mut buffer = Vec::with_capacity(1024);
+    let mut answered = 0;
+    loop {
+        let unread = &buffer[answered..];
+        if !unread.is_empty() {
+            let mut storage = http1::storage();
+            match response::parse(unread, &mut storage, false).map_err(ProbeError::Malformed)? {
+                Some(head) if head.status >= 200 => return Ok(head.status),
+                // An interim response; the real one follows.
+                Some(head) => {
+                    answered += head.length();
+                    continue;
+                }
+                None => {}
+            }
+        }
+        if buffer.len() > 2 * http1::MAX_HEAD {
+            return Err(ProbeError::Malformed(http1::HeadError::TooLarge));
+        }
+        if stream.read_buf(&mut buffer).await.map_err(ProbeError::Broken)? == 0 {
+            return Err(ProbeError::Closed);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Which header fields mean something to a proxy, and what `Connection` says.
+
+use super::HeadError;
+
+/// What a field name means here. `Other` is everything that just passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Other,
+    Connection,
+    ContentLength,
+    Date,
+    Expect,
+    /// Meant for the next hop only, whatever `Connection` says.
+    HopByHop,
+    Host,
+    /// Fields that only this proxy may write, however they are spelt.
+    Reserved,
+    RequestId,
+    Te,
+    TransferEncoding,
+    UserAgent,
+    ForwardedFor,
+}
+
+/// Looks a field name up, by length first.
+pub(super) fn field(name: &[u8]) -> Field {
+    let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+    match name.len() {
+        2 if is("te") => Field::Te,
+        4 if is("host") => Field::Host,
+        4 if is("date") => Field::Date,
+        6 if is("expect") => Field::Expect,
+        7 if is("upgrade") => Field::HopByHop,
+        10 if is("connection") => Field::Connection,
+        10 if is("keep-alive") => Field::HopByHop,
+        10 if is("user-agent") => Field::UserAgent,
+        14 if is("content-length") => Field::ContentLength,
+        14 if is("http2-settings") => Field::HopByHop,
+        15 if is("x-forwarded-for") => Field::ForwardedFor,
+        16 if is("x-amzn-requestid") => Field::RequestId,
+        16 if is("proxy-connection") => Field::HopByHop,
+        17 if is("transfer-encoding") => Field::TransferEncoding,
+        18 if is("proxy-authenticate") => Field::HopByHop,
+        19 if is("proxy-authorization") => Field::HopByHop,
+        length if length >= 15 && reserved(name) => Field::Reserved,
+        _ => Field::Other,
+    }
+}
+
+/// Names this proxy vouches for. CGI-like servers read `_` and `-` alike, so both are caught.
+fn reserved(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 5] =
+        [b"x-forwarded-for", b"x-forwarded-port", b"x-forwarded-proto", b"x-amzn-source-vpc", b"x-amzn-requestid"];
+    const PREFIX: &[u8] = b"x-amzn-lattice-";
+    let same = |text: &[u8]| {
+        text.iter().zip(name).all(|(expected, found)| match (expected, found) {
+            (b'-', b'_') => true,
+            _ => *expected == found.to_ascii_lowercase(),
+        })
+    };
+    matches!(name, [b'x' | b'X', b'-' | b'_', ..])
+        && ((name.len() >= PREFIX.len() && same(PREFIX))
+            || NAMES.iter().any(|text| text.len() == name.len() && same(text)))
+}
+
+/// Most names one message's `Connection` fields may add to those known anyway.
+const MAX_NOMINATED: usize = 16;
+
+/// What the `Connection` fields of one message say.
+#[derive(Debug, Default)]
+pub(super) struct Connection<'b> {
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    /// Other names: these fields are for this hop only.
+    nominated: [&'b [u8]; MAX_NOMINATED],
+    count: usize,
+}
+
+impl<'b> Connection<'b> {
+    pub(super) fn add(&mut self, value: &'b [u8]) -> Result<(), HeadError> {
+        for token in value.split(|b| *b == b',') {
+            let token = token.trim_ascii();
+            if token.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if !token.is_empty() && field(token) == Field::Other {
+                // Fields with a meaning of their own are dealt with by that meaning: a client must
+                // not talk this proxy out of Host or Content-Length by calling them hop-by-hop.
+                *self.nominated.get_mut(self.count).ok_or(HeadError::Connection)? = token;
+                self.count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn nominates_any(&self) -> bool {
+        self.count > 0
+    }
+
+    pub(super) fn nominates(&self, name: &[u8]) -> bool {
+        self.nominated[..self.count].iter().any(|token| token.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Fields that may not come after a body: those that frame it, route it, authenticate it, or that
+/// only this proxy may write (RFC 9110, 6.5.1).
+pub(super) fn forbidden_in_trailers(name: &[u8]) -> bool {
+    const NAMES: [&str; 16] = [
+        "authorization",
+        "age",
+        "cache-control",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expires",
+        "location",
+        "max-forwards",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "trailer",
+        "vary",
+        "www-authenticate",
+    ];
+    field(name) != Field::Other || NAMES.iter().any(|text| name.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_names_are_caught_in_every_spelling() {
+        for name in [
+            "x-amzn-lattice-identity",
+            "X-Amzn-Lattice-Network",
+            "x_amzn_lattice_target",
+            "X-Forwarded_Port",
+            "x-forwarded-proto",
+            "x_forwarded_for",
+            "x-amzn-source-vpc",
+            "x-amzn_requestid",
+        ] {
+            assert_eq!(field(name.as_bytes()), Field::Reserved, "{name}");
+        }
+        for name in ["x-amzn-trace-id", "x-forwarded-host", "x-forwarded-ports", "forwarded", "x-amzn-lattic"] {
+            assert_eq!(field(name.as_bytes()), Field::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn connection_nominates_only_fields_without_a_meaning_of_their_own() {
+        let mut connection = Connection::default();
+        connection.add(b" close, X-Internal,Host ,, content-length").unwrap();
+        assert!(connection.close && !connection.keep_alive);
+        assert!(connection.nominates(b"x-internal"));
+        assert!(!connection.nominates(b"host") && !connection.nominates(b"content-length"));
+        let many = "a,".repeat(17);
+        assert_eq!(Connection::default().add(many.as_bytes()), Err(HeadError::Connection));
+    }
+}

@@ -1,0 +1,252 @@
+//! What is remembered of one request: for the metrics and for its line in the access log.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::buffer::Inbox;
+use crate::failure::Failure;
+use crate::http1::Version;
+use crate::http1::request::RequestHead;
+use crate::view::{Route, Site, TargetState};
+use crate::worker::Worker;
+
+/// Bytes of a text from the client that the log keeps: a line must stay a line.
+const MAX_LOGGED: usize = 2048;
+
+/// "or the client's value truncated to 512 bytes" (VPC Lattice user guide).
+const MAX_REQUEST_ID: usize = 512;
+
+/// A part of the client's buffer. Heads stay where they are until their request has ended.
+type Span = Range<u32>;
+
+/// The request id, where it is.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestId {
+    Ours([u8; 36]),
+    Clients(Span),
+}
+
+impl RequestId {
+    pub(crate) fn bytes<'a>(&'a self, inbox: &'a Inbox) -> &'a [u8] {
+        match self {
+            Self::Ours(text) => text,
+            Self::Clients(span) => part(inbox, span),
+        }
+    }
+}
+
+/// Which layer of authorisation denied: the log's `authDeniedReason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    Network,
+    Service,
+}
+
+/// One request, from its first byte to its last.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) started: Instant,
+    /// The last byte has gone to the target.
+    pub(crate) forwarded: Option<Instant>,
+    /// The first byte has come from the target.
+    pub(crate) answered: Option<Instant>,
+    pub(crate) request_id: RequestId,
+    method: Span,
+    path: Span,
+    host: Span,
+    user_agent: Span,
+    version: Version,
+    pub(crate) status: u16,
+    /// Bytes from and to the client, heads included.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) site: Option<Rc<Site>>,
+    pub(crate) route: Option<Rc<Route>>,
+    pub(crate) target: Option<Rc<TargetState>>,
+    /// Some layer of authorisation looked at the caller, who was anonymous.
+    pub(crate) checked: bool,
+    pub(crate) denied: Option<Denied>,
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Record {
+    pub(crate) fn new(started: Instant, request_id: [u8; 36]) -> Self {
+        Self {
+            started,
+            forwarded: None,
+            answered: None,
+            request_id: RequestId::Ours(request_id),
+            method: 0..0,
+            path: 0..0,
+            host: 0..0,
+            user_agent: 0..0,
+            version: Version::Http11,
+            status: 0,
+            received: 0,
+            sent: 0,
+            site: None,
+            route: None,
+            target: None,
+            checked: false,
+            denied: None,
+            failure: None,
+        }
+    }
+
+    /// Remembers where in `inbox` the parts of `head` are that the log shows.
+    pub(crate) fn note_head(&mut self, inbox: &Inbox, head: &RequestHead<'_, '_>) {
+        let span = |text: &[u8]| {
+            let start = inbox.index_of(text) as u32;
+            start..start.wrapping_add(text.len() as u32)
+        };
+        self.method = span(head.method);
+        self.path = span(head.path);
+        self.host = span(head.authority);
+        self.user_agent = head.user_agent.map_or(0..0, span);
+        self.version = head.version;
+        self.received = head.length() as u64;
+        if let Some(id) = head.request_id.filter(|id| !id.is_empty()) {
+            self.request_id = RequestId::Clients(span(&id[..id.len().min(MAX_REQUEST_ID)]));
+        }
+    }
+
+    /// Step 12 of a request: counts it and writes its line.
+    pub(crate) fn finish(&self, worker: &Worker, inbox: &Inbox, client: &str) {
+        let ended = worker.clock.now();
+        let took = ended.saturating_duration_since(self.started);
+        match &self.site {
+            Some(site) => {
+                site.service.responses.record(self.status);
+                site.service.duration.record(took);
+                site.service.received.add(self.received);
+                site.service.sent.add(self.sent);
+                if let Some(failure) = self.failure {
+                    site.service.failures[failure as usize].add(1);
+                }
+            }
+            None => {
+                worker.cells.unrouted.record(self.status);
+                if let Some(failure) = self.failure {
+                    worker.cells.unrouted_failures[failure as usize].add(1);
+                }
+            }
+        }
+        if let Some(route) = &self.route {
+            route.group.state.cells.responses.record(self.status);
+            route.group.state.cells.duration.record(took);
+        }
+        worker.log_line(|out| self.write_line(out, worker, inbox, client, ended));
+    }
+
+    fn write_line(&self, out: &mut Vec<u8>, worker: &Worker, inbox: &Inbox, client: &str, ended: Instant) {
+        let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
+        out.extend_from_slice(b"{\"startTime\":\"");
+        worker.clock.write_iso(self.started, out);
+        out.extend_from_slice(b"\",\"requestId\":");
+        write_json_string(out, self.request_id.bytes(inbox));
+        for (name, span) in [
+            (&b",\"requestMethod\":"[..], &self.method),
+            (b",\"requestPath\":", &self.path),
+            (b",\"hostHeader\":", &self.host),
+            (b",\"userAgent\":", &self.user_agent),
+        ] {
+            out.extend_from_slice(name);
+            let text = part(inbox, span);
+            write_json_string(out, if text.is_empty() { b"-" } else { &text[..text.len().min(MAX_LOGGED)] });
+        }
+        out.extend_from_slice(match self.version {
+            Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
+            Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
+        });
+        let forwarded = self.forwarded.map_or(0, |at| millis(self.started, at));
+        let answered = self.answered.map_or(0, |at| millis(at, ended));
+        for (name, number) in [
+            (&b",\"responseCode\":"[..], u64::from(self.status)),
+            (b",\"bytesReceived\":", self.received),
+            (b",\"bytesSent\":", self.sent),
+            (b",\"duration\":", millis(self.started, ended)),
+            (b",\"requestToTargetDuration\":", forwarded),
+            (b",\"responseFromTargetDuration\":", answered),
+        ] {
+            out.extend_from_slice(name);
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        }
+        out.extend_from_slice(b",\"sourceIpPort\":\"");
+        out.extend_from_slice(client.as_bytes());
+        out.extend_from_slice(b"\",\"targetIpPort\":\"");
+        out.extend_from_slice(self.target.as_ref().map_or("-", |target| &target.text).as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(self.site.as_ref().map_or(NO_SITE, |site| &site.log));
+        out.extend_from_slice(self.route.as_ref().map_or(NO_ROUTE, |route| &route.log));
+        out.extend_from_slice(match (self.checked, self.denied) {
+            (false, _) => b",\"resolvedUser\":\"-\",\"authDeniedReason\":\"-\"",
+            (true, None) => b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"-\"",
+            (true, Some(Denied::Network)) => {
+                b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"Network\""
+            }
+            (true, Some(Denied::Service)) => {
+                b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"Service\""
+            }
+        });
+        out.extend_from_slice(NO_CALLER);
+        out.extend_from_slice(self.failure.map_or("-", Failure::as_str).as_bytes());
+        out.extend_from_slice(b"\"}\n");
+    }
+}
+
+const NO_SITE: &[u8] = b",\"sourceVpcId\":\"-\",\"sourceVpcArn\":\"-\",\"serviceNetworkArn\":\"-\",\
+\"serviceArn\":\"-\",\"listenerType\":\"-\",\"listenerId\":\"-\"";
+const NO_ROUTE: &[u8] = b",\"destinationVpcId\":\"-\",\"targetGroupArn\":\"-\"";
+const NO_CALLER: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNameIndication\":\"-\",\
+\"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\",\
+\"callerX509SubjectCN\":\"-\",\"callerX509IssuerOU\":\"-\",\"callerX509SANNameCN\":\"-\",\
+\"callerX509SANDNS\":\"-\",\"callerX509SANURI\":\"-\",\"failureReason\":\"";
+
+fn part<'a>(inbox: &'a Inbox, span: &Span) -> &'a [u8] {
+    inbox.part(span.start as usize..span.end as usize)
+}
+
+/// Appends `text` as a JSON string. Bytes that are not UTF-8 are read as Latin-1, so that a line is
+/// valid JSON whatever a client sent.
+pub(crate) fn write_json_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    if text.iter().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(text);
+    } else {
+        let utf8 = std::str::from_utf8(text).is_ok();
+        for byte in text {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+                0x20..=0x7e => out.push(*byte),
+                0x80.. if utf8 => out.push(*byte),
+                _ => {
+                    let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
+                    out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
+                }
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_become_a_valid_json_string() {
+        for (text, expected) in [
+            (&b"plain"[..], "\"plain\""),
+            (b"quo\"te\\", r#""quo\"te\\""#),
+            (b"tab\t", r#""tab\u0009""#),
+            ("caf\u{e9}".as_bytes(), "\"caf\u{e9}\""),
+            (b"caf\xe9", r#""caf\u00e9""#),
+            (b"\x7f\x00", r#""\u007f\u0000""#),
+        ] {
+            let mut out = Vec::new();
+            write_json_string(&mut out, text);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

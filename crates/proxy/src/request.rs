@@ -1,0 +1,381 @@
+//! The life of a request, top to bottom.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use trellis_model::health::ProtocolVersion;
+use trellis_model::snapshot::{Action, Auth, ListenerProtocol, TargetProtocol};
+
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::client::{Client, Interrupted, Next};
+use crate::clock::Millis;
+use crate::exchange::{Asked, Ending, Exchange};
+use crate::failure::Failure;
+use crate::http1::response::Delivery;
+use crate::http1::{self, Framing, Version};
+use crate::pump::Pump;
+use crate::record::{Denied, Record};
+use crate::upstream::{ConnectError, InFlight, Upstream};
+use crate::view::Route;
+use crate::watchdog::Alarm;
+use crate::worker::Worker;
+
+/// A body this small is read to its end after an answer that did not need it, so that the
+/// connection can stay.
+const WORTH_DISCARDING: u64 = 64 * 1024;
+
+/// What step 4 to 9 come to.
+enum Plan {
+    /// The head is not complete.
+    Read,
+    Answer(Answer),
+    Forward { route: Rc<Route>, head: Vec<u8> },
+}
+
+/// Serves the request whose first bytes are in `client`'s inbox, from step 4 of its life to
+/// step 12. Steps 1 (accept in the client's VPC), 2 (listener by destination port) and 3 (TLS) have
+/// been taken when the connection was accepted, in [`crate::worker`].
+pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
+    let started = worker.clock.now();
+    let mut record = Record::new(started, worker.random.uuid());
+    let head_timeout = worker.limits.head_timeout.as_millis() as Millis;
+    client.watched.arm(worker.clock.coarse().saturating_add(head_timeout));
+    let mut scanned = 0;
+    let mut asked = Asked {
+        version: Version::Http11,
+        head: false,
+        idempotent: false,
+        keep_alive: false,
+        expects_continue: false,
+        patience: client.idle_timeout,
+    };
+    let mut framing = Framing::None;
+    let mut head_length = 0;
+
+    let plan = loop {
+        let plan = 'plan: {
+            // 4. Read the head, strictly: whatever could be read in two ways is refused.
+            let unread = client.inbox.unread();
+            if scanned > 0
+                && unread.len() <= http1::MAX_HEAD
+                && !http1::may_be_complete(unread, scanned)
+            {
+                break 'plan Plan::Read;
+            }
+            scanned = unread.len();
+            let mut storage = http1::storage();
+            let head = match http1::request::parse(unread, &mut storage) {
+                Ok(Some(head)) => head,
+                Ok(None) => break 'plan Plan::Read,
+                Err(error) => {
+                    tracing::debug!(%error, peer = %client.peer, "refused a malformed request");
+                    record.failure = Some(Failure::ClientProtocolError);
+                    record.received = unread.len() as u64;
+                    break 'plan Plan::Answer(Answer::plain(400));
+                }
+            };
+            record.note_head(&client.inbox, &head);
+            head_length = head.length();
+            framing = head.framing;
+            asked.version = head.version;
+            asked.head = head.method == b"HEAD";
+            asked.idempotent =
+                matches!(head.method, b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE");
+            asked.keep_alive = head.keep_alive;
+            asked.expects_continue = head.expects_continue;
+            if matches!(head.method, b"CONNECT" | b"TRACE") {
+                // A tunnel is not to be had here, and an echo would show the client the fields that
+                // only targets are meant to see.
+                record.failure = Some(Failure::ClientProtocolError);
+                break 'plan Plan::Answer(Answer::plain(405));
+            }
+
+            // 5. The service, by Host, within the service network of the client's VPC.
+            let view = worker.view();
+            let entrance = &client.watched.entrance;
+            let Some(ingress) = view.snapshot.ingresses.get(&entrance.vpc) else {
+                break 'plan Plan::Answer(Answer::plain(404));
+            };
+            let network = &ingress.network;
+            let mut lower = [0; 256];
+            let Some(service) = lower_case(head.host(), &mut lower).and_then(|host| network.hosts.get(host))
+            else {
+                break 'plan Plan::Answer(Answer::plain(404));
+            };
+            let Some(listener) = service
+                .listener(entrance.port)
+                .filter(|listener| listener.protocol == ListenerProtocol::Http)
+            else {
+                break 'plan Plan::Answer(Answer::plain(404));
+            };
+            let site = view.site(&worker.states, entrance, ingress, service, listener);
+            site.service.active.add(1);
+            asked.patience = site.idle_timeout;
+            client.idle_timeout = site.idle_timeout;
+            record.site = Some(site.clone());
+
+            // 6. Who is calling: signatures come with auth policies, so everybody is anonymous.
+            // 7. The policies, network before service. Without a policy everybody is denied.
+            record.checked = network.auth != Auth::None || service.auth != Auth::None;
+            let denied = if network.auth == Auth::DenyAll {
+                Some((Denied::Network, "network-based"))
+            } else if service.auth == Auth::DenyAll {
+                Some((Denied::Service, "service-based"))
+            } else {
+                None
+            };
+            if let Some((layer, words)) = denied {
+                record.denied = Some(layer);
+                record.failure = Some(Failure::ClientAccessDenied);
+                break 'plan Plan::Answer(Answer::denied(&service.arn, head.path, words));
+            }
+
+            // 8. The rule, by priority.
+            let forward = match listener.route(&head) {
+                Action::FixedResponse(status) => break 'plan Plan::Answer(Answer::plain(*status)),
+                Action::Forward(forward) => forward,
+            };
+
+            // 9. The target group, by weight. Its target is chosen just before it is needed.
+            let Some(group) = forward.choose((worker.random.next() >> 32) as u32) else {
+                record.failure = Some(Failure::InternalError);
+                break 'plan Plan::Answer(Answer::plain(500));
+            };
+            let route = view.route(&worker.states, &site, group);
+            record.route = Some(route.clone());
+            if group.protocol != TargetProtocol::Http || group.version != ProtocolVersion::Http1 {
+                // HTTPS targets, HTTP/2 and gRPC are not spoken yet.
+                record.failure = Some(Failure::TargetProtocolError);
+                break 'plan Plan::Answer(Answer::plain(502));
+            }
+            let mut out = worker.buffers.take_head();
+            let id = record.request_id.bytes(&client.inbox);
+            head.write_for_target(&mut out, &route.header, client.address.as_bytes(), id);
+            Plan::Forward { route, head: out }
+        };
+        if !matches!(plan, Plan::Read) {
+            break plan;
+        }
+        if !client.inbox.has_room() {
+            client.inbox.grow();
+        }
+        let (status, failure) = match client.read(worker).await {
+            Ok(1..) => continue,
+            Ok(0) | Err(Interrupted::Io(_)) => (0, Failure::ClientConnectionClosed),
+            Err(Interrupted::Alarm(Alarm::Deadline)) => (408, Failure::ClientConnectionClosed),
+            Err(Interrupted::Alarm(Alarm::Lifetime)) => (408, Failure::ConnectionDurationExceeded),
+            Err(Interrupted::Alarm(Alarm::Cut)) => (0, Failure::InternalError),
+        };
+        record.received = client.inbox.unread().len() as u64;
+        record.failure = Some(failure);
+        if status != 0 {
+            break Plan::Answer(Answer::plain(status));
+        }
+        record.finish(worker, &client.inbox, &client.peer);
+        return Next::Close;
+    };
+
+    client.inbox.consume(head_length);
+    let mut body = Body::new(framing);
+    let next = match plan {
+        // Never left the loop.
+        Plan::Read => Next::Close,
+        Plan::Answer(answer) => {
+            // After a malformed head nobody knows where the next one begins.
+            let rest = (head_length > 0).then_some((&mut body, head_length));
+            give_answer(worker, client, &mut record, &asked, answer, rest).await
+        }
+        Plan::Forward { route, head } => {
+            if framing != Framing::None {
+                client.inbox.make_room_beside(head_length);
+            }
+            let chunked = framing == Framing::Chunked;
+            let mut request = Pump::new(head, body, chunked, head_length);
+            let next = forward(worker, client, &mut record, &asked, &route, &mut request).await;
+            record.received += request.consumed;
+            worker.buffers.give_back_head(request.into_head());
+            next
+        }
+    };
+
+    // 12. Record: metrics and access log.
+    if let Some(site) = &record.site {
+        site.service.active.subtract(1);
+    }
+    record.finish(worker, &client.inbox, &client.peer);
+    next
+}
+
+/// Steps 10 and 11: a connection to a target, and the exchange over it.
+async fn forward(
+    worker: &Worker,
+    client: &mut Client,
+    record: &mut Record,
+    asked: &Asked,
+    route: &Rc<Route>,
+    request: &mut Pump,
+) -> Next {
+    let view = &route.group;
+    let state = &view.state;
+    let mut fresh_only = false;
+    let mut failed_target = None;
+    loop {
+        // 9, continued. The target, by round robin over the healthy ones. After a failed connect
+        // another one, if there is another.
+        let index = view.group.pick_index(state.next_turn());
+        let index = match (index, failed_target) {
+            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => {
+                view.group.pick_index(state.next_turn()).map(|other| {
+                    if other == failed { (failed + 1) % view.targets.len() } else { other }
+                })
+            }
+            (index, _) => index,
+        };
+        let Some((index, target)) = index.and_then(|index| Some((index, view.targets.get(index)?))) else {
+            record.failure = Some(Failure::TargetConnectionError);
+            let rest = Some(request.rest());
+            return give_answer(worker, client, record, asked, Answer::plain(503), rest).await;
+        };
+        record.target = Some(target.clone());
+        let in_flight = InFlight::new(route.clone(), index);
+
+        // 10. A connection from inside the target's VPC: one that is kept, or a new one.
+        let kept = if fresh_only { None } else { Upstream::take_idle(target) };
+        let mut upstream = match kept {
+            Some(upstream) => upstream,
+            None => match Upstream::connect(worker, state, target, &client.watched).await {
+                Ok(upstream) => upstream,
+                Err(ConnectError::Failed(_) | ConnectError::TimedOut)
+                    if failed_target.is_none() && view.targets.len() > 1 =>
+                {
+                    // One more try, with another target: nothing has been sent.
+                    state.cells.retries.add(1);
+                    failed_target = Some(index);
+                    continue;
+                }
+                Err(error) => {
+                    tracing::debug!(?error, target = %target.text, "no connection to a target");
+                    let (status, failure) = match error {
+                        ConnectError::Failed(_) | ConnectError::TimedOut => {
+                            (500, Failure::TargetConnectionError)
+                        }
+                        ConnectError::TooMany => (503, Failure::ClientRateLimited),
+                        ConnectError::Ended(Alarm::Lifetime) => (504, Failure::ConnectionDurationExceeded),
+                        ConnectError::Ended(_) => (503, Failure::InternalError),
+                    };
+                    record.failure = Some(failure);
+                    let rest = Some(request.rest());
+                    return give_answer(worker, client, record, asked, Answer::plain(status), rest).await;
+                }
+            },
+        };
+
+        // 11. Stream both ways.
+        let (ending, ends_by_close) = {
+            let mut exchange = Exchange::new(worker, client, record, &mut upstream, request, *asked);
+            let ending = poll_fn(|cx| exchange.poll(cx)).await;
+            (ending, exchange.finish())
+        };
+        drop(in_flight);
+        match ending {
+            Ending::Delivered { reusable, stay, linger } => {
+                if reusable && !worker.draining.get() {
+                    let expires = worker.clock.coarse().saturating_add(asked.patience.as_millis() as Millis);
+                    upstream.keep(target, expires, worker.limits.idle_per_target);
+                }
+                return match (stay, linger) {
+                    (true, _) => Next::Stay,
+                    (false, true) => Next::Linger,
+                    (false, false) => Next::Close,
+                };
+            }
+            Ending::Stale => {
+                // The target closed the connection while it was kept. Its successor will be new.
+                state.cells.retries.add(1);
+                fresh_only = true;
+                request.replay();
+                record.forwarded = None;
+            }
+            Ending::Failed(status, failure) => {
+                record.failure = Some(failure);
+                let clients =
+                    matches!(failure, Failure::ClientConnectionClosed | Failure::ClientProtocolError);
+                let rest = (!clients).then(|| request.rest());
+                return give_answer(worker, client, record, asked, Answer::plain(status), rest).await;
+            }
+            Ending::Broken(failure) => {
+                record.failure = Some(failure);
+                return if ends_by_close { Next::Abort } else { Next::Close };
+            }
+        }
+    }
+}
+
+/// Sends `answer`. With `rest`, the part of the request's body nobody has read yet and where in the
+/// inbox it may be read to, the connection may stay if that is little; without, it ends.
+async fn give_answer(
+    worker: &Worker,
+    client: &mut Client,
+    record: &mut Record,
+    asked: &Asked,
+    answer: Answer,
+    mut rest: Option<(&mut Body, usize)>,
+) -> Next {
+    // What is here already, and whether the remainder is little and sure to come.
+    let mut remains = true;
+    let mut little = false;
+    if let Some((body, _)) = &mut rest {
+        discard(client, record, body);
+        remains = !body.is_over();
+        little = match body {
+            Body::Length(rest) => *rest <= WORTH_DISCARDING && !asked.expects_continue,
+            _ => false,
+        };
+    }
+    let stay = asked.keep_alive && worker.may_stay(&client.watched) && (!remains || little);
+    record.status = answer.status;
+    let mut out = worker.buffers.take_head();
+    let delivery = Delivery { chunked: false, close: !stay, http10: asked.version == Version::Http10 };
+    let id = record.request_id.bytes(&client.inbox);
+    worker.clock.with_date_line(record.started, |date| answer.write(&mut out, delivery, asked.head, id, date));
+    let patience = client.idle_timeout.as_millis() as Millis;
+    client.watched.arm(worker.clock.coarse().saturating_add(patience));
+    let written = client.write(&out).await;
+    record.sent += out.len() as u64;
+    worker.buffers.give_back_head(out);
+    if written.is_err() {
+        record.failure.get_or_insert(Failure::ClientConnectionClosed);
+        return Next::Close;
+    }
+    if !stay {
+        return if remains { Next::Linger } else { Next::Close };
+    }
+    if let Some((body, base)) = rest {
+        while !body.is_over() {
+            client.inbox.make_room_beside(base);
+            client.inbox.rewind(base);
+            if !matches!(client.read(worker).await, Ok(1..)) {
+                return Next::Close;
+            }
+            discard(client, record, body);
+        }
+    }
+    Next::Stay
+}
+
+/// Takes what has arrived of a body nobody wants.
+fn discard(client: &mut Client, record: &mut Record, body: &mut Body) {
+    let start = client.inbox.position();
+    // A malformed body is not over, and so ends the connection.
+    let _ = body.take(&mut client.inbox);
+    record.received += (client.inbox.position() - start) as u64;
+}
+
+/// `host` in lower case, in `space`; `None` if no name can be that long.
+fn lower_case<'a>(host: &[u8], space: &'a mut [u8; 256]) -> Option<&'a str> {
+    let space = space.get_mut(..host.len())?;
+    space.copy_from_slice(host);
+    space.make_ascii_lowercase();
+    std::str::from_utf8(space).ok()
+}

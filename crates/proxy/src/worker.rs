@@ -1,0 +1,293 @@
+//! A worker: one thread, one runtime, its own sockets, pool, counters and log buffer.
+//!
+//! Nothing here is shared with other workers but the Snapshot, so nothing here is locked. A change
+//! is taken over between two polls: requests under way keep the view they began with.
+
+mod listeners;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use trellis_model::VpcId;
+use trellis_model::snapshot::Snapshot;
+
+use crate::access_log::{CHUNK, Chunk, Sink};
+use crate::buffer::Buffers;
+use crate::clock::{Clock, Millis};
+use crate::config::Limits;
+use crate::metrics::WorkerCells;
+use crate::random::Random;
+use crate::view::{States, View};
+use crate::watchdog::{SWEEP, Watchdog, Watched};
+
+pub(crate) use listeners::Entrance;
+use listeners::Listeners;
+
+/// Opens a connection from inside a VPC.
+pub(crate) type Dial = Box<dyn Fn(&VpcId, SocketAddr) -> io::Result<std::net::TcpStream>>;
+/// Opens a listening socket inside a VPC.
+pub(crate) type Listen = Box<dyn Fn(&VpcId, u16) -> io::Result<std::net::TcpListener>>;
+
+/// How long a listener that cannot be opened keeps a revision from counting as applied.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts to open what could not be opened.
+const RETRY: Duration = Duration::from_millis(20);
+const RETRY_LATER: Duration = Duration::from_millis(500);
+/// After the deadline of a drain: for cut requests to be recorded.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Where the proxy is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Running,
+    /// Finish what is under way, at most until then.
+    Draining(Instant),
+}
+
+/// What a connection needs of its worker.
+pub(crate) struct Worker {
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) buffers: Buffers,
+    pub(crate) watchdog: Watchdog,
+    pub(crate) states: States,
+    pub(crate) cells: Arc<WorkerCells>,
+    pub(crate) dial: Dial,
+    pub(crate) draining: Cell<bool>,
+    /// Client connections open.
+    pub(crate) connections: Cell<usize>,
+    /// Told when a connection ends.
+    pub(crate) room: Notify,
+    view: RefCell<Rc<View>>,
+    log: Option<Arc<Sink>>,
+    chunk: RefCell<Chunk>,
+    /// Client connections live at least so long before they are asked to go.
+    lifetime_margin: Millis,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// What to act on now. Held for one request.
+    pub(crate) fn view(&self) -> Rc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Whether a client connection may serve another request after this one.
+    pub(crate) fn may_stay(&self, watched: &Watched) -> bool {
+        !self.draining.get()
+            && !watched.should_close()
+            && self.clock.coarse() < watched.end_of_life().saturating_sub(self.lifetime_margin)
+    }
+
+    /// Appends a line to the access log, if there is one.
+    pub(crate) fn log_line(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(sink) = &self.log else { return };
+        let mut chunk = self.chunk.borrow_mut();
+        write(&mut chunk.bytes);
+        chunk.lines += 1;
+        if chunk.bytes.len() >= CHUNK {
+            sink.hand_over(&mut chunk);
+        }
+    }
+
+    fn flush_log(&self) {
+        if let Some(sink) = &self.log {
+            sink.hand_over(&mut self.chunk.borrow_mut());
+        }
+    }
+}
+
+/// Which revision each worker acts on, and the lowest of them.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    each: Box<[AtomicU64]>,
+    lowest: watch::Sender<u64>,
+}
+
+impl Applied {
+    pub(crate) fn new(workers: usize) -> (Self, watch::Receiver<u64>) {
+        let (lowest, receiver) = watch::channel(0);
+        (Self { each: (0..workers).map(|_| AtomicU64::new(0)).collect(), lowest }, receiver)
+    }
+
+    fn report(&self, worker: usize, revision: u64) {
+        self.each[worker].store(revision, Ordering::SeqCst);
+        let lowest = self.each.iter().map(|each| each.load(Ordering::SeqCst)).min().unwrap_or(0);
+        self.lowest.send_if_modified(|known| {
+            let higher = lowest > *known;
+            *known = lowest.max(*known);
+            higher
+        });
+    }
+}
+
+/// Everything a worker is given when it starts.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) core: Option<usize>,
+    pub(crate) limits: Limits,
+    pub(crate) listen: Listen,
+    pub(crate) dial: Dial,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) stage: watch::Receiver<Stage>,
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) cells: Arc<WorkerCells>,
+    pub(crate) log: Option<Arc<Sink>>,
+}
+
+/// Runs a worker on this thread until it has drained. `started` is told once.
+pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
+    if let Some(core) = parts.core {
+        pin_to(core);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(tokio::runtime::LocalOptions::default());
+    let (runtime, random) = match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?))) {
+        Ok(made) => made,
+        Err(error) => return started(Err(error)),
+    };
+    started(Ok(()));
+    runtime.block_on(work(parts, random));
+}
+
+/// Best effort: a worker that may run anywhere works as well.
+fn pin_to(core: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    let pinned = set
+        .set(core)
+        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set));
+    if let Err(error) = pinned {
+        tracing::warn!(core, %error, "cannot keep a worker on its core");
+    }
+}
+
+async fn work(parts: Parts, random: Random) {
+    let Parts { index, core: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log } = parts;
+    let worker = Rc::new(Worker {
+        lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
+        limits,
+        clock: Clock::new(),
+        random,
+        buffers: Buffers::default(),
+        watchdog: Watchdog::default(),
+        states: States::new(cells.clone()),
+        cells,
+        dial,
+        draining: Cell::new(false),
+        connections: Cell::new(0),
+        room: Notify::new(),
+        view: RefCell::new(Rc::new(View::new(Arc::new(Snapshot::default())))),
+        log,
+        chunk: RefCell::default(),
+    });
+    let mut listeners = Listeners::new(listen);
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = 0u32;
+    let mut since_change = Instant::now();
+    let mut unreported = true;
+    let mut untidy = true;
+    let mut retry_at: Option<Instant> = None;
+    let mut changes = true;
+    snapshots.mark_changed();
+
+    let deadline = loop {
+        tokio::select! {
+            biased;
+            changed = snapshots.changed(), if changes => {
+                // Without a sender nobody will change anything any more: go on with what there is.
+                changes = changed.is_ok();
+                let snapshot = snapshots.borrow_and_update().clone();
+                *worker.view.borrow_mut() = Rc::new(View::new(snapshot.clone()));
+                listeners.apply(&worker, &snapshot);
+                (since_change, unreported, untidy) = (Instant::now(), true, true);
+            }
+            changed = stage.changed() => match (*stage.borrow_and_update(), changed) {
+                (Stage::Draining(deadline), _) => break deadline,
+                // Whoever owned the proxy is gone.
+                (Stage::Running, Err(_)) => break Instant::now(),
+                (Stage::Running, Ok(())) => {}
+            },
+            _ = ticks.tick() => {
+                worker.on_tick();
+                tick = tick.wrapping_add(1);
+                if tick.is_multiple_of(5) {
+                    worker.states.expire(worker.clock.coarse());
+                    if std::mem::take(&mut untidy) {
+                        let snapshot = worker.view.borrow().snapshot.clone();
+                        worker.states.retain(&snapshot);
+                    }
+                }
+            }
+            () = sleep_until(retry_at) => {
+                retry_at = None;
+                listeners.retry(&worker);
+            }
+        }
+        let patient = since_change.elapsed() < PATIENCE;
+        if listeners.missing().is_empty() {
+            retry_at = None;
+        } else {
+            let pause = if patient { RETRY } else { RETRY_LATER };
+            retry_at.get_or_insert_with(|| Instant::now() + pause);
+        }
+        if unreported && (retry_at.is_none() || !patient) {
+            unreported = false;
+            for (vpc, port, error) in listeners.missing() {
+                tracing::warn!(%vpc, port, %error, "cannot listen, will go on trying");
+            }
+            applied.report(index, worker.view.borrow().snapshot.revision);
+        }
+    };
+    drain(&worker, listeners, &mut ticks, deadline).await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Worker {
+    fn on_tick(&self) {
+        self.clock.tick();
+        self.watchdog.sweep(self.clock.coarse());
+        self.flush_log();
+    }
+}
+
+/// Stops accepting, lets requests end until `deadline`, then ends them.
+async fn drain(worker: &Rc<Worker>, mut listeners: Listeners, ticks: &mut Interval, deadline: Instant) {
+    worker.draining.set(true);
+    listeners.close_all();
+    worker.watchdog.close(|_| true);
+    // Lets the accept loops hand over what the kernel had accepted.
+    tokio::task::yield_now().await;
+    for end in [deadline, deadline + LAST_WORDS] {
+        while worker.watchdog.count() > 0 && Instant::now() < end {
+            tokio::select! {
+                () = worker.room.notified() => {}
+                _ = ticks.tick() => worker.on_tick(),
+                () = tokio::time::sleep_until(end) => {}
+            }
+        }
+        worker.watchdog.cut();
+    }
+    worker.flush_log();
+}

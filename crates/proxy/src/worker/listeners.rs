@@ -1,0 +1,167 @@
+//! A worker's listening sockets: opened and closed as Snapshots come, without losing a connection.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use trellis_model::VpcId;
+use trellis_model::snapshot::{ListenerProtocol, Snapshot};
+
+use super::{Listen, Worker};
+use crate::client;
+
+/// Pause after an accept that failed for want of something, such as file descriptors.
+const OUT_OF_BREATH: Duration = Duration::from_millis(50);
+
+/// Where clients come in: a port in a VPC. Steps 1 and 2 of a request: which VPC a client is in and
+/// which listener it wants are facts of the socket.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// Never used twice in one thread.
+    pub(crate) id: u64,
+    pub(crate) vpc: VpcId,
+    pub(crate) port: u16,
+    closed: Cell<bool>,
+    closing: Notify,
+}
+
+thread_local! {
+    static NEXT_ENTRANCE: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Entrance {
+    pub(crate) fn new(vpc: VpcId, port: u16) -> Self {
+        let id = NEXT_ENTRANCE.with(|next| next.replace(next.get() + 1));
+        Self { id, vpc, port, closed: Cell::new(false), closing: Notify::new() }
+    }
+
+    /// No Snapshot asks for it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_one();
+    }
+}
+
+/// The sockets that are open, and those that should be.
+pub(super) struct Listeners {
+    listen: Listen,
+    open: FxHashMap<(VpcId, u16), Rc<Entrance>>,
+    missing: Vec<(VpcId, u16, io::Error)>,
+}
+
+impl Listeners {
+    pub(super) fn new(listen: Listen) -> Self {
+        Self { listen, open: FxHashMap::default(), missing: Vec::new() }
+    }
+
+    /// Makes the open sockets those `snapshot` asks for, as far as they can be opened.
+    pub(super) fn apply(&mut self, worker: &Rc<Worker>, snapshot: &Snapshot) {
+        let wanted: FxHashSet<(VpcId, u16)> = snapshot
+            .ingresses
+            .iter()
+            .flat_map(|(vpc, ingress)| {
+                // Other protocols are not served yet: their ports stay closed.
+                let http = ingress.network.ports.iter().filter(|(_, is)| **is == ListenerProtocol::Http);
+                http.map(|(port, _)| (vpc.clone(), *port))
+            })
+            .collect();
+        let before = self.open.len();
+        self.open.retain(|key, entrance| {
+            let keep = wanted.contains(key);
+            if !keep {
+                entrance.close();
+            }
+            keep
+        });
+        if self.open.len() < before {
+            worker.watchdog.close(|watched| watched.entrance.is_closed());
+        }
+        self.missing.clear();
+        for (vpc, port) in wanted {
+            self.open_one(worker, vpc, port);
+        }
+    }
+
+    /// Tries again to open what could not be opened.
+    pub(super) fn retry(&mut self, worker: &Rc<Worker>) {
+        for (vpc, port, _) in std::mem::take(&mut self.missing) {
+            self.open_one(worker, vpc, port);
+        }
+    }
+
+    fn open_one(&mut self, worker: &Rc<Worker>, vpc: VpcId, port: u16) {
+        let key = (vpc, port);
+        if self.open.contains_key(&key) {
+            return;
+        }
+        match (self.listen)(&key.0, port).and_then(TcpListener::from_std) {
+            Ok(listener) => {
+                let entrance = Rc::new(Entrance::new(key.0.clone(), port));
+                tokio::task::spawn_local(accept(worker.clone(), listener, entrance.clone()));
+                self.open.insert(key, entrance);
+            }
+            Err(error) => {
+                worker.cells.listen_errors.add(1);
+                self.missing.push((key.0, port, error));
+            }
+        }
+    }
+
+    /// What should be open and is not, and why.
+    pub(super) fn missing(&self) -> &[(VpcId, u16, io::Error)] {
+        &self.missing
+    }
+
+    pub(super) fn close_all(&mut self) {
+        for (_, entrance) in self.open.drain() {
+            entrance.close();
+        }
+    }
+}
+
+/// Step 1 of a request: accepts at `entrance` until it is closed. Step 3, TLS, comes between here
+/// and [`client::serve`] once there are HTTPS listeners.
+async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Rc<Entrance>) {
+    let serve = |(stream, peer): (TcpStream, SocketAddr)| {
+        tokio::task::spawn_local(client::serve(worker.clone(), stream, peer, entrance.clone()));
+    };
+    while !entrance.is_closed() {
+        if worker.connections.get() >= worker.limits.connections_per_worker {
+            worker.cells.accept_pauses.add(1);
+            tokio::select! {
+                () = worker.room.notified() => continue,
+                () = entrance.closing.notified() => break,
+            }
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = entrance.closing.notified() => break,
+        };
+        match accepted {
+            Ok(accepted) => serve(accepted),
+            Err(error) => {
+                worker.cells.accept_errors.add(1);
+                // A connection that was gone before it was accepted harms nobody else.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    tracing::warn!(%error, vpc = %entrance.vpc, port = entrance.port, "cannot accept");
+                    tokio::time::sleep(OUT_OF_BREATH).await;
+                }
+            }
+        }
+    }
+    // What the kernel has accepted already is served; only then does the socket close.
+    while let Poll::Ready(Ok(accepted)) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+        serve(accepted);
+    }
+}
