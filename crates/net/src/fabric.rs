@@ -36,7 +36,11 @@ pub struct FabricOptions {
 impl FabricOptions {
     /// Hosts are this program.
     pub fn new(run_dir: impl Into<PathBuf>, log_dir: impl Into<PathBuf>) -> FabricOptions {
-        FabricOptions { run_dir: run_dir.into(), log_dir: log_dir.into(), init_program: "/proc/self/exe".into() }
+        FabricOptions {
+            run_dir: run_dir.into(),
+            log_dir: log_dir.into(),
+            init_program: "/proc/self/exe".into(),
+        }
     }
 }
 
@@ -98,8 +102,10 @@ impl Fabric {
         }
         // Hosts look at these paths from elsewhere.
         let options = FabricOptions {
-            run_dir: fs::canonicalize(&options.run_dir).map_err(NetError::system("find the run directory"))?,
-            log_dir: fs::canonicalize(&options.log_dir).map_err(NetError::system("find the log directory"))?,
+            run_dir: fs::canonicalize(&options.run_dir)
+                .map_err(NetError::system("find the run directory"))?,
+            log_dir: fs::canonicalize(&options.log_dir)
+                .map_err(NetError::system("find the log directory"))?,
             ..options
         };
         let (events, receiver) = Events::start().map_err(NetError::system("start a thread"))?;

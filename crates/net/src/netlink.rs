@@ -87,7 +87,11 @@ impl Netlink {
     }
 
     /// Sends a request and waits for its acknowledgement. `action` says what for, in an error.
-    pub(crate) fn request(&mut self, message: Message, action: impl FnOnce() -> String) -> Result<(), NetlinkError> {
+    pub(crate) fn request(
+        &mut self,
+        message: Message,
+        action: impl FnOnce() -> String,
+    ) -> Result<(), NetlinkError> {
         self.exchange(message, NLM_F_REQUEST | NLM_F_ACK, |_, _| {})
             .map_err(|(source, detail)| NetlinkError { action: action(), detail, source })
     }
@@ -104,7 +108,12 @@ impl Netlink {
     }
 
     /// Sends a dump request and shows each object of the answer to `each`: its payload after the netlink header.
-    pub(crate) fn dump(&mut self, message: &Message, action: &str, mut each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
+    pub(crate) fn dump(
+        &mut self,
+        message: &Message,
+        action: &str,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), NetlinkError> {
         self.exchange(message.clone(), NLM_F_REQUEST | NLM_F_DUMP, |_, payload| each(payload))
             .map_err(|(source, detail)| NetlinkError { action: action.to_owned(), detail, source })
     }
@@ -130,7 +139,10 @@ impl Netlink {
             while rest.len() >= HEADER {
                 let size = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
                 if size < HEADER || size > rest.len() {
-                    return Err(plain(io::Error::new(io::ErrorKind::InvalidData, "a netlink message with a wrong length")));
+                    return Err(plain(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a netlink message with a wrong length",
+                    )));
                 }
                 let kind = u16::from_ne_bytes([rest[4], rest[5]]);
                 let answer_flags = u16::from_ne_bytes([rest[6], rest[7]]);
@@ -165,9 +177,9 @@ fn acknowledged(payload: &[u8], flags: u16) -> Result<(), (io::Error, String)> {
     let mut detail = String::new();
     if flags & NLM_F_ACK_TLVS != 0 {
         // After the number comes the request's header, and the request itself unless it was cut off.
-        let echoed = payload.get(4..8).map_or(HEADER, |bytes| {
-            u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
-        });
+        let echoed = payload
+            .get(4..8)
+            .map_or(HEADER, |bytes| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize);
         let skip = 4 + if flags & NLM_F_CAPPED != 0 { HEADER } else { echoed.next_multiple_of(4) };
         for (kind, value) in Attributes::new(payload.get(skip..).unwrap_or_default()) {
             if kind == NLMSGERR_ATTR_MSG {

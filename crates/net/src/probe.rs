@@ -34,22 +34,22 @@ pub fn probe() -> Result<(), NetError> {
 fn probe_here(nft: &Path) -> Result<(), NetError> {
     let namespace = Namespace::make_and_enter().map_err(|source| match source.raw_os_error() {
         Some(libc::EPERM) => NetError::NotPermitted {
-            advice: "run as root, or as a user who may make user namespaces (in a container: CAP_SYS_ADMIN)".into(),
+            advice: "run as root, or as a user who may make user namespaces (in a container: CAP_SYS_ADMIN)"
+                .into(),
         },
         Some(libc::ENOSPC) => NetError::LimitReached {
             sysctl: "user.max_net_namespaces",
             value: fs::read_to_string("/proc/sys/user/max_net_namespaces").unwrap_or_default().trim().into(),
         },
-        Some(libc::EINVAL | libc::ENOSYS) => NetError::MissingFeature {
-            feature: "network namespaces",
-            advice: "it needs CONFIG_NET_NS",
-        },
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            NetError::MissingFeature { feature: "network namespaces", advice: "it needs CONFIG_NET_NS" }
+        }
         _ => NetError::system("make a network namespace")(source),
     })?;
     let mut netlink = Netlink::open().map_err(NetError::system("open a netlink socket"))?;
-    netlink.add_bridge("probe", [0x06, 0x74, 0, 0, 0, 1]).map_err(|error| {
-        lacking(error, "bridges", "as root: modprobe bridge (CONFIG_BRIDGE)")
-    })?;
+    netlink
+        .add_bridge("probe", [0x06, 0x74, 0, 0, 0, 1])
+        .map_err(|error| lacking(error, "bridges", "as root: modprobe bridge (CONFIG_BRIDGE)"))?;
     let peer = Peer { name: "probe1", mac: [0x06, 0x74, 0, 0, 0, 2], namespace: namespace.as_fd() };
     netlink
         .add_veth("probe0", None, &peer)

@@ -73,7 +73,10 @@ impl Sockets {
     pub fn dial(&self, vpc: &VpcId, source: IpAddr, destination: SocketAddr) -> io::Result<TcpStream> {
         let domain = Domain::for_address(destination);
         if source.is_ipv4() != destination.is_ipv4() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "source and destination are of different families"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "source and destination are of different families",
+            ));
         }
         self.endpoint(vpc)?.namespace.enter()?;
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -116,7 +119,9 @@ impl Sockets {
 
     fn endpoint(&self, vpc: &VpcId) -> io::Result<Arc<Endpoint>> {
         let vpcs = self.vpcs.read().expect(UNPOISONED);
-        vpcs.get(vpc).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{vpc} is not in force")))
+        vpcs.get(vpc)
+            .cloned()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{vpc} is not in force")))
     }
 
     fn ask<T>(

@@ -74,10 +74,8 @@ fn refused(source: io::Error) -> NetError {
         ("kernel.unprivileged_userns_clone", "0", "1"),
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
     ];
-    let advice = switches
-        .into_iter()
-        .find(|(name, off, _)| value(name).is_ok_and(|value| value == *off))
-        .map_or_else(
+    let advice =
+        switches.into_iter().find(|(name, off, _)| value(name).is_ok_and(|value| value == *off)).map_or_else(
             || format!("run as root, or where unprivileged user namespaces are allowed ({source})"),
             |(name, _, on)| format!("run as root, or allow it to everyone with: sysctl -w {name}={on}"),
         );

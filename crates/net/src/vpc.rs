@@ -173,7 +173,10 @@ impl Vpc<'_> {
                 let (hosts, mut place) = self.hosts();
                 hosts.advance(&mut place, now);
             }
-            if self.settled != Some(self.plan.revision) && self.state != NetworkState::Due && self.hosts.are_settled() {
+            if self.settled != Some(self.plan.revision)
+                && self.state != NetworkState::Due
+                && self.hosts.are_settled()
+            {
                 self.settled = Some(self.plan.revision);
                 self.context.shared.inbox.settled(self.context.id.clone(), self.plan.revision);
             }
@@ -189,9 +192,13 @@ impl Vpc<'_> {
     fn converge(&mut self) {
         let shared = &self.context.shared;
         let vpc = self.context.id.clone();
-        let made = self.network.converge(&mut self.netlink, &shared.nft, &self.plan.plan).map_err(|error| error.to_string());
+        let made = self
+            .network
+            .converge(&mut self.netlink, &shared.nft, &self.plan.plan)
+            .map_err(|error| error.to_string());
         let made = made.and_then(|made| {
-            self.write_resolv_conf().map_err(|error| format!("write {}: {error}", self.resolv_conf.display()))?;
+            self.write_resolv_conf()
+                .map_err(|error| format!("write {}: {error}", self.resolv_conf.display()))?;
             Ok(made)
         });
         match made {
@@ -240,7 +247,8 @@ impl Vpc<'_> {
     /// Waits until something happens, but not beyond `until`, and lets hosts know what happened to them.
     fn wait(&mut self, until: Option<Instant>) {
         let longest = Duration::from_secs(60);
-        let patience = until.map_or(longest, |until| until.saturating_duration_since(Instant::now()).min(longest));
+        let patience =
+            until.map_or(longest, |until| until.saturating_duration_since(Instant::now()).min(longest));
         let ready: Vec<_> = {
             let (ids, mut descriptors): (Vec<_>, Vec<_>) = self
                 .hosts
@@ -259,7 +267,11 @@ impl Vpc<'_> {
                 }
             }
             let ready = |poll: &PollFd<'_>| poll.any().unwrap_or(false);
-            ids.into_iter().zip(&descriptors).filter(|(_, poll)| ready(poll)).map(|(id, _)| id.clone()).collect()
+            ids.into_iter()
+                .zip(&descriptors)
+                .filter(|(_, poll)| ready(poll))
+                .map(|(id, _)| id.clone())
+                .collect()
         };
         for id in ready {
             let (hosts, mut place) = self.hosts();
@@ -307,7 +319,9 @@ impl Vpc<'_> {
 /// Makes a socket here. Whoever asked may have stopped waiting; then it is closed again.
 fn serve(request: SocketRequest) {
     match request {
-        SocketRequest::Listen { addr, reuse_port, reply } => drop(reply.try_send(listen_here(addr, reuse_port))),
+        SocketRequest::Listen { addr, reuse_port, reply } => {
+            drop(reply.try_send(listen_here(addr, reuse_port)));
+        }
         SocketRequest::BindUdp { addr, reply } => drop(reply.try_send(bind_udp_here(addr))),
     }
 }

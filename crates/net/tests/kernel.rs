@@ -3,7 +3,8 @@
 //! Runs as root, and as an ordinary user in a user namespace (which is what one of the tests
 //! checks). A machine where it cannot run fails it.
 
-#![allow(unsafe_code)]
+// The programs run inside hosts speak to the test through their output.
+#![allow(unsafe_code, clippy::print_stdout)]
 
 #[path = "kernel/entry.rs"]
 mod entry;

@@ -60,7 +60,11 @@ impl Inbox {
         let mut contents = self.lock();
         contents.shutdown = true;
         self.changed.notify_all();
-        contents = self.changed.wait_timeout_while(contents, patience, |contents| !contents.finished).expect(UNPOISONED).0;
+        contents = self
+            .changed
+            .wait_timeout_while(contents, patience, |contents| !contents.finished)
+            .expect(UNPOISONED)
+            .0;
         contents.finished
     }
 
@@ -108,9 +112,11 @@ pub(super) fn run(shared: Shared) {
     loop {
         let (shutdown, settled, ended) = {
             let mut contents = inbox.lock();
-            let pause = converger.broken.values().min().map_or(Duration::from_secs(60), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
+            let pause = converger
+                .broken
+                .values()
+                .min()
+                .map_or(Duration::from_secs(60), |at| at.saturating_duration_since(Instant::now()));
             let nothing_new = |contents: &mut Contents| {
                 let same = match (&contents.plan, &known) {
                     (Some(new), Some(old)) => Arc::ptr_eq(new, old),
@@ -119,7 +125,8 @@ pub(super) fn run(shared: Shared) {
                 same && contents.settled.is_empty() && contents.ended.is_empty() && !contents.shutdown
             };
             if !contents.shutdown {
-                contents = inbox.changed.wait_timeout_while(contents, pause, nothing_new).expect(UNPOISONED).0;
+                contents =
+                    inbox.changed.wait_timeout_while(contents, pause, nothing_new).expect(UNPOISONED).0;
             } else if contents.ended.is_empty() && !converger.vpcs.is_empty() {
                 contents = inbox.changed.wait_timeout(contents, pause).expect(UNPOISONED).0;
             }
@@ -202,8 +209,9 @@ impl Converger {
     /// Says so when all of the plan has been acted on.
     fn report(&mut self) {
         let revision = self.plan.revision;
-        let settled =
-            |running: &Running| !running.stopping && running.settled.is_some_and(|settled| settled >= running.sent);
+        let settled = |running: &Running| {
+            !running.stopping && running.settled.is_some_and(|settled| settled >= running.sent)
+        };
         if self.converged != Some(revision) && self.vpcs.values().all(settled) {
             self.converged = Some(revision);
             self.shared.events.push(FabricEvent::Converged { revision });

@@ -115,7 +115,10 @@ impl Control {
     pub(crate) fn send_config(&self, config: &HostConfig) -> io::Result<()> {
         let bytes = config.encode();
         if bytes.len() > LARGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command line is longer than 128 KiB"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the command line is longer than 128 KiB",
+            ));
         }
         self.send(&bytes)
     }
@@ -125,7 +128,9 @@ impl Control {
         let mut buffer = vec![0; LARGEST];
         match self.receive(&mut buffer, MsgFlags::empty())? {
             0 => Ok(None),
-            length => HostConfig::decode(&buffer[..length]).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            length => HostConfig::decode(&buffer[..length])
+                .map(Some)
+                .ok_or_else(|| io::ErrorKind::InvalidData.into()),
         }
     }
 
@@ -141,7 +146,9 @@ impl Control {
         let mut buffer = [0; 1 + COMPLAINT];
         match self.receive(&mut buffer, MsgFlags::MSG_DONTWAIT)? {
             0 => Ok(None),
-            length => Report::decode(&buffer[..length]).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            length => {
+                Report::decode(&buffer[..length]).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            }
         }
     }
 

@@ -116,7 +116,8 @@ struct Prepared {
 impl Prepared {
     fn new(command: &[&OsStr], mask: SigSet) -> Result<Prepared, EnterError> {
         let text = |bytes: &[u8]| {
-            CString::new(bytes).map_err(|error| EnterError::System { action: "read the command", source: error.into() })
+            CString::new(bytes)
+                .map_err(|error| EnterError::System { action: "read the command", source: error.into() })
         };
         let program = command.first().copied().unwrap_or_default();
         let candidates = if program.is_empty() {
@@ -157,7 +158,8 @@ fn note(pipe: RawFd, tag: u8, number: i32) {
 }
 
 fn run(steps: &[Step], pid: u32, command: &[&OsStr]) -> Result<i32, EnterError> {
-    let system = |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
+    let system =
+        |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
     let mut passed_on = SigSet::empty();
     PASSED_ON.into_iter().for_each(|signal| passed_on.add(signal));
     let mut mask = SigSet::empty();
@@ -174,9 +176,10 @@ fn run_blocked(
     passed_on: &SigSet,
     command: &[&OsStr],
 ) -> Result<i32, EnterError> {
-    let system = |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
-    let signals =
-        SignalFd::with_flags(passed_on, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(system("watch signals"))?;
+    let system =
+        |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
+    let signals = SignalFd::with_flags(passed_on, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(system("watch signals"))?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(system("make a pipe"))?;
     let arguments = pointers(&prepared.arguments);
     let environment = pointers(&prepared.environment);
@@ -203,9 +206,9 @@ fn run_blocked(
     let code = child.map(|child| wait_for(child, &signals)).transpose();
     let name = || command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match failure {
-        None => code
-            .map_err(|source| EnterError::System { action: "wait for the command", source })?
-            .ok_or(EnterError::System { action: "start the command", source: io::ErrorKind::UnexpectedEof.into() }),
+        None => code.map_err(|source| EnterError::System { action: "wait for the command", source })?.ok_or(
+            EnterError::System { action: "start the command", source: io::ErrorKind::UnexpectedEof.into() },
+        ),
         Some((NOT_EXECUTED, source)) => match source.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => Err(EnterError::NoSuchCommand { command: name() }),
             _ => Err(EnterError::NotExecutable { command: name(), source }),
@@ -250,16 +253,17 @@ fn enter_and_execute(
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, prepared.mask.as_ref(), std::ptr::null_mut());
-        if !prepared.directory.as_ref().is_some_and(|directory| libc::chdir(directory.as_ptr()) == 0) {
+        if prepared.directory.as_ref().is_none_or(|directory| libc::chdir(directory.as_ptr()) != 0) {
             libc::chdir(c"/".as_ptr());
         }
         let mut reason = libc::ENOENT;
         for candidate in &prepared.candidates {
             libc::execve(candidate.as_ptr(), arguments.as_ptr(), environment.as_ptr());
-            // Found but not to be executed says more than not found in another directory.
-            match Errno::last_raw() {
-                libc::ENOENT | libc::ENOTDIR => {}
-                errno => reason = errno,
+            // Found but not to be executed says more than not found in another directory; a directory that may not be
+            // searched says nothing.
+            let errno = Errno::last_raw();
+            if libc::access(candidate.as_ptr(), libc::F_OK) == 0 {
+                reason = errno;
             }
         }
         note(pipe, NOT_EXECUTED, reason);
@@ -271,8 +275,10 @@ fn enter_and_execute(
 fn wait_for(child: i32, signals: &SignalFd) -> io::Result<i32> {
     let process = pidfd_open(child as u32)?;
     loop {
-        let mut ready =
-            [PollFd::new(process.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let mut ready = [
+            PollFd::new(process.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
         match poll(&mut ready, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             outcome => outcome?,

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -161,20 +162,29 @@ fn hide(directory: &Path) -> io::Result<()> {
 /// Starts the command; what keeps it from starting is its exit.
 fn start(command: &[String], control: &Control) -> io::Result<Option<Pid>> {
     let Some((program, arguments)) = command.split_first() else { return Ok(None) };
-    // Its output is ours, the log. It gets a process group of its own and no signal blocked.
-    let spawned = {
-        use std::os::unix::process::CommandExt;
-        Command::new(program).args(arguments).stdin(Stdio::null()).process_group(0).spawn()
-    };
-    match spawned {
+    let mut process = Command::new(program);
+    // Its output is ours, the log. It gets a process group of its own and, unlike us, no signal blocked.
+    process.args(arguments).stdin(Stdio::null()).process_group(0);
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { process.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
+    match process.spawn() {
         Ok(child) => Ok(Some(Pid::from_raw(child.id() as i32))),
         Err(error) => {
             eprintln!("trellis host: {program}: {error}");
-            let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+            let code = if exists(program) { 126 } else { 127 };
             control.send_report(&Report::Exited { code })?;
             Ok(None)
         }
     }
+}
+
+/// Whether there is such a program at all, executable or not.
+fn exists(program: &str) -> bool {
+    if program.contains('/') {
+        return Path::new(program).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| !program.is_empty() && directory.join(program).exists())
 }
 
 /// Takes every child that has ended, orphans included, and reports the command.
@@ -193,4 +203,3 @@ fn reap(command: &mut Option<Pid>, control: &Control) -> io::Result<()> {
         }
     }
 }
-

@@ -113,9 +113,13 @@ impl Netlink {
     pub(crate) fn link_index(&mut self, name: &str) -> Result<u32, NetlinkError> {
         let message = Message::new(RTM_GETLINK, 0, &ifinfomsg(0, 0, false)).text(IFLA_IFNAME, name);
         let mut index = 0;
-        self.query(message, || format!("find link {name}"), |payload| {
-            index = payload.get(4..8).and_then(number).unwrap_or(0);
-        })?;
+        self.query(
+            message,
+            || format!("find link {name}"),
+            |payload| {
+                index = payload.get(4..8).and_then(number).unwrap_or(0);
+            },
+        )?;
         Ok(index)
     }
 
@@ -133,7 +137,12 @@ impl Netlink {
     }
 
     /// A veth pair: `name` here, as a port of `bridge` when given, `peer` elsewhere.
-    pub(crate) fn add_veth(&mut self, name: &str, bridge: Option<u32>, peer: &Peer<'_>) -> Result<(), NetlinkError> {
+    pub(crate) fn add_veth(
+        &mut self,
+        name: &str,
+        bridge: Option<u32>,
+        peer: &Peer<'_>,
+    ) -> Result<(), NetlinkError> {
         let mut message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifinfomsg(0, 0, false))
             .text(IFLA_IFNAME, name);
         if let Some(bridge) = bridge {
@@ -163,33 +172,37 @@ impl Netlink {
     }
 
     pub(crate) fn set_up(&mut self, index: u32) -> Result<(), NetlinkError> {
-        self.request(Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, true)), || format!("set link {index} up"))
+        self.request(Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, true)), || {
+            format!("set link {index} up")
+        })
     }
 
     /// Makes a link route: forward, and take only packets whose source routes back through it (strict reverse path).
     /// Through netlink rather than /proc/sys, which is read-only in many containers.
     pub(crate) fn set_routing(&mut self, index: u32) -> Result<(), NetlinkError> {
-        let message = Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, false)).nested(IFLA_AF_SPEC, |message| {
-            message.nested(libc::AF_INET as u16, |message| {
-                message.nested(IFLA_INET_CONF, |message| {
-                    message
-                        .number(DEVCONF_FORWARDING, 1)
-                        .number(DEVCONF_RP_FILTER, 1)
-                        .number(DEVCONF_ACCEPT_REDIRECTS, 0)
-                        .number(DEVCONF_SEND_REDIRECTS, 0)
+        let message =
+            Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, false)).nested(IFLA_AF_SPEC, |message| {
+                message.nested(libc::AF_INET as u16, |message| {
+                    message.nested(IFLA_INET_CONF, |message| {
+                        message
+                            .number(DEVCONF_FORWARDING, 1)
+                            .number(DEVCONF_RP_FILTER, 1)
+                            .number(DEVCONF_ACCEPT_REDIRECTS, 0)
+                            .number(DEVCONF_SEND_REDIRECTS, 0)
+                    })
                 })
-            })
-        });
+            });
         self.request(message, || format!("let link {index} route"))
     }
 
     /// Keeps IPv6 from giving a link an address by itself. A kernel without IPv6 has nothing to keep.
     pub(crate) fn set_no_ipv6_address(&mut self, index: u32) -> Result<(), NetlinkError> {
-        let message = Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, false)).nested(IFLA_AF_SPEC, |message| {
-            message.nested(libc::AF_INET6 as u16, |message| {
-                message.attribute(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE])
-            })
-        });
+        let message =
+            Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, false)).nested(IFLA_AF_SPEC, |message| {
+                message.nested(libc::AF_INET6 as u16, |message| {
+                    message.attribute(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE])
+                })
+            });
         match self.request(message, || format!("keep IPv6 off link {index}")) {
             Err(error) if matches!(error.errno(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) => Ok(()),
             outcome => outcome,

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn attributes_with_senseless_lengths_end_the_list() {
-        for bytes in [&[][..], &[1, 0], &[3, 0, 1, 0], &[0, 0, 0, 0], &[255, 255, 1, 0, 9], &[8, 0, 1, 0, 9]] {
+        for bytes in [&[][..], &[1, 0], &[3, 0, 1, 0], &[0, 0, 0, 0], &[255, 255, 1, 0, 9], &[8, 0, 1, 0, 9]]
+        {
             assert_eq!(Attributes::new(bytes).count(), 0, "{bytes:?}");
         }
         assert_eq!(number(&[1, 2, 3]), None);

@@ -25,7 +25,12 @@ fn ndmsg(family: i32, link: u32, state: u16, flags: u8) -> [u8; 12] {
 
 impl Netlink {
     /// `address` is at `mac`, for good: nobody else can claim it with ARP, and nobody need be asked.
-    pub(crate) fn add_neighbour(&mut self, link: u32, address: Ipv4Addr, mac: Mac) -> Result<(), NetlinkError> {
+    pub(crate) fn add_neighbour(
+        &mut self,
+        link: u32,
+        address: Ipv4Addr,
+        mac: Mac,
+    ) -> Result<(), NetlinkError> {
         let fixed = ndmsg(libc::AF_INET, link, NUD_PERMANENT, 0);
         let message = Message::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &fixed)
             .attribute(NDA_DST, &address.octets())

@@ -29,7 +29,9 @@ pub(crate) enum Route {
 
 fn message(kind: u16, flags: u16, route: &Route) -> Message {
     let (table, scope, route_type, prefix) = match route {
-        Route::Local { network, .. } => (libc::RT_TABLE_LOCAL, libc::RT_SCOPE_HOST, libc::RTN_LOCAL, network.prefix_len()),
+        Route::Local { network, .. } => {
+            (libc::RT_TABLE_LOCAL, libc::RT_SCOPE_HOST, libc::RTN_LOCAL, network.prefix_len())
+        }
         Route::UnreachableDefault => (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE, 0),
         Route::DefaultVia { .. } => (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST, 0),
     };
@@ -70,7 +72,9 @@ fn parse(payload: &[u8]) -> Option<Route> {
     match (payload[1], payload[7]) {
         (0, libc::RTN_UNREACHABLE) => Some(Route::UnreachableDefault),
         (0, libc::RTN_UNICAST) => Some(Route::DefaultVia { gateway: gateway?, link }),
-        (prefix, libc::RTN_LOCAL) => Some(Route::Local { network: Ipv4Net::new(destination, prefix).ok()?, link }),
+        (prefix, libc::RTN_LOCAL) => {
+            Some(Route::Local { network: Ipv4Net::new(destination, prefix).ok()?, link })
+        }
         _ => None,
     }
 }
@@ -81,11 +85,15 @@ impl Netlink {
         let mut fixed = [0; RTMSG];
         fixed[0] = libc::AF_INET as u8;
         let mut routes = Vec::new();
-        self.dump(&Message::new(RTM_GETROUTE, 0, &fixed), "list routes", |payload| routes.extend(parse(payload)))?;
+        self.dump(&Message::new(RTM_GETROUTE, 0, &fixed), "list routes", |payload| {
+            routes.extend(parse(payload));
+        })?;
         Ok(routes)
     }
 
     pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
-        self.request(message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route), || format!("add route {route:?}"))
+        self.request(message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route), || {
+            format!("add route {route:?}")
+        })
     }
 }

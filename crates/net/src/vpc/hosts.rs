@@ -48,7 +48,8 @@ const LONGEST_NAME: usize = 64;
 const INTERFACE: &str = "eth0";
 
 /// Variables of our environment that a command may see. Ours can hold keys.
-const ENVIRONMENT: [&str; 10] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
+const ENVIRONMENT: [&str; 10] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
 
 /// What hosts are made with: the VPC's own things, lent for one step.
 pub(super) struct Place<'a> {
@@ -63,11 +64,22 @@ pub(super) struct Place<'a> {
 #[derive(Debug)]
 enum State {
     /// To be started, not before this time.
-    Waiting { from: Instant },
-    Starting { process: Process, deadline: Instant },
-    Running { process: Process, since: Instant },
+    Waiting {
+        from: Instant,
+    },
+    Starting {
+        process: Process,
+        deadline: Instant,
+    },
+    Running {
+        process: Process,
+        since: Instant,
+    },
     /// Killed; waiting for the kernel to be done with it.
-    Ending { process: Process, next: Next },
+    Ending {
+        process: Process,
+        next: Next,
+    },
 }
 
 /// What follows when a host's process has ended.
@@ -75,7 +87,9 @@ enum State {
 enum Next {
     Gone,
     /// As its plan now says, after a pause when it failed.
-    Again { pause: Duration },
+    Again {
+        pause: Duration,
+    },
 }
 
 #[derive(Debug)]
@@ -153,7 +167,8 @@ impl Hosts {
                 }
             }
         }
-        let gone: Vec<_> = self.hosts.keys().filter(|id| !place.plan.hosts.contains_key(*id)).cloned().collect();
+        let gone: Vec<_> =
+            self.hosts.keys().filter(|id| !place.plan.hosts.contains_key(*id)).cloned().collect();
         for id in gone {
             self.remove(&id, place);
         }
@@ -209,7 +224,9 @@ impl Hosts {
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InstanceId, BorrowedFd<'_>)> {
         self.hosts.iter().filter_map(|(id, host)| match &host.state {
             State::Waiting { .. } => None,
-            State::Starting { process, .. } | State::Running { process, .. } => Some((id, process.watched(false))),
+            State::Starting { process, .. } | State::Running { process, .. } => {
+                Some((id, process.watched(false)))
+            }
             State::Ending { process, .. } => Some((id, process.watched(true))),
         })
     }
@@ -257,7 +274,8 @@ impl Hosts {
 
     /// When [`Hosts::advance`] has something to do again, if nothing happens before.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let starting = self.hosts.values().filter(|host| matches!(host.state, State::Starting { .. })).count();
+        let starting =
+            self.hosts.values().filter(|host| matches!(host.state, State::Starting { .. })).count();
         let deadline = |host: &Host| match host.state {
             State::Waiting { from } if starting < STARTING => Some(from),
             State::Starting { deadline, .. } => Some(deadline),
@@ -278,7 +296,10 @@ impl Host {
         let name = &self.plan.name;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(format!("{:?} is not a host name", name.chars().take(LONGEST_NAME).collect::<String>()));
+            return Err(format!(
+                "{:?} is not a host name",
+                name.chars().take(LONGEST_NAME).collect::<String>()
+            ));
         }
         let path = place.options.log_dir.join(format!("{name}.log"));
         let log = OpenOptions::new()
@@ -344,10 +365,14 @@ impl Host {
         process.init = Some((pid, descriptor));
         if let Some(mut starter) = process.starter.take() {
             // Its work is done; killing it makes the wait short, whatever it is doing.
-            starter.kill().and_then(|()| starter.wait()).map_err(|error| format!("end the starter: {error}"))?;
+            starter
+                .kill()
+                .and_then(|()| starter.wait())
+                .map_err(|error| format!("end the starter: {error}"))?;
         }
         map_users(pid).map_err(|error| format!("map users into the host: {error}"))?;
-        let namespace = Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
+        let namespace =
+            Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
         self.plug(&namespace, place)?;
         let State::Starting { process, .. } = &self.state else { return Ok(()) };
         let config = HostConfig {
@@ -457,7 +482,8 @@ fn configure(
     netlink.set_up(loopback)?;
     let link = netlink.link_index(INTERFACE)?;
     netlink.set_no_ipv6_address(link)?;
-    netlink.add_address(&Address { link, network: Ipv4Net::new_assert(address, subnet.cidr.prefix_len()) })?;
+    netlink
+        .add_address(&Address { link, network: Ipv4Net::new_assert(address, subnet.cidr.prefix_len()) })?;
     netlink.set_up(link)?;
     netlink.add_route(&Route::DefaultVia { gateway: subnet.gateway(), link })
 }

@@ -103,7 +103,9 @@ impl Observed {
         let mut attempts = 1;
         loop {
             match Observed::look_once(netlink) {
-                Err(error) if error.source.kind() == io::ErrorKind::Interrupted && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.source.kind() == io::ErrorKind::Interrupted && attempts < ATTEMPTS => {
+                    attempts += 1;
+                }
                 outcome => return outcome,
             }
         }
@@ -174,7 +176,11 @@ fn routes(loopback: u32) -> [Route; 2] {
     [Route::Local { network: SERVICE_BLOCK, link: loopback }, Route::UnreachableDefault]
 }
 
-fn converge_loopback(netlink: &mut Netlink, desired: &Desired, observed: &Observed) -> Result<bool, NetlinkError> {
+fn converge_loopback(
+    netlink: &mut Netlink,
+    desired: &Desired,
+    observed: &Observed,
+) -> Result<bool, NetlinkError> {
     let loopback = observed.index("lo");
     let mut changed = false;
     if !observed.links.get("lo").is_some_and(|link| link.up) {

@@ -45,10 +45,23 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
         ["connect", to] => connect(to.parse().unwrap()),
         ["ping", to] => ping(to.parse().unwrap()),
         ["send", from, to, text] => send_from(from.parse().unwrap(), to.parse().unwrap(), text),
-        ["enter", pid, command @ ..] => Ok(host::enter(pid.parse().unwrap(), command).unwrap_or_else(|error| {
-            println!("{error}");
-            error.exit_code()
-        })),
+        ["set-mac", mac] => {
+            let mac: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+            rtnetlink(RTM_SETLINK, 0, nix::net::if_::if_nametoindex("eth0")?, &[(IFLA_ADDRESS, &mac)])
+        }
+        ["make-bridge-next-door", name] => {
+            // Number 0 is the first namespace this one came to know: the one at the other end of its cable.
+            let kind = [&[10, 0, 1, 0][..], b"bridge", &[0, 0]].concat();
+            let attributes =
+                [(IFLA_TARGET_NETNSID, &[0; 4][..]), (IFLA_IFNAME, name.as_bytes()), (IFLA_LINKINFO, &kind)];
+            rtnetlink(RTM_NEWLINK, NLM_F_CREATE, 0, &attributes)
+        }
+        ["enter", pid, command @ ..] => {
+            Ok(host::enter(pid.parse().unwrap(), command).unwrap_or_else(|error| {
+                println!("{error}");
+                error.exit_code()
+            }))
+        }
         ["enter-network", pid, path, command @ ..] => {
             let command: Vec<OsString> = command.iter().map(OsString::from).collect();
             Ok(host::enter_network(pid.parse().unwrap(), path.as_ref(), &command).unwrap_or_else(|error| {
@@ -102,7 +115,8 @@ fn ping(to: Ipv4Addr) -> std::io::Result<i32> {
         let mut buffer = [0; 256];
         let Ok(length) = (&socket).read(&mut buffer) else { continue };
         // An echo reply (type 0) from the one asked, after the 20 bytes of an IPv4 header.
-        if length >= 28 && buffer[12..16] == to.octets() && buffer[20] == 0 && buffer[24..26] == [0x12, 0x34] {
+        if length >= 28 && buffer[12..16] == to.octets() && buffer[20] == 0 && buffer[24..26] == [0x12, 0x34]
+        {
             return Ok(0);
         }
     }
@@ -126,4 +140,39 @@ fn send_from(from: Ipv4Addr, to: SocketAddr, text: &str) -> std::io::Result<i32>
     socket.bind(&SocketAddr::new(IpAddr::V4(from), 0).into())?;
     UdpSocket::from(socket).send_to(text.as_bytes(), to)?;
     Ok(0)
+}
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_SETLINK: u16 = 19;
+const NLM_F_CREATE: u16 = 0x400;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_TARGET_NETNSID: u16 = 46;
+
+/// Sends one request about a link and returns what the kernel says of it.
+fn rtnetlink(kind: u16, flags: u16, link: u32, attributes: &[(u16, &[u8])]) -> std::io::Result<i32> {
+    let mut body = [&[0; 4][..], &link.to_ne_bytes(), &[0; 8]].concat();
+    for (kind, value) in attributes {
+        body.extend_from_slice(&(value.len() as u16 + 4).to_ne_bytes());
+        body.extend_from_slice(&kind.to_ne_bytes());
+        body.extend_from_slice(value);
+        body.resize(body.len().next_multiple_of(4), 0);
+    }
+    let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+    message.extend_from_slice(&kind.to_ne_bytes());
+    // NLM_F_REQUEST and NLM_F_ACK.
+    message.extend_from_slice(&(flags | 5).to_ne_bytes());
+    message.extend_from_slice(&[0; 8]);
+    message.extend_from_slice(&body);
+    let socket =
+        Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
+    (&socket).write_all(&message)?;
+    let mut answer = [0; 4096];
+    let length = (&socket).read(&mut answer)?;
+    assert!(length >= 20);
+    match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
+        0 => Ok(0),
+        errno => Err(std::io::Error::from_raw_os_error(-errno)),
+    }
 }

@@ -35,10 +35,10 @@ fn a_command_gets_our_environment_streams_and_directory() {
     let host = add_host(&mut plan, 1, "10.0.1.10", &[]);
     machine.apply(fabric(1, [plan]));
     let directory = machine.directory.path().to_str().unwrap().to_owned();
-    let mut command = machine.entering(&host, &["sh", "-c", "echo $WORD; pwd; cat; exec grep -c . /proc/self/status >/dev/null"]);
-    let input = std::fs::write(machine.directory.path().join("input"), "from stdin").map(|()| {
-        std::fs::File::open(machine.directory.path().join("input")).unwrap()
-    });
+    let mut command = machine
+        .entering(&host, &["sh", "-c", "echo $WORD; pwd; cat; exec grep -c . /proc/self/status >/dev/null"]);
+    let input = std::fs::write(machine.directory.path().join("input"), "from stdin")
+        .map(|()| std::fs::File::open(machine.directory.path().join("input")).unwrap());
     command.env("WORD", "seen").current_dir(&directory).stdin(input.unwrap());
     let ran = Ran::from(command.output().unwrap());
     assert_eq!(ran.text, format!("seen\n{directory}\nfrom stdin"));

@@ -152,7 +152,8 @@ fn a_host_whose_first_process_is_killed_comes_back() {
     let host = add_server(&mut plan, 1, "10.0.1.10");
     machine.apply(fabric(1, [plan]));
     let first = machine.pid(&host);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first as i32), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
     machine.wait_for(|event| matches!(event, FabricEvent::HostFailed { .. }));
     machine.wait_for(|event| matches!(event, FabricEvent::HostReady { .. }));
     assert_ne!(machine.pid(&host), first);

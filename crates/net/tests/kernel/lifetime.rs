@@ -46,7 +46,9 @@ pub(crate) fn own_a_fabric(directory: &Path) -> ! {
 fn namespaces<'a>(directories: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     let ours = ["net", "pid"].map(|kind| fs::read_link(format!("/proc/self/ns/{kind}")).unwrap());
     directories
-        .flat_map(|directory| ["net", "pid"].map(|kind| fs::read_link(format!("{directory}/{kind}")).unwrap()))
+        .flat_map(|directory| {
+            ["net", "pid"].map(|kind| fs::read_link(format!("{directory}/{kind}")).unwrap())
+        })
         .filter(|link| !ours.contains(link))
         .map(|link| link.to_string_lossy().into_owned())
         .collect()

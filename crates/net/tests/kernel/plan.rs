@@ -35,7 +35,8 @@ pub(crate) fn add_host(vpc: &mut VpcPlan, id: u64, address: &str, command: &[&st
     let address = address.parse().unwrap();
     let subnet = vpc.subnets.values().find(|subnet| subnet.cidr.contains(&address)).unwrap().id.clone();
     let command = command.iter().map(|&text| text.to_owned()).collect();
-    let host = HostPlan { id: id.clone(), name: format!("host-{}", &id.suffix()[9..]), subnet, address, command };
+    let host =
+        HostPlan { id: id.clone(), name: format!("host-{}", &id.suffix()[9..]), subnet, address, command };
     vpc.hosts.insert(id.clone(), host);
     id
 }
