@@ -1,0 +1,34 @@
+//! Trellis's private certificate authority, and everything else about certificates that needs no I/O.
+//!
+//! - [`Authority`] issues a certificate per service, for its generated name; its own certificate is
+//!   what users add to their trust stores.
+//! - [`import::check`] reads a certificate, key and chain that a user brings, and refuses what would
+//!   fail a handshake later, saying what was found and what was expected.
+//! - [`Leaf`] is what both give: a chain and a private key ready for rustls, and the [`Facts`] that
+//!   the certificate states.
+//! - [`SealingKey`] encrypts what is kept of all this, bound to the record it is kept in.
+//!
+//! The clock is an argument and nothing here touches a file or a socket. Secrets are wiped when they
+//! are dropped and never appear in `Debug` output or in an error.
+
+pub mod authority;
+pub mod facts;
+pub mod import;
+pub mod key;
+pub mod leaf;
+pub mod name;
+pub mod seal;
+pub mod signature;
+
+mod der;
+mod pem;
+mod subject;
+
+pub use authority::{Authority, IssueError, LeafRequest, SubjectName};
+pub use facts::{CertificateFault, Facts};
+pub use import::{ImportError, Material, Purpose};
+pub use key::{KeyAlgorithm, KeyFault, PrivateKey};
+pub use leaf::{Leaf, StoredFault};
+pub use pem::{PemFault, certificates_to_pem};
+pub use seal::{SealError, SealingKey};
+pub use signature::SignatureAlgorithm;

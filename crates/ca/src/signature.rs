@@ -1,0 +1,169 @@
+//! How a certificate is signed: which algorithms are accepted, their names in ACM's API, and checking
+//! one certificate's signature with another's key.
+
+use std::fmt;
+
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use serde::{Deserialize, Serialize};
+use webpki::EndEntityCert;
+use webpki::aws_lc_rs as verify;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::signature_algorithm::RsaSsaPssParams;
+use x509_parser::x509::AlgorithmIdentifier;
+
+use crate::key::dotted;
+
+/// An accepted signature algorithm. Spelt as ACM's `SignatureAlgorithm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SignatureAlgorithm {
+    #[serde(rename = "SHA256WITHRSA")]
+    Sha256Rsa,
+    #[serde(rename = "SHA384WITHRSA")]
+    Sha384Rsa,
+    #[serde(rename = "SHA512WITHRSA")]
+    Sha512Rsa,
+    /// RSASSA-PSS.
+    #[serde(rename = "SHA256WITHRSAANDMGF1")]
+    Sha256RsaPss,
+    #[serde(rename = "SHA384WITHRSAANDMGF1")]
+    Sha384RsaPss,
+    #[serde(rename = "SHA512WITHRSAANDMGF1")]
+    Sha512RsaPss,
+    #[serde(rename = "SHA256WITHECDSA")]
+    Sha256Ecdsa,
+    #[serde(rename = "SHA384WITHECDSA")]
+    Sha384Ecdsa,
+    #[serde(rename = "SHA512WITHECDSA")]
+    Sha512Ecdsa,
+}
+
+/// A signature algorithm that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    #[error("the signature is too weak: found {found}, expected SHA-256, SHA-384 or SHA-512")]
+    Weak { found: String },
+    #[error("the kind of signature is not supported: found {found}, expected RSA or ECDSA over SHA-2")]
+    Unsupported { found: String },
+}
+
+impl SignatureAlgorithm {
+    /// The name in ACM's API, such as `SHA256WITHRSA`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256Rsa => "SHA256WITHRSA",
+            Self::Sha384Rsa => "SHA384WITHRSA",
+            Self::Sha512Rsa => "SHA512WITHRSA",
+            Self::Sha256RsaPss => "SHA256WITHRSAANDMGF1",
+            Self::Sha384RsaPss => "SHA384WITHRSAANDMGF1",
+            Self::Sha512RsaPss => "SHA512WITHRSAANDMGF1",
+            Self::Sha256Ecdsa => "SHA256WITHECDSA",
+            Self::Sha384Ecdsa => "SHA384WITHECDSA",
+            Self::Sha512Ecdsa => "SHA512WITHECDSA",
+        }
+    }
+
+    pub(crate) fn identify(algorithm: &AlgorithmIdentifier<'_>) -> Result<Self, SignatureFault> {
+        let weak = |found: &str| Err(SignatureFault::Weak { found: found.into() });
+        let unsupported = |found: String| Err(SignatureFault::Unsupported { found });
+        match algorithm.algorithm.as_bytes() {
+            [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last] => match last {
+                2 => weak("MD2 with RSA"),
+                4 => weak("MD5 with RSA"),
+                5 => weak("SHA-1 with RSA"),
+                10 => Self::identify_pss(algorithm),
+                11 => Ok(Self::Sha256Rsa),
+                12 => Ok(Self::Sha384Rsa),
+                13 => Ok(Self::Sha512Rsa),
+                14 => weak("SHA-224 with RSA"),
+                other => unsupported(format!("PKCS #1 algorithm {other}")),
+            },
+            [0x2b, 0x0e, 0x03, 0x02, 0x1d] => weak("SHA-1 with RSA"),
+            [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01] => weak("SHA-1 with ECDSA"),
+            [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, last] => match last {
+                1 => weak("SHA-224 with ECDSA"),
+                2 => Ok(Self::Sha256Ecdsa),
+                3 => Ok(Self::Sha384Ecdsa),
+                4 => Ok(Self::Sha512Ecdsa),
+                other => unsupported(format!("ECDSA algorithm {other}")),
+            },
+            [0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x03] => weak("SHA-1 with DSA"),
+            [0x2b, 0x65, 0x70] => unsupported("Ed25519".into()),
+            [0x2b, 0x65, 0x71] => unsupported("Ed448".into()),
+            other => unsupported(format!("algorithm {}", dotted(other))),
+        }
+    }
+
+    /// RSASSA-PSS says its hash in its parameters, and SHA-1 by saying nothing (RFC 4055).
+    fn identify_pss(algorithm: &AlgorithmIdentifier<'_>) -> Result<Self, SignatureFault> {
+        let parameters = algorithm.parameters.as_ref().and_then(|any| RsaSsaPssParams::try_from(any).ok());
+        let Some(parameters) = parameters else {
+            return Err(SignatureFault::Unsupported { found: "RSASSA-PSS without parameters".into() });
+        };
+        match parameters.hash_algorithm_oid().as_bytes() {
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 1] => Ok(Self::Sha256RsaPss),
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 2] => Ok(Self::Sha384RsaPss),
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 3] => Ok(Self::Sha512RsaPss),
+            [0x2b, 0x0e, 0x03, 0x02, 0x1a] => {
+                Err(SignatureFault::Weak { found: "SHA-1 with RSASSA-PSS".into() })
+            }
+            other => {
+                Err(SignatureFault::Unsupported { found: format!("RSASSA-PSS with hash {}", dotted(other)) })
+            }
+        }
+    }
+
+    /// One per kind of key that may have made such a signature; the verifier picks by the key.
+    fn verifiers(self) -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+        match self {
+            Self::Sha256Ecdsa => &ACCEPTED[0..3],
+            Self::Sha384Ecdsa => &ACCEPTED[3..6],
+            Self::Sha512Ecdsa => &ACCEPTED[6..9],
+            Self::Sha256Rsa => &ACCEPTED[9..10],
+            Self::Sha384Rsa => &ACCEPTED[10..11],
+            Self::Sha512Rsa => &ACCEPTED[11..12],
+            Self::Sha256RsaPss => &ACCEPTED[12..13],
+            Self::Sha384RsaPss => &ACCEPTED[13..14],
+            Self::Sha512RsaPss => &ACCEPTED[14..15],
+        }
+    }
+}
+
+impl fmt::Display for SignatureAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Every algorithm above, for checking a whole path; [`SignatureAlgorithm::verifiers`] knows the order.
+pub(crate) static ACCEPTED: &[&dyn SignatureVerificationAlgorithm] = &[
+    verify::ECDSA_P256_SHA256,
+    verify::ECDSA_P384_SHA256,
+    verify::ECDSA_P521_SHA256,
+    verify::ECDSA_P256_SHA384,
+    verify::ECDSA_P384_SHA384,
+    verify::ECDSA_P521_SHA384,
+    verify::ECDSA_P256_SHA512,
+    verify::ECDSA_P384_SHA512,
+    verify::ECDSA_P521_SHA512,
+    verify::RSA_PKCS1_2048_8192_SHA256,
+    verify::RSA_PKCS1_2048_8192_SHA384,
+    verify::RSA_PKCS1_2048_8192_SHA512,
+    verify::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+    verify::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+    verify::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+];
+
+/// Whether the key of `issuer` made the signature on `certificate`. Names and dates are not looked at.
+pub(crate) fn is_signed_by(
+    certificate: &X509Certificate<'_>,
+    algorithm: SignatureAlgorithm,
+    issuer: &CertificateDer<'_>,
+) -> bool {
+    let Ok(issuer) = EndEntityCert::try_from(issuer) else { return false };
+    let message = certificate.tbs_certificate.as_ref();
+    let signature = &certificate.signature_value.data;
+    algorithm
+        .verifiers()
+        .iter()
+        .any(|&verifier| issuer.verify_signature(verifier, message, signature).is_ok())
+}
