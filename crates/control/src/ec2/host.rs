@@ -1,0 +1,332 @@
+//! Hosts: making and ending instances, for `trellis run` and `trellis rm`.
+//!
+//! A host is `pending` until the kernel has it, `running` then, `shutting-down` once it is to go and
+//! `terminated` when the kernel no longer has it. A terminated one can be described for an hour
+//! ([`KEPT`]); its name and its address are free at once.
+
+use std::net::Ipv4Addr;
+
+use jiff::{SignedDuration, Timestamp};
+use trellis_api::Exception;
+use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subnet, Vpc};
+use trellis_model::{InstanceId, SubnetId};
+use trellis_store::{Read, TransactError, Transaction};
+
+use super::{place, tag};
+use crate::context::Surroundings;
+use crate::record::{self, put};
+use crate::refusal::Refusal;
+use crate::tag_set::{self, Tags};
+
+/// How long a terminated instance is kept to be described.
+const KEPT: SignedDuration = SignedDuration::from_hours(1);
+
+/// Arguments of a host's command, and their bytes together.
+const MAX_ARGUMENTS: usize = 1024;
+const MAX_COMMAND_BYTES: usize = 128 * 1024;
+
+/// Security groups of one interface: AWS's default quota.
+const MAX_GROUPS: usize = 5;
+
+/// What `trellis run` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunInstance {
+    /// Id of a subnet in any account and region of the installation.
+    pub subnet: String,
+    /// 1 to 63 letters, digits and hyphens, no hyphen at either end; no other host has it.
+    pub name: String,
+    /// `None`: the lowest free address of the subnet.
+    pub ip: Option<Ipv4Addr>,
+    /// Ids of groups in the subnet's VPC; empty: its default group.
+    pub security_groups: Vec<String>,
+    /// What runs inside; empty: nothing.
+    pub command: Vec<String>,
+    /// Whether the host outlives the process that holds it.
+    pub detached: bool,
+}
+
+/// Why there is no such host.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("a host name has 1 to 63 letters, digits and hyphens with no hyphen at either end, not {name:?}")]
+    NameMalformed { name: String },
+    #[error(
+        "host {instance} is called {name} already: choose another --name, or remove it with `trellis rm {name}`"
+    )]
+    NameTaken { name: String, instance: String },
+    #[error("subnet {subnet} does not exist: see `aws ec2 describe-subnets`")]
+    NoSubnet { subnet: String },
+    #[error("{address} cannot be a host's: {subnet} is {cidr} without its first four addresses and its last")]
+    AddressOutside { address: Ipv4Addr, subnet: SubnetId, cidr: ipnet::Ipv4Net },
+    #[error("{address} belongs to host {owner}")]
+    AddressTaken { address: Ipv4Addr, owner: String },
+    #[error("every address of {subnet} ({cidr}) is taken")]
+    SubnetFull { subnet: SubnetId, cidr: ipnet::Ipv4Net },
+    #[error("security group {group} does not exist in {vpc}")]
+    NoSecurityGroup { group: String, vpc: trellis_model::VpcId },
+    #[error("a host has at most {MAX_GROUPS} security groups, not {got}")]
+    TooManyGroups { got: usize },
+    #[error("a command has at most {MAX_ARGUMENTS} arguments of {MAX_COMMAND_BYTES} bytes in all")]
+    CommandTooLong,
+    #[error("no host is called {name}: see `trellis ps`")]
+    NoHost { name: String },
+    #[error("{0}")]
+    State(String),
+}
+
+impl From<Refusal> for HostError {
+    fn from(refusal: Refusal) -> Self {
+        Self::State(Exception::from(refusal).message)
+    }
+}
+
+impl From<trellis_store::StoreError> for HostError {
+    fn from(error: trellis_store::StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+fn settle<T>(outcome: Result<T, TransactError<HostError>>) -> Result<T, HostError> {
+    outcome.map_err(|error| match error {
+        TransactError::Caller(error) => error,
+        TransactError::Store(error) => error.into(),
+    })
+}
+
+fn check_name(name: &str) -> Result<(), HostError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        // `trellis rm` takes a name or an id.
+        && name.parse::<InstanceId>().is_err();
+    if fits { Ok(()) } else { Err(HostError::NameMalformed { name: name.chars().take(80).collect() }) }
+}
+
+fn check_command(command: &[String]) -> Result<(), HostError> {
+    let bytes: usize = command.iter().map(String::len).sum();
+    let fits = command.len() <= MAX_ARGUMENTS && bytes <= MAX_COMMAND_BYTES;
+    if fits { Ok(()) } else { Err(HostError::CommandTooLong) }
+}
+
+/// Records a new host, `pending`.
+///
+/// # Errors
+/// Whatever of [`HostError`] the request deserves; nothing is written then.
+pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
+    check_name(&spec.name)?;
+    check_command(&spec.command)?;
+    if spec.security_groups.len() > MAX_GROUPS {
+        return Err(HostError::TooManyGroups { got: spec.security_groups.len() });
+    }
+    let id = InstanceId::from_random(surroundings.random.draw());
+    let now = Moment::from(surroundings.clock.now());
+    settle(
+        surroundings
+            .store
+            .transact(move |tx| {
+                if let Some(instance) = place::host_named(tx, &spec.name)? {
+                    return Err(HostError::NameTaken { name: spec.name.clone(), instance });
+                }
+                let subnet: Subnet = place::find_anywhere(tx, &spec.subnet)?
+                    .ok_or_else(|| HostError::NoSubnet { subnet: spec.subnet.chars().take(80).collect() })?;
+                let home = subnet.home.clone();
+                let neighbours = place::all::<Instance>(tx, &home)?;
+                let address = choose_address(&subnet, &neighbours, spec.ip)?;
+                let vpc: Vpc = place::find(tx, &home, subnet.vpc.as_str())?;
+                let instance = Instance {
+                    id: id.clone(),
+                    home: home.clone(),
+                    name: spec.name.clone(),
+                    security_groups: choose_groups(tx, &vpc, &spec.security_groups)?,
+                    vpc: vpc.id,
+                    subnet: subnet.id,
+                    address,
+                    command: spec.command.clone(),
+                    detached: spec.detached,
+                    state: InstanceState::Pending,
+                    launched_at: now,
+                    terminated_at: None,
+                    reason: None,
+                };
+                prune(tx, &neighbours, now);
+                put(tx, &place::key::<Instance>(&home, id.as_str()), &instance);
+                place::remember_place(tx, &home, id.as_str());
+                place::take_name(tx, &spec.name, &id);
+                let tags: Tags = [("Name".to_owned(), spec.name.clone())].into();
+                tag::apply(tx, &home, &instance.arn(), &tags)?;
+                Ok(instance)
+            })
+            .await,
+    )
+}
+
+fn choose_address(
+    subnet: &Subnet,
+    neighbours: &[Instance],
+    wanted: Option<Ipv4Addr>,
+) -> Result<Ipv4Addr, HostError> {
+    // Two subnets may have the same block only in different VPCs, so the subnet decides.
+    let owner = |address: Ipv4Addr| {
+        neighbours.iter().find(|instance| {
+            instance.subnet == subnet.id && instance.address == address && instance.state.holds_resources()
+        })
+    };
+    match wanted {
+        Some(address) if !subnet.may_assign(address) => {
+            Err(HostError::AddressOutside { address, subnet: subnet.id.clone(), cidr: subnet.cidr })
+        }
+        Some(address) => match owner(address) {
+            Some(instance) => Err(HostError::AddressTaken { address, owner: instance.name.clone() }),
+            None => Ok(address),
+        },
+        None => {
+            // One set look-up for each address tried, however many neighbours there are.
+            let taken: rustc_hash::FxHashSet<Ipv4Addr> = neighbours
+                .iter()
+                .filter(|instance| instance.subnet == subnet.id && instance.state.holds_resources())
+                .map(|instance| instance.address)
+                .collect();
+            subnet
+                .lowest_free(|address| taken.contains(&address))
+                .ok_or_else(|| HostError::SubnetFull { subnet: subnet.id.clone(), cidr: subnet.cidr })
+        }
+    }
+}
+
+fn choose_groups(
+    state: &mut impl Read,
+    vpc: &Vpc,
+    wanted: &[String],
+) -> Result<Vec<trellis_model::SecurityGroupId>, HostError> {
+    if wanted.is_empty() {
+        return Ok(vec![vpc.default_security_group.clone()]);
+    }
+    let mut groups = Vec::new();
+    for text in wanted {
+        let missing =
+            || HostError::NoSecurityGroup { group: text.chars().take(80).collect(), vpc: vpc.id.clone() };
+        let id: trellis_model::SecurityGroupId = text.parse().map_err(|_| missing())?;
+        let found: Option<SecurityGroup> =
+            record::get(state, &place::key::<SecurityGroup>(&vpc.home, id.as_str()))?;
+        if found.is_none_or(|group| group.vpc != vpc.id) {
+            return Err(missing());
+        }
+        if !groups.contains(&id) {
+            groups.push(id);
+        }
+    }
+    Ok(groups)
+}
+
+/// Ends the host called `name_or_id`; one that is ending already stays as it is.
+///
+/// # Errors
+/// [`HostError::NoHost`].
+pub(crate) async fn terminate_named(
+    surroundings: &Surroundings,
+    name_or_id: &str,
+) -> Result<Instance, HostError> {
+    let name = name_or_id.to_owned();
+    let now = Moment::from(surroundings.clock.now());
+    settle(
+        surroundings
+            .store
+            .transact(move |tx| {
+                let id = place::host_named(tx, &name)?.unwrap_or_else(|| name.clone());
+                let instance: Option<Instance> = place::find_anywhere(tx, &id)?;
+                let instance =
+                    instance.ok_or_else(|| HostError::NoHost { name: name.chars().take(80).collect() })?;
+                Ok(terminate(tx, instance, None, now)?)
+            })
+            .await,
+    )
+}
+
+/// Moves an instance towards its end. One the kernel never reported goes there directly.
+pub(super) fn terminate(
+    tx: &mut Transaction<'_>,
+    mut instance: Instance,
+    reason: Option<&str>,
+    now: Moment,
+) -> Result<Instance, Refusal> {
+    match instance.state {
+        InstanceState::Pending => finish(tx, &mut instance, now),
+        InstanceState::Running => {
+            instance.state = InstanceState::ShuttingDown;
+            place::release_name(tx, &instance.name);
+        }
+        InstanceState::ShuttingDown | InstanceState::Terminated => return Ok(instance),
+    }
+    if let Some(reason) = reason {
+        instance.reason = Some(reason.to_owned());
+    }
+    put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+    Ok(instance)
+}
+
+/// The kernel no longer has it, or never had.
+pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) {
+    if instance.state.is_wanted() {
+        place::release_name(tx, &instance.name);
+    }
+    instance.state = InstanceState::Terminated;
+    instance.terminated_at = Some(now);
+}
+
+/// Forgets those of `instances` that have been terminated for longer than [`KEPT`].
+pub(super) fn prune(tx: &mut Transaction<'_>, instances: &[Instance], now: Moment) {
+    for instance in instances {
+        let old = instance
+            .terminated_at
+            .is_some_and(|at| Timestamp::from(now).duration_since(Timestamp::from(at)) > KEPT);
+        if old {
+            forget(tx, &instance.home, instance);
+        }
+    }
+}
+
+fn forget(tx: &mut Transaction<'_>, home: &Home, instance: &Instance) {
+    tx.delete(&place::key::<Instance>(home, instance.id.as_str()));
+    place::forget_place(tx, instance.id.as_str());
+    tag_set::forget(tx, home, &instance.arn());
+}
+
+/// Every host of the installation that is not terminated, in the order they were made.
+///
+/// # Errors
+/// The state could not be read.
+pub(crate) fn list(surroundings: &Surroundings) -> Result<Vec<Instance>, HostError> {
+    let mut hosts: Vec<Instance> = place::every::<Instance>(&mut surroundings.store.read()?)?;
+    hosts.retain(|instance| instance.state.holds_resources());
+    hosts.sort_by(|one, other| (one.launched_at, &one.id).cmp(&(other.launched_at, &other.id)));
+    Ok(hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_labels_and_never_look_like_an_id() {
+        for name in ["web", "a", "Web-2", &"x".repeat(63)] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        let long = "x".repeat(64);
+        let id = "i-00000000000000001";
+        for name in ["", "-web", "web-", "web_1", "web.1", "wéb", "a b", "a/b", &long, id] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_are_bounded_in_number_and_in_bytes() {
+        assert!(check_command(&[]).is_ok());
+        assert!(check_command(&vec!["x".to_owned(); MAX_ARGUMENTS]).is_ok());
+        assert!(check_command(&vec![String::new(); MAX_ARGUMENTS + 1]).is_err());
+        assert!(check_command(&["x".repeat(MAX_COMMAND_BYTES + 1)]).is_err());
+    }
+}

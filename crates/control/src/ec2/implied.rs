@@ -1,0 +1,213 @@
+//! What every VPC has by itself: its main route table and its default network ACL.
+//!
+//! Neither can be changed. The table routes within the VPC, which is what the kernel does; the ACL
+//! lets everything pass. Clients that manage a VPC look both up after making it.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trellis_api::Exception;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{Subnet, Vpc};
+use trellis_store::Read;
+
+use super::fault;
+use super::filter::Filters;
+use super::input::{Filter, Request};
+use super::listing::Page;
+use super::place;
+use crate::context::Context;
+use crate::refusal::Refusal;
+use crate::tag_set::Tags;
+
+fn table_id(vpc: &Vpc) -> String {
+    format!("rtb-{}", vpc.id.suffix())
+}
+
+fn acl_id(vpc: &Vpc) -> String {
+    format!("acl-{}", vpc.id.suffix())
+}
+
+/// VPCs with their subnets, for those of `ids` that `id_of` names, or all.
+fn chosen(
+    state: &mut impl Read,
+    home: &Home,
+    ids: &[String],
+    id_of: impl Fn(&Vpc) -> String,
+    not_found: &'static str,
+) -> Result<Vec<(Vpc, Vec<Subnet>)>, Refusal> {
+    let mut vpcs = place::all::<Vpc>(state, home)?;
+    if let Some(id) = ids.iter().find(|id| !vpcs.iter().any(|vpc| id_of(vpc) == **id)) {
+        let id = fault::quoted(id);
+        return Err(fault::refuse(not_found, format_args!("The ID '{id}' does not exist")));
+    }
+    vpcs.retain(|vpc| ids.is_empty() || ids.contains(&id_of(vpc)));
+    let subnets = place::all::<Subnet>(state, home)?;
+    Ok(vpcs
+        .into_iter()
+        .map(|vpc| {
+            let inside = subnets.iter().filter(|subnet| subnet.vpc == vpc.id).cloned().collect();
+            (vpc, inside)
+        })
+        .collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct TablesInput {
+    #[serde(default)]
+    route_table_ids: Vec<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+const TABLE_FILTERS: [&str; 14] = [
+    "association.gateway-id",
+    "association.main",
+    "association.route-table-association-id",
+    "association.route-table-id",
+    "association.subnet-id",
+    "owner-id",
+    "route-table-id",
+    "route.destination-cidr-block",
+    "route.gateway-id",
+    "route.nat-gateway-id",
+    "route.origin",
+    "route.state",
+    "route.vpc-peering-connection-id",
+    "vpc-id",
+];
+
+pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<TablesInput>::read(input)?.into_read()?;
+    let filters = Filters::new(input.filters, &TABLE_FILTERS)?;
+    let list = format!("DescribeRouteTables;{}", filters.text());
+    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let home = ctx.home();
+    let ids = &input.route_table_ids;
+    let mut found = chosen(&mut ctx.read()?, &home, ids, table_id, "InvalidRouteTableID.NotFound")?;
+    // "association.subnet-id" finds explicit associations, which there are none of.
+    found.retain(|(vpc, _)| {
+        filters.pass(&Tags::new(), |name| match name {
+            "association.main" => vec!["true".into()],
+            "association.route-table-association-id" => vec![format!("rtbassoc-{}", vpc.id.suffix())],
+            "association.route-table-id" | "route-table-id" => vec![table_id(vpc)],
+            "owner-id" => vec![home.account.to_string()],
+            "route.destination-cidr-block" => vec![vpc.cidr.to_string()],
+            "route.gateway-id" => vec!["local".into()],
+            "route.origin" => vec!["CreateRouteTable".into()],
+            "route.state" => vec!["active".into()],
+            "vpc-id" => vec![vpc.id.to_string()],
+            _ => vec![],
+        })
+    });
+    let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
+    let tables: Vec<Value> = found
+        .iter()
+        .map(|(vpc, _)| {
+            json!({
+                "RouteTableId": table_id(vpc),
+                "VpcId": vpc.id,
+                "OwnerId": home.account,
+                "Associations": [{
+                    "Main": true,
+                    "RouteTableAssociationId": format!("rtbassoc-{}", vpc.id.suffix()),
+                    "RouteTableId": table_id(vpc),
+                    "AssociationState": {"State": "associated"},
+                }],
+                "Routes": [{
+                    "DestinationCidrBlock": vpc.cidr,
+                    "GatewayId": "local",
+                    "Origin": "CreateRouteTable",
+                    "State": "active",
+                }],
+                "PropagatingVgws": [],
+                "Tags": [],
+            })
+        })
+        .collect();
+    Ok(json!({"RouteTables": tables, "NextToken": next}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct AclsInput {
+    #[serde(default)]
+    network_acl_ids: Vec<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+const ACL_FILTERS: [&str; 7] = [
+    "association.association-id",
+    "association.network-acl-id",
+    "association.subnet-id",
+    "default",
+    "network-acl-id",
+    "owner-id",
+    "vpc-id",
+];
+
+pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<AclsInput>::read(input)?.into_read()?;
+    let filters = Filters::new(input.filters, &ACL_FILTERS)?;
+    let list = format!("DescribeNetworkAcls;{}", filters.text());
+    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let home = ctx.home();
+    let ids = &input.network_acl_ids;
+    let mut found = chosen(&mut ctx.read()?, &home, ids, acl_id, "InvalidNetworkAclID.NotFound")?;
+    found.retain(|(vpc, subnets)| {
+        filters.pass(&Tags::new(), |name| match name {
+            "association.association-id" => subnets.iter().map(association_id).collect(),
+            "association.subnet-id" => subnets.iter().map(|subnet| subnet.id.to_string()).collect(),
+            "association.network-acl-id" | "network-acl-id" => vec![acl_id(vpc)],
+            "default" => vec!["true".into()],
+            "owner-id" => vec![home.account.to_string()],
+            _ => vec![vpc.id.to_string()],
+        })
+    });
+    let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
+    let acls: Vec<Value> = found
+        .iter()
+        .map(|(vpc, subnets)| {
+            let associations: Vec<Value> = subnets
+                .iter()
+                .map(|subnet| {
+                    json!({
+                        "NetworkAclAssociationId": association_id(subnet),
+                        "NetworkAclId": acl_id(vpc),
+                        "SubnetId": subnet.id,
+                    })
+                })
+                .collect();
+            json!({
+                "NetworkAclId": acl_id(vpc),
+                "VpcId": vpc.id,
+                "OwnerId": home.account,
+                "IsDefault": true,
+                "Associations": associations,
+                "Entries": [entry(false, 100, "allow"), entry(false, 32767, "deny"),
+                            entry(true, 100, "allow"), entry(true, 32767, "deny")],
+                "Tags": [],
+            })
+        })
+        .collect();
+    Ok(json!({"NetworkAcls": acls, "NextToken": next}))
+}
+
+fn association_id(subnet: &Subnet) -> String {
+    format!("aclassoc-{}", subnet.id.suffix())
+}
+
+fn entry(egress: bool, number: u16, action: &str) -> Value {
+    json!({
+        "CidrBlock": "0.0.0.0/0",
+        "Egress": egress,
+        "Protocol": "-1",
+        "RuleAction": action,
+        "RuleNumber": number,
+    })
+}

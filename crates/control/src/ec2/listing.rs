@@ -1,0 +1,127 @@
+//! Pages of Describe operations: in id order, at most a thousand on a page.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::fault;
+use crate::refusal::Refusal;
+
+/// `MaxResults`, where given. EC2 wants no pages smaller than five.
+const PAGE_SIZES: std::ops::RangeInclusive<i64> = 5..=1000;
+
+/// Items on a page when `MaxResults` is absent.
+const DEFAULT_SIZE: usize = 1000;
+
+/// Which piece of a list is asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    size: usize,
+    after: Option<String>,
+    /// What a token of this list begins with.
+    list: String,
+}
+
+impl Page {
+    /// `list` names the operation and its filters: a token belongs to the list it came from.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` for a size out of range, `InvalidNextToken` for a token of another list.
+    pub(super) fn new(
+        list: &str,
+        max_results: Option<i64>,
+        next_token: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let size = match max_results {
+            None => DEFAULT_SIZE,
+            Some(size) if PAGE_SIZES.contains(&size) => usize::try_from(size).unwrap_or(DEFAULT_SIZE),
+            Some(size) => {
+                let (low, high) = (PAGE_SIZES.start(), PAGE_SIZES.end());
+                return Err(fault::invalid_value(format_args!(
+                    "Value ( {size} ) for parameter maxResults is invalid. Expecting a value from {low} to {high}."
+                )));
+            }
+        };
+        let list = format!("{:016x}", fingerprint(list));
+        let after = match next_token {
+            None | Some("") => None,
+            Some(token) => {
+                let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
+                let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+                let after = text.and_then(|text| text.strip_prefix(&list).map(str::to_owned));
+                Some(after.ok_or_else(|| {
+                    fault::refuse("InvalidNextToken", "The specified NextToken does not belong to this list.")
+                })?)
+            }
+        };
+        Ok(Self { size, after, list })
+    }
+
+    /// The page of `items`, which are in the order of `key`, and the token of the next one.
+    pub(super) fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
+        let mut rest = items
+            .into_iter()
+            .skip_while(|item| self.after.as_deref().is_some_and(|after| key(item) <= after))
+            .peekable();
+        let page: Vec<T> = rest.by_ref().take(self.size).collect();
+        let next = match (page.last(), rest.peek()) {
+            (Some(last), Some(_)) => {
+                Some(BASE64_URL_SAFE_NO_PAD.encode(format!("{}{}", self.list, key(last))))
+            }
+            _ => None,
+        };
+        (page, next)
+    }
+}
+
+/// FNV-1a. A caller who forges one only gets to start elsewhere in a list of their own.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The same for ids that have to be stable rather than unique.
+pub(super) fn stable_suffix(text: &str) -> u64 {
+    fingerprint(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("vpc-{n:04}")).collect()
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_gap_or_repetition() {
+        let mut seen = Vec::new();
+        let mut token: Option<String> = None;
+        for expected in [5, 5, 2] {
+            let page = Page::new("DescribeVpcs", Some(5), token.as_deref()).unwrap();
+            let (items, next) = page.cut(all(12), String::as_str);
+            assert_eq!(items.len(), expected);
+            seen.extend(items);
+            token = next;
+        }
+        assert_eq!((seen, token), (all(12), None));
+    }
+
+    #[test]
+    fn a_full_last_page_has_no_token() {
+        let page = Page::new("DescribeVpcs", Some(5), None).unwrap();
+        assert_eq!(page.cut(all(5), String::as_str).1, None);
+    }
+
+    #[test]
+    fn sizes_out_of_range_and_tokens_of_other_lists_are_refused() {
+        for size in [-1, 0, 4, 1001] {
+            assert!(Page::new("x", Some(size), None).is_err(), "{size}");
+        }
+        let token = Page::new("x", Some(5), None).unwrap().cut(all(6), String::as_str).1.unwrap();
+        assert!(Page::new("x", None, Some(&token)).is_ok());
+        for (list, token) in [("y", token.as_str()), ("x", "garbage"), ("x", "%%%")] {
+            assert!(Page::new(list, None, Some(token)).is_err(), "{list} {token}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Subnets: create, describe, attributes, delete.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trellis_api::Exception;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{Instance, Subnet, Vpc};
+use trellis_model::{SubnetId, VpcId};
+use trellis_store::Read;
+
+use super::filter::Filters;
+use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
+use super::listing::Page;
+use super::place;
+use super::{block, fault, tag, zone};
+use crate::context::Context;
+use crate::record::put;
+use crate::refusal::Refusal;
+use crate::tag_set::{self, Tags};
+
+const RANGE: &str = "InvalidSubnet.Range";
+
+/// The subnets of a VPC, in id order.
+pub(super) fn in_vpc(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<Vec<Subnet>, Refusal> {
+    let mut subnets = place::all::<Subnet>(state, home)?;
+    subnets.retain(|subnet| subnet.vpc == *vpc);
+    Ok(subnets)
+}
+
+/// A subnet with what is known about it elsewhere.
+struct Described {
+    subnet: Subnet,
+    tags: Tags,
+    /// Addresses that a new instance could have.
+    available: u32,
+}
+
+impl Described {
+    fn new(subnet: Subnet, tags: Tags, instances: &[Instance]) -> Self {
+        let used = instances
+            .iter()
+            .filter(|instance| instance.subnet == subnet.id && instance.state.holds_resources())
+            .count();
+        let available = subnet.capacity().saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
+        Self { subnet, tags, available }
+    }
+
+    fn value(&self) -> Value {
+        let Self { subnet, tags, available } = self;
+        let region = &subnet.home.region;
+        json!({
+            "SubnetId": subnet.id,
+            "SubnetArn": subnet.arn(),
+            "VpcId": subnet.vpc,
+            "OwnerId": subnet.home.account,
+            "CidrBlock": subnet.cidr,
+            "AvailableIpAddressCount": available,
+            "AvailabilityZone": zone::name(region, subnet.zone),
+            "AvailabilityZoneId": zone::id(region, subnet.zone),
+            "State": "available",
+            "DefaultForAz": false,
+            "MapPublicIpOnLaunch": subnet.map_public_ip,
+            "MapCustomerOwnedIpOnLaunch": false,
+            "AssignIpv6AddressOnCreation": false,
+            "EnableDns64": false,
+            "Ipv6Native": false,
+            "Ipv6CidrBlockAssociationSet": [],
+            "PrivateDnsNameOptionsOnLaunch": {
+                "HostnameType": "ip-name",
+                "EnableResourceNameDnsARecord": false,
+                "EnableResourceNameDnsAAAARecord": false,
+            },
+            "Tags": tag::describe(tags),
+        })
+    }
+
+    fn field(&self, name: &str) -> Vec<String> {
+        let Self { subnet, available, .. } = self;
+        let region = &subnet.home.region;
+        let value = match name {
+            "availability-zone" | "availabilityZone" => zone::name(region, subnet.zone),
+            "availability-zone-id" | "availabilityZoneId" => zone::id(region, subnet.zone),
+            "available-ip-address-count" => available.to_string(),
+            "cidr" | "cidr-block" | "cidrBlock" => subnet.cidr.to_string(),
+            "default-for-az" | "defaultForAz" | "enable-dns64" | "ipv6-native" => "false".into(),
+            "map-customer-owned-ip-on-launch" => "false".into(),
+            "map-public-ip-on-launch" => subnet.map_public_ip.to_string(),
+            "owner-id" => subnet.home.account.to_string(),
+            "state" => "available".into(),
+            "subnet-arn" => subnet.arn(),
+            "subnet-id" => subnet.id.to_string(),
+            "vpc-id" => subnet.vpc.to_string(),
+            _ => return Vec::new(),
+        };
+        vec![value]
+    }
+}
+
+const FILTERS: [&str; 22] = [
+    "availability-zone",
+    "availabilityZone",
+    "availability-zone-id",
+    "availabilityZoneId",
+    "available-ip-address-count",
+    "cidr",
+    "cidr-block",
+    "cidrBlock",
+    "default-for-az",
+    "defaultForAz",
+    "enable-dns64",
+    "ipv6-cidr-block-association.association-id",
+    "ipv6-cidr-block-association.ipv6-cidr-block",
+    "ipv6-cidr-block-association.state",
+    "ipv6-native",
+    "map-customer-owned-ip-on-launch",
+    "map-public-ip-on-launch",
+    "owner-id",
+    "state",
+    "subnet-arn",
+    "subnet-id",
+    "vpc-id",
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateInput {
+    vpc_id: String,
+    cidr_block: Option<String>,
+    availability_zone: Option<String>,
+    availability_zone_id: Option<String>,
+    ipv6_native: Option<bool>,
+    #[serde(default)]
+    tag_specifications: Vec<TagSpecification>,
+}
+
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
+    if input.ipv6_native == Some(true) {
+        return Err(fault::unsupported("IPv6-only subnets are not supported").into());
+    }
+    let text = input
+        .cidr_block
+        .ok_or_else(|| fault::missing("Either 'cidrBlock' or 'ipv6CidrBlock' should be provided."))?;
+    let cidr = block::parse(&text, RANGE)?;
+    let (by_name, by_id) = (input.availability_zone.as_deref(), input.availability_zone_id.as_deref());
+    let zone = zone::chosen(&ctx.caller.region, by_name, by_id)?;
+    let tags = tag::specified(input.tag_specifications, "subnet")?;
+    place::parse::<Vpc>(&input.vpc_id)?;
+    let (home, now) = (ctx.home(), ctx.now);
+    let id = SubnetId::from_random(ctx.random());
+    let limit = ctx.quotas().limit(Quota::SubnetsPerVpc);
+    let described = ctx
+        .transact(move |tx| {
+            let vpc: Vpc = place::find(tx, &home, &input.vpc_id)?;
+            if !vpc.cidr.contains(&cidr) {
+                return Err(block::out_of_range(&text, RANGE));
+            }
+            let siblings = in_vpc(tx, &home, &vpc.id)?;
+            if siblings.iter().any(|sibling| block::overlap(sibling.cidr, cidr)) {
+                let message = format!("The CIDR '{cidr}' conflicts with another subnet");
+                return Err(fault::refuse("InvalidSubnet.Conflict", message));
+            }
+            if siblings.len() as u64 >= limit {
+                let message = format!("The maximum number of subnets has been reached: {limit}.");
+                return Err(fault::refuse("SubnetLimitExceeded", message));
+            }
+            check_dry_run(dry_run)?;
+            let subnet = Subnet {
+                id: id.clone(),
+                home: home.clone(),
+                vpc: vpc.id,
+                cidr,
+                zone,
+                map_public_ip: false,
+                created_at: now,
+            };
+            put(tx, &place::key::<Subnet>(&home, id.as_str()), &subnet);
+            place::remember_place(tx, &home, id.as_str());
+            tag::apply(tx, &home, &subnet.arn(), &tags)?;
+            Ok(Described::new(subnet, tags.clone(), &[]))
+        })
+        .await?;
+    Ok(json!({"Subnet": described.value()}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DescribeInput {
+    #[serde(default)]
+    subnet_ids: Vec<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<DescribeInput>::read(input)?.into_read()?;
+    let filters = Filters::new(input.filters, &FILTERS)?;
+    let list = format!("DescribeSubnets;{}", filters.text());
+    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let (state, home) = (&mut ctx.read()?, ctx.home());
+    let instances = place::all::<Instance>(state, &home)?;
+    let mut found = Vec::new();
+    for subnet in place::chosen::<Subnet>(state, &home, &input.subnet_ids)? {
+        let tags = tag::of(state, &home, &subnet.arn())?;
+        let described = Described::new(subnet, tags, &instances);
+        if filters.pass(&described.tags, |name| described.field(name)) {
+            found.push(described);
+        }
+    }
+    let (found, next) = page.cut(found, |described| described.subnet.id.as_str());
+    let subnets: Vec<Value> = found.iter().map(Described::value).collect();
+    Ok(json!({"Subnets": subnets, "NextToken": next}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ModifyInput {
+    subnet_id: String,
+    map_public_ip_on_launch: Option<Flag>,
+}
+
+pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, _) = Request::<ModifyInput>::read(input)?.into_parts();
+    let flag = input
+        .map_public_ip_on_launch
+        .ok_or_else(|| fault::missing("The request must contain one attribute to change"))?;
+    let home = ctx.home();
+    ctx.transact(move |tx| {
+        let mut subnet: Subnet = place::find(tx, &home, &input.subnet_id)?;
+        subnet.map_public_ip = flag.value;
+        put(tx, &place::key::<Subnet>(&home, subnet.id.as_str()), &subnet);
+        Ok(())
+    })
+    .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DeleteInput {
+    subnet_id: String,
+}
+
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
+    let home = ctx.home();
+    ctx.transact(move |tx| {
+        let subnet: Subnet = place::find(tx, &home, &input.subnet_id)?;
+        let is_lived_in =
+            |instance: &Instance| instance.subnet == subnet.id && instance.state.holds_resources();
+        if place::all::<Instance>(tx, &home)?.iter().any(is_lived_in) {
+            return Err(fault::dependency(format_args!(
+                "The subnet '{}' has dependencies and cannot be deleted.",
+                subnet.id
+            )));
+        }
+        check_dry_run(dry_run)?;
+        tx.delete(&place::key::<Subnet>(&home, subnet.id.as_str()));
+        place::forget_place(tx, subnet.id.as_str());
+        tag_set::forget(tx, &home, &subnet.arn());
+        Ok(())
+    })
+    .await?;
+    Ok(json!({}))
+}

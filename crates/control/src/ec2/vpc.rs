@@ -1,0 +1,273 @@
+//! VPCs: create, describe, attributes, delete.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trellis_api::Exception;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState};
+use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+use trellis_store::Read;
+
+use super::filter::Filters;
+use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
+use super::listing::{Page, stable_suffix};
+use super::place::{self, kind};
+use super::{block, fault, security_group, subnet, tag};
+use crate::context::Context;
+use crate::keys::Scope;
+use crate::lattice;
+use crate::record::{self, count, put};
+use crate::refusal::Refusal;
+use crate::tag_set::{self, Tags};
+
+const RANGE: &str = "InvalidVpc.Range";
+
+/// The one set of DHCP options of an account and region: what every host gets.
+fn dhcp_options_id(home: &Home) -> String {
+    format!("dopt-0{:016x}", stable_suffix(&format!("{}/{}", home.account, home.region)))
+}
+
+fn describe_one(vpc: &Vpc, tags: &Tags) -> Value {
+    json!({
+        "VpcId": vpc.id,
+        "OwnerId": vpc.home.account,
+        "CidrBlock": vpc.cidr,
+        "CidrBlockAssociationSet": [{
+            "AssociationId": vpc.cidr_association_id(),
+            "CidrBlock": vpc.cidr,
+            "CidrBlockState": {"State": "associated"},
+        }],
+        "Ipv6CidrBlockAssociationSet": [],
+        "DhcpOptionsId": dhcp_options_id(&vpc.home),
+        "InstanceTenancy": "default",
+        "IsDefault": false,
+        "State": vpc.state,
+        "Tags": tag::describe(tags),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateInput {
+    cidr_block: Option<String>,
+    /// Kept as `default` whatever is asked: there is no hardware to dedicate.
+    #[allow(dead_code)]
+    instance_tenancy: Option<String>,
+    amazon_provided_ipv6_cidr_block: Option<bool>,
+    #[serde(default)]
+    tag_specifications: Vec<TagSpecification>,
+}
+
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
+    if input.amazon_provided_ipv6_cidr_block == Some(true) {
+        return Err(fault::unsupported(
+            "IPv6 CIDR blocks are not supported: leave out \
+                                       AmazonProvidedIpv6CidrBlock",
+        )
+        .into());
+    }
+    let text = input
+        .cidr_block
+        .ok_or_else(|| fault::missing("Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided."))?;
+    let cidr = block::parse(&text, RANGE)?;
+    let tags = tag::specified(input.tag_specifications, "vpc")?;
+    let vpc = Vpc {
+        id: VpcId::from_random(ctx.random()),
+        home: ctx.home(),
+        cidr,
+        state: VpcState::Pending,
+        dns_support: true,
+        dns_hostnames: false,
+        address_usage_metrics: false,
+        default_security_group: SecurityGroupId::from_random(ctx.random()),
+        created_at: ctx.now,
+    };
+    let rule_ids = [(); 2].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
+    let group = security_group::default_of(&vpc, rule_ids);
+    let answer = json!({"Vpc": describe_one(&vpc, &tags)});
+    let limit = ctx.quotas().limit(Quota::VpcsPerRegion);
+    ctx.transact(move |tx| {
+        let scope = Scope::ec2(&vpc.home);
+        if count(tx, &scope.records(kind::VPC))? as u64 >= limit {
+            let message = format!("The maximum number of VPCs has been reached: {limit}.");
+            return Err(fault::refuse("VpcLimitExceeded", message));
+        }
+        check_dry_run(dry_run)?;
+        put(tx, &scope.record(kind::VPC, &vpc.id), &vpc);
+        put(tx, &scope.record(kind::SECURITY_GROUP, &group.id), &group);
+        place::remember_place(tx, &vpc.home, vpc.id.as_str());
+        tag::apply(tx, &vpc.home, &vpc.arn(), &tags)
+    })
+    .await?;
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DescribeInput {
+    #[serde(default)]
+    vpc_ids: Vec<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+const FILTERS: [&str; 16] = [
+    "cidr",
+    "cidr-block",
+    "cidrBlock",
+    "cidr-block-association.association-id",
+    "cidr-block-association.cidr-block",
+    "cidr-block-association.state",
+    "dhcp-options-id",
+    "dhcpOptionsId",
+    "ipv6-cidr-block-association.association-id",
+    "ipv6-cidr-block-association.ipv6-cidr-block",
+    "ipv6-cidr-block-association.state",
+    "is-default",
+    "isDefault",
+    "owner-id",
+    "state",
+    "vpc-id",
+];
+
+fn field(vpc: &Vpc, name: &str) -> Vec<String> {
+    let value = match name {
+        "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => vpc.cidr.to_string(),
+        "cidr-block-association.association-id" => vpc.cidr_association_id(),
+        "cidr-block-association.state" => "associated".into(),
+        "dhcp-options-id" | "dhcpOptionsId" => dhcp_options_id(&vpc.home),
+        "is-default" | "isDefault" => "false".into(),
+        "owner-id" => vpc.home.account.to_string(),
+        "state" => vpc.state.as_str().into(),
+        "vpc-id" => vpc.id.to_string(),
+        _ => return Vec::new(),
+    };
+    vec![value]
+}
+
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<DescribeInput>::read(input)?.into_read()?;
+    let filters = Filters::new(input.filters, &FILTERS)?;
+    let list = format!("DescribeVpcs;{}", filters.text());
+    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let (state, home) = (&mut ctx.read()?, ctx.home());
+    let mut found = Vec::new();
+    for vpc in place::chosen::<Vpc>(state, &home, &input.vpc_ids)? {
+        let tags = tag::of(state, &home, &vpc.arn())?;
+        if filters.pass(&tags, |name| field(&vpc, name)) {
+            found.push((vpc, tags));
+        }
+    }
+    let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
+    let vpcs: Vec<Value> = found.iter().map(|(vpc, tags)| describe_one(vpc, tags)).collect();
+    Ok(json!({"Vpcs": vpcs, "NextToken": next}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct AttributeInput {
+    vpc_id: String,
+    attribute: String,
+}
+
+pub(super) fn describe_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<AttributeInput>::read(input)?.into_read()?;
+    let vpc: Vpc = place::find(&mut ctx.read()?, &ctx.home(), &input.vpc_id)?;
+    let (member, value) = match input.attribute.as_str() {
+        "enableDnsSupport" => ("EnableDnsSupport", vpc.dns_support),
+        "enableDnsHostnames" => ("EnableDnsHostnames", vpc.dns_hostnames),
+        "enableNetworkAddressUsageMetrics" => ("EnableNetworkAddressUsageMetrics", vpc.address_usage_metrics),
+        other => {
+            let other = fault::quoted(other);
+            let message = format!("Value ({other}) for parameter attribute is invalid. Unknown attribute.");
+            return Err(fault::invalid_value(message).into());
+        }
+    };
+    Ok(json!({"VpcId": vpc.id, member: {"Value": value}}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ModifyInput {
+    vpc_id: String,
+    enable_dns_support: Option<Flag>,
+    enable_dns_hostnames: Option<Flag>,
+    enable_network_address_usage_metrics: Option<Flag>,
+}
+
+/// "You can't modify the DNS resolution and DNS hostnames attributes in the same request."
+pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, _) = Request::<ModifyInput>::read(input)?.into_parts();
+    let given =
+        [input.enable_dns_support, input.enable_dns_hostnames, input.enable_network_address_usage_metrics];
+    match given.iter().flatten().count() {
+        1 => {}
+        0 => return Err(fault::missing("The request must contain one attribute to change").into()),
+        _ => return Err(fault::combination("Fields for multiple attribute types specified").into()),
+    }
+    let home = ctx.home();
+    ctx.transact(move |tx| {
+        let mut vpc: Vpc = place::find(tx, &home, &input.vpc_id)?;
+        for (flag, attribute) in given.into_iter().zip([
+            &mut vpc.dns_support,
+            &mut vpc.dns_hostnames,
+            &mut vpc.address_usage_metrics,
+        ]) {
+            *attribute = flag.map_or(*attribute, |flag| flag.value);
+        }
+        put(tx, &place::key::<Vpc>(&home, vpc.id.as_str()), &vpc);
+        Ok(())
+    })
+    .await?;
+    Ok(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DeleteInput {
+    vpc_id: String,
+}
+
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
+    let home = ctx.home();
+    ctx.transact(move |tx| {
+        let vpc: Vpc = place::find(tx, &home, &input.vpc_id)?;
+        if let Some(what) = user(tx, &vpc)? {
+            return Err(fault::dependency(format_args!(
+                "The vpc '{}' has dependencies and cannot be deleted: {what}.",
+                vpc.id
+            )));
+        }
+        check_dry_run(dry_run)?;
+        tx.delete(&place::key::<Vpc>(&home, vpc.id.as_str()));
+        place::forget_place(tx, vpc.id.as_str());
+        tag_set::forget(tx, &home, &vpc.arn());
+        let group_key = place::key::<SecurityGroup>(&home, vpc.default_security_group.as_str());
+        if let Some(group) = record::get::<SecurityGroup>(tx, &group_key)? {
+            tx.delete(&group_key);
+            tag_set::forget(tx, &home, &group.arn());
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(json!({}))
+}
+
+/// Why the VPC cannot be deleted: what is in it or refers to it. What is in a subnet is in use through
+/// the subnet.
+fn user(state: &mut impl Read, vpc: &Vpc) -> Result<Option<String>, Refusal> {
+    if let Some(what) = lattice::vpc::in_use(state, &vpc.home, &vpc.id)? {
+        return Ok(Some(what));
+    }
+    if let Some(subnet) = subnet::in_vpc(state, &vpc.home, &vpc.id)?.first() {
+        return Ok(Some(format!("a subnet ({})", subnet.id)));
+    }
+    let groups = place::all::<SecurityGroup>(state, &vpc.home)?;
+    let own = groups.iter().find(|group| group.vpc == vpc.id && group.id != vpc.default_security_group);
+    Ok(own.map(|group| format!("a security group ({})", group.id)))
+}
