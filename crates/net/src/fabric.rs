@@ -14,7 +14,7 @@ use trellis_model::fabric::FabricPlan;
 use trellis_model::id::{InstanceId, VpcId};
 
 use crate::vpc::Shared;
-use crate::{NetError, Sockets, firewall, probe};
+use crate::{NetError, Sockets, firewall, probe, vpc};
 use converger::Inbox;
 use events::Events;
 
@@ -108,6 +108,7 @@ impl Fabric {
                 .map_err(NetError::system("find the log directory"))?,
             ..options
         };
+        vpc::forget_former(&options.run_dir).map_err(NetError::system("clear the run directory"))?;
         let (events, receiver) = Events::start().map_err(NetError::system("start a thread"))?;
         let inbox = Arc::new(Inbox::default());
         let sockets = Sockets::default();

@@ -1,8 +1,9 @@
 //! Hosts: the process that is one, and running something in it.
 //!
 //! A host is a process tree in namespaces of its own (user, network, mount, process, IPC, host
-//! name). Its user namespace keeps the machine's user ids but none of its powers: whoever is root
-//! in a host is root over the host's network and nothing else.
+//! name). Its user namespace keeps the machine's user ids, so files belong to whom they belong to
+//! outside, but none of its powers: whoever is root in a host rules the host's own network, not
+//! the router's nor the machine's. A host isolates the network; it is no sandbox for programs.
 
 pub(crate) mod control;
 mod enter;
@@ -33,8 +34,8 @@ pub fn init_if_asked() -> Option<ExitCode> {
 }
 
 /// Runs `command` inside the host whose first process is `pid`, with this process's standard streams, environment
-/// and, where it exists there, working directory. Signals sent to this process meanwhile go to the command. Returns
-/// its exit code, 128 + signal when a signal ended it. Works from outside the user namespace the host lives in, for
+/// and, where it exists there, working directory. Signals sent to the calling thread meanwhile go to the command, so
+/// it should be the process's only one. Returns the command's exit code, 128 + signal when a signal ended it. Works from outside the user namespace the host lives in, for
 /// root and for the user who started the instance.
 ///
 /// # Errors

@@ -42,6 +42,22 @@ pub(crate) fn backoff(failures: u32) -> Duration {
     Duration::from_secs((1_u64 << failures.saturating_sub(1).min(6)).min(60))
 }
 
+/// The end of the name of each VPC's resolv.conf.
+const RESOLV_CONF: &str = ".resolv.conf";
+
+/// Removes what VPCs of an earlier process left in `run_dir` when it was killed.
+pub(crate) fn forget_former(run_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(run_dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_suffix(RESOLV_CONF));
+        if id.is_some_and(|id| id.parse::<VpcId>().is_ok()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// What every VPC of a fabric shares.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
@@ -112,7 +128,7 @@ fn run(context: &Ended, first: Versioned) {
         netlink,
         network: Network::default(),
         hosts: Hosts::default(),
-        resolv_conf: context.shared.options.run_dir.join(format!("{}.resolv.conf", context.id)),
+        resolv_conf: context.shared.options.run_dir.join(format!("{}{RESOLV_CONF}", context.id)),
         plan,
         state: NetworkState::Due,
         failures: 0,
@@ -173,10 +189,8 @@ impl Vpc<'_> {
                 let (hosts, mut place) = self.hosts();
                 hosts.advance(&mut place, now);
             }
-            if self.settled != Some(self.plan.revision)
-                && self.state != NetworkState::Due
-                && self.hosts.are_settled()
-            {
+            let blocked = self.state != NetworkState::InForce;
+            if self.settled != Some(self.plan.revision) && self.hosts.are_settled(blocked) {
                 self.settled = Some(self.plan.revision);
                 self.context.shared.inbox.settled(self.context.id.clone(), self.plan.revision);
             }

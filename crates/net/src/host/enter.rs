@@ -15,7 +15,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
@@ -110,11 +110,12 @@ struct Prepared {
     arguments: Vec<CString>,
     environment: Vec<CString>,
     directory: Option<CString>,
+    /// Blocked in the caller before, and so in the command.
     mask: SigSet,
 }
 
 impl Prepared {
-    fn new(command: &[&OsStr], mask: SigSet) -> Result<Prepared, EnterError> {
+    fn new(command: &[&OsStr]) -> Result<Prepared, EnterError> {
         let text = |bytes: &[u8]| {
             CString::new(bytes)
                 .map_err(|error| EnterError::System { action: "read the command", source: error.into() })
@@ -135,7 +136,7 @@ impl Prepared {
             .collect::<Result<_, _>>()?;
         let arguments = command.iter().map(|argument| text(argument.as_bytes())).collect::<Result<_, _>>()?;
         let directory = std::env::current_dir().ok().and_then(|path| text(path.as_os_str().as_bytes()).ok());
-        Ok(Prepared { candidates, arguments, environment, directory, mask })
+        Ok(Prepared { candidates, arguments, environment, directory, mask: SigSet::empty() })
     }
 }
 
@@ -160,12 +161,12 @@ fn note(pipe: RawFd, tag: u8, number: i32) {
 fn run(steps: &[Step], pid: u32, command: &[&OsStr]) -> Result<i32, EnterError> {
     let system =
         |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
+    let mut prepared = Prepared::new(command)?;
     let mut passed_on = SigSet::empty();
     PASSED_ON.into_iter().for_each(|signal| passed_on.add(signal));
-    let mut mask = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&passed_on), Some(&mut mask)).map_err(system("block signals"))?;
-    let outcome = run_blocked(steps, pid, &Prepared::new(command, mask)?, &passed_on, command);
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).map_err(system("unblock signals"))?;
+    prepared.mask = passed_on.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(system("block signals"))?;
+    let outcome = run_blocked(steps, pid, &prepared, &passed_on, command);
+    prepared.mask.thread_set_mask().map_err(system("unblock signals"))?;
     outcome
 }
 

@@ -110,24 +110,41 @@ impl Process {
         }
     }
 
-    /// Kills it and with it all that runs in the host. True when nothing is left to wait for.
-    fn kill(&mut self) -> io::Result<bool> {
-        if let Some(mut starter) = self.starter.take() {
-            starter.kill()?;
-            starter.wait()?;
-        }
-        match &self.init {
-            Some((_, process)) => signal(process.as_fd(), Signal::SIGKILL).map(|()| false),
-            None => Ok(true),
-        }
+    /// Kills it and with it all that runs in the host. Where there is only the starter, it is let finish: it takes a
+    /// moment, and what it makes must be known to be ended.
+    fn kill(&self) -> io::Result<()> {
+        self.init.as_ref().map_or(Ok(()), |(_, process)| signal(process.as_fd(), Signal::SIGKILL))
     }
 
-    /// True when the kernel is done with it.
-    fn has_ended(&self) -> bool {
-        match &self.init {
-            // An error means that there is no such child any more.
-            Some((_, process)) => !matches!(reap(process.as_fd()), Ok(None)),
-            None => true,
+    /// The host's first process exists.
+    fn adopt(&mut self, pid: u32) -> io::Result<()> {
+        self.init = Some((pid, pidfd_open(pid)?));
+        self.end_starter()
+    }
+
+    /// Its work is done; killing it makes the wait short, whatever it is doing.
+    fn end_starter(&mut self) -> io::Result<()> {
+        let Some(mut starter) = self.starter.take() else { return Ok(()) };
+        starter.kill()?;
+        starter.wait().map(drop)
+    }
+
+    /// Takes note of what happened since it was killed. True when nothing of it is left.
+    fn has_ended(&mut self) -> io::Result<bool> {
+        if let Some((_, process)) = &self.init {
+            return Ok(reap(process.as_fd())?.is_some());
+        }
+        loop {
+            match self.control.receive_report() {
+                Ok(Some(Report::Made { pid })) => {
+                    self.adopt(pid)?;
+                    self.kill()?;
+                    return Ok(false);
+                }
+                Ok(Some(_)) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Ok(None) | Err(_) => return self.end_starter().map(|()| true),
+            }
         }
     }
 }
@@ -196,8 +213,11 @@ impl Hosts {
     pub(super) fn advance(&mut self, place: &mut Place<'_>, now: Instant) {
         let mut starting = 0;
         for host in self.hosts.values_mut() {
-            match host.state {
-                State::Starting { deadline, .. } if deadline <= now => {
+            match &mut host.state {
+                State::Starting { process, deadline } if *deadline <= now => {
+                    if process.init.is_none() {
+                        host.abandon();
+                    }
                     host.fail(place, format!("not ready after {} seconds", PATIENCE.as_secs()));
                 }
                 State::Starting { .. } => starting += 1,
@@ -234,11 +254,16 @@ impl Hosts {
     /// Something happened to the host `id`.
     pub(super) fn moved(&mut self, id: &InstanceId, place: &mut Place<'_>) {
         let Some(host) = self.hosts.get_mut(id) else { return };
-        match &host.state {
+        match &mut host.state {
             State::Waiting { .. } => {}
             State::Ending { process, next } => {
-                if !process.has_ended() {
-                    return;
+                match process.has_ended() {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    // There is no such child any more, or no way to know: it is not waited for in vain.
+                    Err(error) => {
+                        tracing::warn!(instance = %id, %error, "lost sight of a host that was ended");
+                    }
                 }
                 match next {
                     Next::Again { pause } => host.state = State::Waiting { from: Instant::now() + *pause },
@@ -259,11 +284,14 @@ impl Hosts {
         }
     }
 
-    /// Every host is there, or was said to have failed; none is on its way to either.
-    pub(super) fn are_settled(&self) -> bool {
+    /// Every host is there, or was said to have failed; none is on its way to either. Without a network (`blocked`),
+    /// those that wait for it are where they can be.
+    pub(super) fn are_settled(&self, blocked: bool) -> bool {
         self.hosts.values().all(|host| match host.state {
             State::Running { .. } => true,
-            State::Waiting { .. } | State::Ending { next: Next::Again { .. }, .. } => host.failures > 0,
+            State::Waiting { .. } | State::Ending { next: Next::Again { .. }, .. } => {
+                blocked || host.failures > 0
+            }
             State::Starting { .. } | State::Ending { .. } => false,
         })
     }
@@ -361,15 +389,7 @@ impl Host {
     /// The second step: the namespaces exist. Gives them users and a network, then the word to go on.
     fn made(&mut self, pid: u32, place: &mut Place<'_>) -> Result<(), String> {
         let State::Starting { process, .. } = &mut self.state else { return Ok(()) };
-        let descriptor = pidfd_open(pid).map_err(|error| format!("open process {pid}: {error}"))?;
-        process.init = Some((pid, descriptor));
-        if let Some(mut starter) = process.starter.take() {
-            // Its work is done; killing it makes the wait short, whatever it is doing.
-            starter
-                .kill()
-                .and_then(|()| starter.wait())
-                .map_err(|error| format!("end the starter: {error}"))?;
-        }
+        process.adopt(pid).map_err(|error| format!("take charge of process {pid}: {error}"))?;
         map_users(pid).map_err(|error| format!("map users into the host: {error}"))?;
         let namespace =
             Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
@@ -435,6 +455,17 @@ impl Host {
         place.events.push(FabricEvent::HostFailed { instance: self.plan.id.clone(), reason });
     }
 
+    /// Lets go of a starter that gives no sign of life. Anything it has made sees the control socket close, and ends.
+    fn abandon(&mut self) {
+        let waiting = State::Waiting { from: Instant::now() };
+        if let State::Starting { mut process, .. } = std::mem::replace(&mut self.state, waiting)
+            && let Err(error) = process.end_starter()
+        {
+            tracing::warn!(instance = %self.plan.id, %error, "could not end a starter");
+        }
+    }
+
+    /// Kills what there is of it and says what comes next.
     fn end(&mut self, next: Next) {
         let pause = match next {
             Next::Again { pause } => pause,
@@ -443,9 +474,9 @@ impl Host {
         let waiting = State::Waiting { from: Instant::now() + pause };
         match std::mem::replace(&mut self.state, waiting) {
             State::Waiting { .. } => {}
-            State::Starting { mut process, .. }
-            | State::Running { mut process, .. }
-            | State::Ending { mut process, .. } => {
+            State::Starting { process, .. }
+            | State::Running { process, .. }
+            | State::Ending { process, .. } => {
                 if let Err(error) = process.kill() {
                     tracing::warn!(instance = %self.plan.id, %error, "could not kill a host");
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use trellis_net::FabricEvent;
 
+use crate::entry::SELF;
 use crate::machine::Machine;
 use crate::plan::{add_host, add_server, fabric, instance_id, vpc, vpc_id};
 
@@ -119,10 +120,46 @@ fn plans_converge_step_by_step() {
 }
 
 #[test]
+fn of_plans_that_overtake_each_other_only_the_last_remains() {
+    let mut machine = Machine::start();
+    for revision in 1..40 {
+        let mut plan = vpc(1);
+        for host in 1..=(revision * 7 % 5) {
+            add_host(&mut plan, host, &format!("10.0.1.{}", 10 + (host + revision) % 9), &["sleep", "1000"]);
+        }
+        machine.fabric.apply(fabric(revision, [plan].into_iter().filter(|_| revision % 6 != 0)));
+        std::thread::sleep(std::time::Duration::from_millis(revision * 5 % 17));
+    }
+    let mut plan = vpc(1);
+    let last = add_host(&mut plan, 1, "10.0.1.30", &["sleep", "1000"]);
+    machine.apply(fabric(40, [plan]));
+    assert_eq!(machine.tool(&last, &["ping", "10.0.1.1"]).code, Some(0));
+    // Of the others neither an address nor a cable nor a process is left.
+    let path = machine.fabric.vpc_netns_path(&vpc_id(1)).unwrap();
+    let own = std::process::id().to_string();
+    let links = std::process::Command::new(SELF)
+        .args(["tool", "enter-network", &own, path.to_str().unwrap(), "cat", "/proc/net/dev"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&links.stdout).matches("h-").count(), 1);
+    let mut ready = BTreeSet::new();
+    for event in &machine.seen {
+        match event {
+            FabricEvent::HostReady { instance, .. } => drop(ready.insert(instance.clone())),
+            FabricEvent::HostGone { instance } => drop(ready.remove(instance)),
+            FabricEvent::HostFailed { reason, .. } => panic!("{reason}"),
+            _ => {}
+        }
+    }
+    assert_eq!(ready, [last].into());
+}
+
+#[test]
 fn one_that_cannot_be_made_holds_nobody_up() {
     let mut machine = Machine::start();
     let mut broken = vpc(1);
     broken.cidrs.clear();
+    add_host(&mut broken, 9, "10.0.1.10", &[]);
     let mut sound = vpc(2);
     let outside = add_host(&mut sound, 1, "10.0.1.10", &[]);
     sound.hosts.get_mut(&outside).unwrap().address = "192.0.2.1".parse().unwrap();
