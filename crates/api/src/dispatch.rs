@@ -47,7 +47,11 @@ pub struct Route<'a> {
 /// when the scope names one that is not served here; encode it with [`guess_protocol`].
 pub fn route<'a>(incoming: &Incoming<'a>) -> Result<Route<'a>, Exception> {
     let schema = Schema::all();
-    if let Some((scope, source)) = scope(incoming) {
+    let signed = scope(incoming).map_err(|Unreadable| {
+        let message = "The signature's credential must be KEY/DATE/REGION/SERVICE/aws4_request.".to_owned();
+        auth_failure(AuthFailure::Incomplete, guess_protocol(incoming), Some(message))
+    })?;
+    if let Some((scope, source)) = signed {
         return match schema.by_signing_name(scope.service) {
             Some(service) => Ok(Route { service, region: scope.region, source }),
             None => {
@@ -85,8 +89,10 @@ pub fn guess_protocol(incoming: &Incoming<'_>) -> Protocol {
         return if media_type == "application/x-amz-json-1.0" { Protocol::Json10 } else { Protocol::Json11 };
     }
     let schema = Schema::all();
-    let named = scope(incoming).and_then(|(scope, _)| schema.by_signing_name(scope.service)).or_else(|| {
-        incoming.header("host").and_then(|host| by_host(schema, host)).map(|(service, _)| service)
+    let scoped = scope(incoming).ok().flatten();
+    let named = scoped.and_then(|(scope, _)| schema.by_signing_name(scope.service)).or_else(|| {
+        let (service, _) = by_host(schema, incoming.header("host")?)?;
+        Some(service)
     });
     if let Some(service) = named {
         return service.protocol;
@@ -108,25 +114,28 @@ struct Scope<'a> {
     service: &'a str,
 }
 
-fn scope<'a>(incoming: &Incoming<'a>) -> Option<(Scope<'a>, Source)> {
-    if let Some(header) = incoming.header("authorization") {
-        let credential = header
-            .strip_prefix("AWS4-")?
-            .split_once(' ')?
-            .1
+/// A signature is there, but its credential cannot be read.
+struct Unreadable;
+
+fn scope<'a>(incoming: &Incoming<'a>) -> Result<Option<(Scope<'a>, Source)>, Unreadable> {
+    // Another scheme, such as `Bearer`, is no signature.
+    let header = incoming.header("authorization").and_then(|header| header.strip_prefix("AWS4-"));
+    if let Some(header) = header {
+        let (_, parameters) = header.split_once(' ').ok_or(Unreadable)?;
+        let credential = parameters
             .split(',')
-            .find_map(|part| part.trim().strip_prefix("Credential="))?;
-        return Some((parse_scope(credential, "/")?, Source::Signature));
+            .find_map(|part| part.trim().strip_prefix("Credential="))
+            .ok_or(Unreadable)?;
+        let scope = parse_scope(credential, "/").ok_or(Unreadable)?;
+        return Ok(Some((scope, Source::Signature)));
     }
-    let credential = incoming.raw_query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
-    let separator = if credential.contains('/') {
-        "/"
-    } else if credential.contains("%2F") {
-        "%2F"
-    } else {
-        "%2f"
+    let mut pairs = incoming.raw_query.split('&');
+    let Some(credential) = pairs.find_map(|pair| pair.strip_prefix("X-Amz-Credential=")) else {
+        return Ok(None);
     };
-    Some((parse_scope(credential, separator)?, Source::Presigned))
+    let separator = ["/", "%2F", "%2f"].into_iter().find(|separator| credential.contains(separator));
+    let scope = separator.and_then(|separator| parse_scope(credential, separator)).ok_or(Unreadable)?;
+    Ok(Some((scope, Source::Presigned)))
 }
 
 /// `AKID/20260102/us-east-1/ec2/aws4_request`, read from its end: the key id is the caller's choice.

@@ -20,8 +20,9 @@ pub struct Exception {
     pub status: u16,
     /// For people; some clients also look for substrings.
     pub message: String,
-    /// Modelled members beside the message, by model name, e.g. `resourceId`.
-    pub members: Map<String, Value>,
+    /// Modelled members beside the message, by model name, e.g. `resourceId`. Boxed to keep every
+    /// `Result` that may hold an exception small.
+    pub members: Box<Map<String, Value>>,
     /// Response headers that belong to this fault, e.g. `retry-after`.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -50,7 +51,13 @@ impl Reason {
 impl Exception {
     /// A code with a status and a message and nothing else: EC2, Query and JSON services.
     pub fn plain(code: impl Into<Cow<'static, str>>, status: u16, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status, message: message.into(), members: Map::new(), headers: Vec::new() }
+        Self {
+            code: code.into(),
+            status,
+            message: message.into(),
+            members: Box::default(),
+            headers: Vec::new(),
+        }
     }
 
     /// An EC2 error; the same as [`Exception::plain`], named for the reader.
@@ -164,7 +171,7 @@ mod tests {
         let conflict = Exception::conflict("m", "svc-1", "SERVICE");
         assert_eq!((conflict.code.as_ref(), conflict.status), ("ConflictException", 409));
         assert_eq!(
-            Value::Object(conflict.members),
+            Value::Object(*conflict.members),
             json!({"resourceId": "svc-1", "resourceType": "SERVICE"})
         );
 
@@ -174,13 +181,13 @@ mod tests {
         let quota = Exception::quota("m", "SERVICE", None, "L-620C821E");
         assert_eq!(quota.status, 402);
         assert_eq!(
-            Value::Object(quota.members),
+            Value::Object(*quota.members),
             json!({"resourceType": "SERVICE", "serviceCode": "vpc-lattice", "quotaCode": "L-620C821E"})
         );
 
         let invalid = Exception::validation(Reason::Other, "m", vec![("name".into(), "taken".into())]);
         assert_eq!(
-            Value::Object(invalid.members),
+            Value::Object(*invalid.members),
             json!({"reason": "other", "fieldList": [{"name": "name", "message": "taken"}]})
         );
         assert_eq!(Exception::access_denied("m").status, 403);

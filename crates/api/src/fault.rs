@@ -149,10 +149,6 @@ impl Faults {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
     pub(crate) fn into_list(self) -> Vec<Fault> {
         self.list
     }

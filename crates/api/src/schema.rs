@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub use pattern::Pattern;
+pub(crate) use uri::decode_label;
 pub use uri::{Segment, UriTemplate};
 
 use crate::idl;

@@ -58,7 +58,7 @@ pub(super) fn encode_error(
     });
     let name = if capital { "Message" } else { "message" };
     body.insert(name.to_owned(), Value::from(exception.message.as_str()));
-    body.extend(exception.members.clone());
+    body.extend((*exception.members).clone());
     let mut response = respond(content_type(protocol), Value::Object(body).to_string().into_bytes());
     super::insert(&mut response, "x-amzn-errortype", &exception.code);
     response

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Incoming, insert, json, respond, text};
 use crate::exception::Exception;
 use crate::fault::{Faults, Path, Rule, unreadable};
-use crate::schema::{Kind, Location, Member, Operation, Protocol, Service, TimestampFormat};
+use crate::schema::{Kind, Location, Member, Operation, Protocol, Service, TimestampFormat, decode_label};
 
 const CONTENT_TYPE: &str = "application/json";
 
@@ -78,22 +78,20 @@ fn route<'a>(
     };
     let labels = labels
         .into_iter()
-        .map(|(name, value)| match value {
-            Ok(value) => Ok((name, value)),
-            Err(_) => {
-                let why = format!("The value of '{name}' in the path is not UTF-8.");
-                Err(unreadable(service, Protocol::RestJson, why))
-            }
+        .map(|(name, label)| {
+            let why = || format!("The value of '{name}' in the path is not UTF-8.");
+            let value = decode_label(label).ok_or_else(|| unreadable(service, Protocol::RestJson, why()))?;
+            Ok((name, value))
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, Exception>>()?;
     Ok((operation, labels))
 }
 
 /// A list takes every occurrence of its parameter, anything else the first.
-fn from_query<'v>(
+fn from_query(
     service: &Service,
     member: &Member,
-    values: &mut dyn Iterator<Item = &'v str>,
+    values: &mut dyn Iterator<Item = &str>,
     path: &Path<'_>,
     faults: &mut Faults,
 ) -> Option<Value> {
@@ -153,7 +151,7 @@ pub(super) fn encode_error(service: Option<&Service>, exception: &Exception) -> 
             let members = service.members(error.shape);
             body.extend(json::write_members(service, members, &exception.members, TimestampFormat::Unix));
         }
-        None => body.extend(exception.members.clone()),
+        None => body.extend((*exception.members).clone()),
     }
     let mut response = respond(CONTENT_TYPE, Value::Object(body).to_string().into_bytes());
     if let Some((service, error)) = shape {

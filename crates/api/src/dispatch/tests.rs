@@ -1,1 +1,141 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::*;
+
+struct Request {
+    method: Method,
+    path: &'static str,
+    query: &'static str,
+    headers: HeaderMap,
+    body: &'static str,
+}
+
+impl Request {
+    fn new(line: &'static str) -> Self {
+        let (method, target) = line.split_once(' ').unwrap();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        Self { method, path, query, headers: HeaderMap::new(), body: "" }
+    }
+
+    fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self
+    }
+
+    fn form(mut self, body: &'static str) -> Self {
+        self.body = body;
+        self.header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+    }
+
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            method: &self.method,
+            raw_path: self.path,
+            raw_query: self.query,
+            headers: &self.headers,
+            body: self.body.as_bytes(),
+        }
+    }
+
+    fn routed(&self) -> Result<(&str, Option<&str>, Source), String> {
+        route(&self.incoming())
+            .map(|route| (route.service.signing_name.as_str(), route.region, route.source))
+            .map_err(|exception| format!("{} {}", exception.code, exception.status))
+    }
+}
+
+const V4: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/eu-west-1/tagging/aws4_request, \
+                  SignedHeaders=host;x-amz-date, Signature=00";
+
+#[test]
+fn the_scope_of_the_signature_decides_before_anything_else() {
+    let request = Request::new("POST /")
+        .header("authorization", V4)
+        .header("host", "ec2.us-east-1.amazonaws.com")
+        .header("x-amz-target", "Other_1.Thing");
+    assert_eq!(request.routed(), Ok(("tagging", Some("eu-west-1"), Source::Signature)));
+}
+
+#[test]
+fn the_path_never_decides() {
+    // `/tags/{arn}` is a path of vpc-lattice, but also of services that are not served.
+    let request = Request::new("GET /tags/arn").header("host", "127.0.0.1:4560");
+    assert_eq!(request.routed(), Err("MissingAuthenticationTokenException 403".into()));
+}
+
+#[test]
+fn a_presigned_url_carries_its_scope_in_the_query() {
+    let request = Request::new(
+        "GET /?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential=AKID%2F20260102%2Fus-east-1%2Fsts%2Faws4_request&X-Amz-Expires=60",
+    );
+    assert_eq!(request.routed(), Ok(("sts", Some("us-east-1"), Source::Presigned)));
+}
+
+#[test]
+fn sigv4a_names_no_region() {
+    let request = Request::new("GET /services").header(
+        "authorization",
+        "AWS4-ECDSA-P256-SHA256 Credential=AKID/20260102/vpc-lattice/aws4_request, SignedHeaders=host, Signature=0",
+    );
+    assert_eq!(request.routed(), Ok(("vpc-lattice", None, Source::Signature)));
+}
+
+#[test]
+fn unsigned_requests_are_found_by_target_action_and_host() {
+    let target =
+        Request::new("POST /").header("x-amz-target", "ResourceGroupsTaggingAPI_20170126.GetResources");
+    assert_eq!(target.routed(), Ok(("tagging", None, Source::Target)));
+    let action = Request::new("POST /").form("Action=AssumeRoleWithWebIdentity&Version=2011-06-15");
+    assert_eq!(action.routed(), Ok(("sts", None, Source::UnsignedAction)));
+    for (host, expected) in [
+        ("vpc-lattice.us-west-2.amazonaws.com", ("vpc-lattice", Some("us-west-2"), Source::Host)),
+        ("vpc-lattice.us-west-2.api.aws:443", ("vpc-lattice", Some("us-west-2"), Source::Host)),
+        ("sts.amazonaws.com", ("sts", None, Source::Host)),
+    ] {
+        assert_eq!(Request::new("GET /").header("host", host).routed(), Ok(expected), "{host}");
+    }
+    for host in ["ec2.a.b.amazonaws.com", "amazonaws.com", "nope.us-east-1.amazonaws.com", "localhost:1", ""]
+    {
+        assert!(Request::new("GET /").header("host", host).routed().is_err(), "{host}");
+    }
+}
+
+#[test]
+fn a_service_that_is_not_served_is_named_in_the_answer() {
+    let request = Request::new("GET /2013-04-01/hostedzone").header(
+        "authorization",
+        "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/route53/aws4_request, Signature=0",
+    );
+    let exception = route(&request.incoming()).unwrap_err();
+    assert_eq!((exception.code.as_ref(), exception.status), ("InvalidSignatureException", 403));
+    assert!(exception.message.contains("'route53'"), "{}", exception.message);
+}
+
+#[test]
+fn a_credential_that_cannot_be_read_is_an_incomplete_signature() {
+    for value in [
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Signature=0",
+        "AWS4-HMAC-SHA256 Credential=AKID/ec2, Signature=0",
+    ] {
+        let request = Request::new("POST /").header("authorization", value);
+        assert_eq!(request.routed(), Err("IncompleteSignatureException 400".into()), "{value}");
+    }
+    let bearer = Request::new("POST /").header("authorization", "Bearer x");
+    assert_eq!(bearer.routed(), Err("MissingAuthenticationTokenException 403".into()));
+}
+
+#[test]
+fn the_protocol_is_guessed_from_target_scope_and_form() {
+    let guess = |request: Request| guess_protocol(&request.incoming());
+    let json = || Request::new("POST /").header("x-amz-target", "A.B");
+    assert_eq!(guess(json()), Protocol::Json11);
+    assert_eq!(guess(json().header("content-type", "application/x-amz-json-1.0")), Protocol::Json10);
+    assert_eq!(guess(Request::new("POST /").form("Action=DescribeVpcs&Version=2016-11-15")), Protocol::Ec2);
+    assert_eq!(guess(Request::new("GET /?Action=X&Version=2011-06-15")), Protocol::Query);
+    assert_eq!(guess(Request::new("POST /").form("")), Protocol::Query);
+    assert_eq!(guess(Request::new("POST /").header("host", "ec2.us-east-1.amazonaws.com")), Protocol::Ec2);
+    assert_eq!(guess(Request::new("GET /services")), Protocol::RestJson);
+}

@@ -48,11 +48,11 @@ impl UriTemplate {
         self.segments.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count()
     }
 
-    /// The labels of `raw_path` (still percent-encoded, as received), each decoded once, or `None`
-    /// where the template does not match. One trailing slash is allowed; an empty label is not.
+    /// The labels of `raw_path` (percent-encoded, as received), still encoded, or `None` where the
+    /// template does not match. One trailing slash is allowed; an empty label is not.
     ///
     /// Splitting before decoding keeps `arn%3A...%2Fsvc-0` in one label.
-    pub fn matches<'p>(&self, raw_path: &'p str) -> Option<Vec<(&str, Result<Cow<'p, str>, NotUtf8>)>> {
+    pub fn matches<'p>(&self, raw_path: &'p str) -> Option<Vec<(&str, &'p str)>> {
         let trimmed = match raw_path.strip_suffix('/') {
             Some(rest) if !rest.is_empty() => rest,
             _ => raw_path,
@@ -65,19 +65,17 @@ impl UriTemplate {
                 Segment::Literal(literal) if literal == piece => {}
                 Segment::Literal(_) => return None,
                 Segment::Label(_) if piece.is_empty() => return None,
-                Segment::Label(name) => {
-                    labels
-                        .push((name.as_str(), percent_decode_str(piece).decode_utf8().map_err(|_| NotUtf8)));
-                }
+                Segment::Label(name) => labels.push((name.as_str(), piece)),
             }
         }
         pieces.next().is_none().then_some(labels)
     }
 }
 
-/// A label whose decoded bytes are no text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotUtf8;
+/// A label decoded, once; `None` where its bytes are no text.
+pub(crate) fn decode_label(label: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(label).decode_utf8().ok()
+}
 
 /// The segments after the first slash; none for `/` alone.
 fn split(path: &str) -> Option<impl Iterator<Item = &str>> {
@@ -91,7 +89,7 @@ mod tests {
     use super::*;
 
     fn labels<'p>(template: &UriTemplate, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
-        template.matches(path).map(|labels| labels.into_iter().map(|(_, value)| value.unwrap()).collect())
+        template.matches(path)?.into_iter().map(|(_, label)| decode_label(label)).collect()
     }
 
     #[test]
@@ -122,7 +120,8 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_reported_instead_of_replaced() {
         let template = UriTemplate::parse("/tags/{arn}").unwrap();
-        assert_eq!(template.matches("/tags/%ff").unwrap()[0].1, Err(NotUtf8));
+        assert!(template.matches("/tags/%ff").is_some());
+        assert_eq!(labels(&template, "/tags/%ff"), None);
     }
 
     #[test]

@@ -1,0 +1,54 @@
+"""Our description, and the programs that decode and encode by it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Our signing name -> the name botocore files the service under.
+MODEL_NAMES = {
+    "vpc-lattice": "vpc-lattice",
+    "ec2": "ec2",
+    "sts": "sts",
+    "tagging": "resourcegroupstaggingapi",
+}
+
+
+def build():
+    """Builds the example programs; returns the directory they are in."""
+    cargo = os.environ.get("CARGO", "cargo")
+    command = [cargo, "build", "-q", "-p", "trellis-api", "--examples", "--message-format=json"]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == "dump_schema":
+            return Path(message["executable"]).parent
+    raise SystemExit("cargo did not say where it put dump_schema")
+
+
+def schema(directory):
+    """Every described service by its signing name."""
+    text = subprocess.run([directory / "dump_schema"], stdout=subprocess.PIPE, check=True).stdout
+    return {service["signing_name"]: service for service in json.loads(text)}
+
+
+class Program:
+    """One of the programs that answer each JSON line with one."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen(
+            [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def ask(self, question):
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
