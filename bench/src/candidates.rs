@@ -12,8 +12,8 @@ use crate::clocks::Counted;
 use crate::interrupt::Interrupt;
 use crate::load::Probe;
 use crate::peers::{EnvoySource, Peer, Site};
-use crate::process::{self, Process, family};
-use crate::topology::{Topology, Trellis};
+use crate::process::{self, Process, family, this_program};
+use crate::topology::{Subject, Topology, Trellis};
 
 /// The first port a peer listens on; the others follow.
 const FIRST_PORT: u16 = 8081;
@@ -63,26 +63,20 @@ pub(crate) struct Extent {
 
 /// Starts all candidates, Trellis first.
 pub(crate) fn start(
-    topology: &mut Topology,
+    topology: &Topology,
     peers: &[Peer],
     envoy: &EnvoySource,
     extras: &[Extra],
     extent: Extent,
     dir: &Path,
 ) -> anyhow::Result<Vec<Candidate>> {
-    let mut candidates = Vec::new();
-    if let Some(Trellis { version, address, counted, access_logs }) = topology.trellis.take() {
-        candidates.push(Candidate {
-            name: "trellis".to_owned(),
-            version,
-            address,
-            counted,
-            access_logs: Some(access_logs),
-            process: None,
-        });
-    }
     let mut ports = FIRST_PORT..;
-    let mut listen = || SocketAddr::new(topology.front, ports.next().unwrap_or(FIRST_PORT));
+    let front = topology.front;
+    let mut listen = || SocketAddr::new(front, ports.next().unwrap_or(FIRST_PORT));
+    let mut candidates = vec![match &topology.subject {
+        Subject::Trellis(trellis) => Candidate::trellis(trellis.clone()),
+        Subject::DataPlane => Candidate::data_plane(topology, listen(), extent, dir)?,
+    }];
     for extra in extras {
         let address = listen();
         let fill = |word: &String| {
@@ -121,6 +115,29 @@ impl Candidate {
     fn new(name: String, version: String, address: SocketAddr, process: Process) -> Self {
         let counted = Counted(vec![process.pid()]);
         Self { name, version, address, counted, access_logs: None, process: Some(process) }
+    }
+
+    fn trellis(Trellis { version, address, counted, access_logs }: Trellis) -> Self {
+        let name = "trellis".to_owned();
+        Self { name, version, address, counted, access_logs: Some(access_logs), process: None }
+    }
+
+    fn data_plane(
+        topology: &Topology,
+        address: SocketAddr,
+        extent: Extent,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let access_logs = dir.join("access-logs");
+        std::fs::create_dir(&access_logs).with_context(|| format!("making {}", access_logs.display()))?;
+        let mut command = process::command(&topology.at_proxy, [this_program()?]);
+        command.args(["data-plane", &address.to_string(), &topology.upstream.to_string()]);
+        command.args(["--hosts", &extent.hosts.to_string(), "--rules", &extent.rules.to_string()]);
+        command.arg("--access-log").arg(access_logs.join("access.log"));
+        let process = Process::start("data-plane", command, dir, false)?;
+        let version = concat!("data plane of trellis ", env!("CARGO_PKG_VERSION")).to_owned();
+        let candidate = Self::new("data-plane".to_owned(), version, address, process);
+        Ok(Self { access_logs: Some(access_logs), ..candidate })
     }
 
     pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ mod candidates;
 mod cases;
 mod client;
 mod clocks;
+mod data_plane;
 mod histogram;
 mod interrupt;
 mod load;
@@ -62,6 +63,18 @@ enum Command {
     /// Hold a new network namespace until standard input ends
     #[command(hide = true)]
     HoldNetwork,
+    /// Trellis's data plane by itself
+    #[command(hide = true)]
+    DataPlane {
+        listen: SocketAddr,
+        upstream: SocketAddr,
+        #[arg(long)]
+        hosts: usize,
+        #[arg(long)]
+        rules: usize,
+        #[arg(long)]
+        access_log: PathBuf,
+    },
     /// Become a program on one core, in another process's network
     #[command(hide = true)]
     Launch {
@@ -78,7 +91,7 @@ enum Command {
 enum Place {
     /// A VPC made by Trellis; Trellis and its peers in the VPC's router
     Vpc,
-    /// Loopback of one network namespace; without Trellis
+    /// Loopback of one network namespace; Trellis's data plane alone
     Loopback,
 }
 
@@ -160,11 +173,15 @@ fn main() -> ExitCode {
 /// One of the parts of a run.
 fn be(part: Command) -> anyhow::Result<()> {
     Interrupt::unwatch()?;
+    process::set_apart();
     match part {
         Command::Run(_) => Ok(()),
         Command::Load => load::serve(),
         Command::Upstream { listen } => upstream::serve(listen),
         Command::HoldNetwork => topology::loopback::hold(),
+        Command::DataPlane { listen, upstream, hosts, rules, access_log } => {
+            data_plane::serve(listen, upstream, Extent { hosts, rules }, access_log)
+        }
         Command::Launch { cpu, network_of, words } => process::launch(cpu, network_of, &words),
     }
 }
@@ -204,9 +221,7 @@ fn start(run: &Run) -> anyhow::Result<ExitCode> {
         Place::Loopback => topology::loopback::start(dir.path(), cores)?,
         Place::Vpc => topology::vpc::start(&trellis, dir.path(), cores, extent, &interrupt)?,
     };
-    let mut candidates =
-        candidates::start(&mut topology, &run.peers, &envoy, &run.extras, extent, dir.path())?;
-    ensure!(!candidates.is_empty(), "nothing to measure: name a peer or another candidate");
+    let mut candidates = candidates::start(&topology, &run.peers, &envoy, &run.extras, extent, dir.path())?;
     let mut client = LoadClient::start(&topology, dir.path(), interrupt.clone())?;
 
     let plan = Plan {
@@ -264,15 +279,9 @@ fn print(run: &Run, report: &Report<'_>) -> anyhow::Result<()> {
 
 /// The command that repeats a run, without what is only about files.
 fn repeat(run: &Run) -> String {
-    let mut text = "make bench".to_owned();
-    let mut add = |flag: &str, value: Option<String>| {
-        if let Some(value) = value {
-            if text == "make bench" {
-                text = "cargo run --release -p trellis-bench -- run".to_owned();
-            }
-            text.push_str(&format!(" {flag} {value}"));
-        }
-    };
+    let mut flags: Vec<String> = Vec::new();
+    let mut add =
+        |flag: &str, value: Option<String>| flags.extend(value.map(|value| format!("{flag} {value}")));
     let differs = |value: usize, default: usize| (value != default).then(|| value.to_string());
     add("--topology", (run.topology == Place::Loopback).then(|| "loopback".to_owned()));
     add("--cycles", run.cycles.map(|n| n.to_string()));
@@ -282,7 +291,7 @@ fn repeat(run: &Run) -> String {
     add("--services", differs(run.services, 1000));
     add("--rules", differs(run.rules, 10));
     add("--rotate", differs(run.rotate, 20));
-    text
+    if flags.is_empty() { "make bench".to_owned() } else { format!("make bench BENCH='{}'", flags.join(" ")) }
 }
 
 #[cfg(test)]
@@ -302,9 +311,6 @@ mod tests {
             _ => panic!("not a run"),
         };
         assert_eq!(parse("trellis-bench run"), "make bench");
-        assert_eq!(
-            parse("trellis-bench run --cycles 24 --json"),
-            "cargo run --release -p trellis-bench -- run --cycles 24"
-        );
+        assert_eq!(parse("trellis-bench run --cycles 24 --json"), "make bench BENCH='--cycles 24'");
     }
 }

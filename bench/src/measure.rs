@@ -276,12 +276,10 @@ fn empty_files(dir: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
         let entry = entry?;
-        let data = entry.metadata()?;
-        if data.is_file() && data.len() > 0 {
-            bytes += data.len();
-            let file = std::fs::OpenOptions::new().write(true).open(entry.path())?;
-            file.set_len(0).with_context(|| format!("emptying {}", entry.path().display()))?;
-        }
+        // A file that rotation has just taken away counts for nothing.
+        let Ok(file) = std::fs::OpenOptions::new().write(true).open(entry.path()) else { continue };
+        bytes += file.metadata()?.len();
+        file.set_len(0).with_context(|| format!("emptying {}", entry.path().display()))?;
     }
     Ok(bytes)
 }

@@ -44,12 +44,11 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command`, its standard error (and output, unless the caller has piped it) in `DIR/NAME.log`.
-    /// It leads a process group of its own, so that Ctrl-C reaches this program alone, which then
-    /// ends things in order.
+    /// Whatever `command` is, it begins with this program, which calls [`set_apart`].
     pub(crate) fn start(name: &str, mut command: Command, dir: &Path, piped: bool) -> anyhow::Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
-        command.process_group(0).stderr(file.try_clone()?);
+        command.stderr(file.try_clone()?);
         if piped {
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
         } else {
@@ -172,6 +171,17 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Puts this process into a session of its own and in front of the machine's other work.
+///
+/// Ctrl-C then reaches the harness alone, which ends things in order. The scheduler shares cores
+/// between sessions first: what else runs on the machine would take half of the proxy's core or
+/// more, and how much depends on how a candidate sleeps and wakes. Every candidate, the load
+/// generator and the upstream get the same. Where it cannot be had, "other load" tells.
+pub(crate) fn set_apart() {
+    let _ = nix::unistd::setsid();
+    let _ = std::fs::write("/proc/self/autogroup", "-20");
+}
+
 /// Lets this thread, and all it starts, run on one core only.
 pub(crate) fn pin(cpu: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
@@ -188,7 +198,7 @@ pub(crate) fn raise_file_limit() -> anyhow::Result<()> {
 }
 
 /// The child side of a launch: moves to a core and, where asked, into another process's network, then
-/// becomes the program.
+/// becomes the program, at the highest priority.
 pub(crate) fn launch(cpu: usize, network_of: Option<i32>, words: &[OsString]) -> anyhow::Result<()> {
     if let Some(pid) = network_of {
         let path = format!("/proc/{pid}/ns/net");
@@ -197,8 +207,9 @@ pub(crate) fn launch(cpu: usize, network_of: Option<i32>, words: &[OsString]) ->
             .with_context(|| format!("entering {path}"))?;
     }
     pin(cpu)?;
-    let (program, arguments) = words.split_first().context("no program was named")?;
-    let error = Command::new(program).args(arguments).exec();
+    let program = words.first().context("no program was named")?;
+    // The counterpart of the session's priority where sessions have none.
+    let error = Command::new("nice").args(["-n", "-20", "--"]).args(words).exec();
     Err(error).with_context(|| format!("running {program:?}"))
 }
 

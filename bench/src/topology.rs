@@ -32,14 +32,22 @@ pub(crate) struct Topology {
     /// The address candidates listen on.
     pub(crate) front: IpAddr,
     pub(crate) upstream: SocketAddr,
-    /// Trellis, where the topology is made by it.
-    pub(crate) trellis: Option<Trellis>,
+    /// Trellis, already serving where the topology is made by it.
+    pub(crate) subject: Subject,
     /// In the order they end.
     pub(crate) processes: Vec<Process>,
 }
 
-/// The Trellis that is measured, already configured and serving.
+/// What the peers are compared with.
 #[derive(Debug)]
+pub(crate) enum Subject {
+    /// All of Trellis, already configured and serving.
+    Trellis(Trellis),
+    /// Its data plane alone, to be started like a peer.
+    DataPlane,
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Trellis {
     pub(crate) version: String,
     pub(crate) address: SocketAddr,

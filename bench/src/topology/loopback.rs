@@ -1,5 +1,5 @@
 //! Everything on the loopback interface of one fresh network namespace: for work on this program
-//! and on the proxy alone. Trellis itself does not run here.
+//! and on the data plane alone. All of Trellis does not run here.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{Cores, Topology, launcher, upstream_command};
+use super::{Cores, Subject, Topology, launcher, upstream_command};
 use crate::process::{self, Process, this_program};
 
 const UPSTREAM_PORT: u16 = 9000;
@@ -34,7 +34,7 @@ pub(crate) fn start(dir: &Path, cores: Cores) -> anyhow::Result<Topology> {
         at_proxy: launcher(&program, cores.proxy, Some(pid)),
         front: Ipv4Addr::LOCALHOST.into(),
         upstream,
-        trellis: None,
+        subject: Subject::DataPlane,
         processes: vec![server, holder],
     })
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use trellis_model::snapshot::SERVICE_VIP;
 
-use super::{Cores, Topology, Trellis, launcher};
+use super::{Cores, Subject, Topology, Trellis, launcher};
 use crate::aws::{Client, Endpoint, element, member};
 use crate::candidates::Extent;
 use crate::cases::{host_name, rule_prefix};
@@ -99,7 +99,7 @@ pub(crate) fn start(
         at_proxy: enter(&["--vpc", &vpc], cores.proxy),
         front: IpAddr::V4(SERVICE_VIP),
         upstream: SocketAddr::from(UPSTREAM),
-        trellis: Some(Trellis {
+        subject: Subject::Trellis(Trellis {
             version,
             address: SocketAddr::from((SERVICE_VIP, LISTENER_PORT)),
             // Not its children: those are the hosts.
