@@ -17,9 +17,7 @@ use trellis_model::snapshot::{
     Action, Auth, Forward, Ingress, Listener, ListenerProtocol, Network as ServiceNetwork, Rule, Service,
     Snapshot, Target, TargetGroup, TargetProtocol,
 };
-use trellis_model::{
-    AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId,
-};
+use trellis_model::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use trellis_proxy::{AccessLogConfig, Network, Proxy, ProxyConfig};
 
 #[derive(Clone)]
@@ -125,11 +123,7 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
             ports: [(port, ListenerProtocol::Http)].into_iter().collect(),
         }),
     };
-    Snapshot {
-        revision: 1,
-        ingresses: [(vpc, Arc::new(ingress))].into_iter().collect(),
-        target_groups,
-    }
+    Snapshot { revision: 1, ingresses: [(vpc, Arc::new(ingress))].into_iter().collect(), target_groups }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

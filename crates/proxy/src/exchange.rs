@@ -343,7 +343,8 @@ impl<'a> Exchange<'a> {
             // "A proxy MUST NOT automatically retry non-idempotent requests", unless it can tell
             // that the first was never applied (RFC 9110, 9.2.2): a reset says that the target did
             // not read what it was sent.
-            let reset = |kind: io::ErrorKind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset);
+            let reset =
+                |kind: io::ErrorKind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset);
             let pending = || self.upstream.stream.take_error().ok().flatten().map(|error| error.kind());
             if self.asked.idempotent
                 || self.refused.is_some_and(reset)
@@ -370,9 +371,7 @@ impl<'a> Exchange<'a> {
                 Ending::Failed(408, Failure::ClientConnectionClosed)
             }
             (Alarm::Deadline, None) => Ending::Failed(504, Failure::TargetDataTimeout),
-            (Alarm::Deadline, Some(_)) if waits_for_client => {
-                Ending::Broken(Failure::ClientConnectionClosed)
-            }
+            (Alarm::Deadline, Some(_)) if waits_for_client => Ending::Broken(Failure::ClientConnectionClosed),
             (Alarm::Deadline, Some(_)) => Ending::Broken(Failure::TargetDataTimeout),
         }
     }

@@ -97,9 +97,10 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
     probed.retain(|(group, address), known| {
         snapshot.target_groups.get(group).is_some_and(|group| {
             group.health_check.as_ref() == Some(&known.check)
-                && group.targets.iter().any(|target| {
-                    target.address == *address && Arc::ptr_eq(&target.health, &known.health)
-                })
+                && group
+                    .targets
+                    .iter()
+                    .any(|target| target.address == *address && Arc::ptr_eq(&target.health, &known.health))
         })
     });
     for group in snapshot.target_groups.values() {

@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn a_content_length_is_digits_that_fit() {
-        for (text, expected) in [("0", Some(0)), ("16384", Some(16384)), ("999999999999999999", Some(999_999_999_999_999_999))] {
+        for (text, expected) in
+            [("0", Some(0)), ("16384", Some(16384)), ("999999999999999999", Some(999_999_999_999_999_999))]
+        {
             assert_eq!(content_length(text.as_bytes()).ok(), expected);
         }
         for text in ["", "+1", "-1", "1 ", "1,1", "0x10", "1e3", "18446744073709551616", "١"] {

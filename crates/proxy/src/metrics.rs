@@ -54,8 +54,10 @@ impl Cell {
 }
 
 /// Upper bounds of the duration histogram, in microseconds.
-pub(crate) const BOUNDS: [u64; 14] =
-    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+pub(crate) const BOUNDS: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000,
+];
 
 /// Requests by how long they took.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::buffer::Inbox;
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
@@ -112,7 +113,7 @@ impl Record {
     }
 
     /// Step 12 of a request: counts it and writes its line.
-    pub(crate) fn finish(&self, worker: &Worker, inbox: &Inbox, client: &str) {
+    pub(crate) fn finish(&self, worker: &Worker, client: &Client) {
         let ended = worker.clock.now();
         let took = ended.saturating_duration_since(self.started);
         match &self.site {
@@ -136,10 +137,11 @@ impl Record {
             route.group.state.cells.responses.record(self.status);
             route.group.state.cells.duration.record(took);
         }
-        worker.log_line(|out| self.write_line(out, worker, inbox, client, ended));
+        worker.log_line(|out| self.write_line(out, worker, client, ended));
     }
 
-    fn write_line(&self, out: &mut Vec<u8>, worker: &Worker, inbox: &Inbox, client: &str, ended: Instant) {
+    fn write_line(&self, out: &mut Vec<u8>, worker: &Worker, client: &Client, ended: Instant) {
+        let inbox = &client.inbox;
         let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
         out.extend_from_slice(b"{\"startTime\":\"");
         worker.clock.write_iso(self.started, out);
@@ -173,11 +175,22 @@ impl Record {
             out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         }
         out.extend_from_slice(b",\"sourceIpPort\":\"");
-        out.extend_from_slice(client.as_bytes());
+        out.extend_from_slice(client.peer.as_bytes());
         out.extend_from_slice(b"\",\"targetIpPort\":\"");
         out.extend_from_slice(self.target.as_ref().map_or("-", |target| &target.text).as_bytes());
         out.push(b'"');
-        out.extend_from_slice(self.site.as_ref().map_or(NO_SITE, |site| &site.log));
+        match &self.site {
+            Some(site) => out.extend_from_slice(&site.log),
+            None => {
+                let vpc = &client.watched.entrance.vpc;
+                write_member(out, "sourceVpcId", vpc.as_str());
+                let view = worker.view();
+                let ingress = view.snapshot.ingresses.get(vpc);
+                write_member(out, "sourceVpcArn", ingress.map_or("-", |ingress| &ingress.vpc_arn));
+                write_member(out, "serviceNetworkArn", ingress.map_or("-", |ingress| &ingress.network.arn));
+                out.extend_from_slice(NO_SERVICE);
+            }
+        }
         out.extend_from_slice(self.route.as_ref().map_or(NO_ROUTE, |route| &route.log));
         out.extend_from_slice(match (self.checked, self.denied) {
             (false, _) => b",\"resolvedUser\":\"-\",\"authDeniedReason\":\"-\"",
@@ -195,8 +208,7 @@ impl Record {
     }
 }
 
-const NO_SITE: &[u8] = b",\"sourceVpcId\":\"-\",\"sourceVpcArn\":\"-\",\"serviceNetworkArn\":\"-\",\
-\"serviceArn\":\"-\",\"listenerType\":\"-\",\"listenerId\":\"-\"";
+const NO_SERVICE: &[u8] = b",\"serviceArn\":\"-\",\"listenerType\":\"-\",\"listenerId\":\"-\"";
 const NO_ROUTE: &[u8] = b",\"destinationVpcId\":\"-\",\"targetGroupArn\":\"-\"";
 const NO_CALLER: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNameIndication\":\"-\",\
 \"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\",\
@@ -205,6 +217,14 @@ const NO_CALLER: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNam
 
 fn part<'a>(inbox: &'a Inbox, span: &Span) -> &'a [u8] {
     inbox.part(span.start as usize..span.end as usize)
+}
+
+/// Appends `,"name":"value"`.
+pub(crate) fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    write_json_string(out, value.as_bytes());
 }
 
 /// Appends `text` as a JSON string. Bytes that are not UTF-8 are read as Latin-1, so that a line is

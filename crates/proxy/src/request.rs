@@ -30,7 +30,10 @@ enum Plan {
     /// The head is not complete.
     Read,
     Answer(Answer),
-    Forward { route: Rc<Route>, head: Vec<u8> },
+    Forward {
+        route: Rc<Route>,
+        head: Vec<u8>,
+    },
 }
 
 /// Serves the request whose first bytes are in `client`'s inbox, from step 4 of its life to
@@ -57,10 +60,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         let plan = 'plan: {
             // 4. Read the head, strictly: whatever could be read in two ways is refused.
             let unread = client.inbox.unread();
-            if scanned > 0
-                && unread.len() <= http1::MAX_HEAD
-                && !http1::may_be_complete(unread, scanned)
-            {
+            if scanned > 0 && unread.len() <= http1::MAX_HEAD && !http1::may_be_complete(unread, scanned) {
                 break 'plan Plan::Read;
             }
             scanned = unread.len();
@@ -172,7 +172,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         if status != 0 {
             break Plan::Answer(Answer::plain(status));
         }
-        record.finish(worker, &client.inbox, &client.peer);
+        record.finish(worker, client);
         return Next::Close;
     };
 
@@ -203,7 +203,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
     if let Some(site) = &record.site {
         site.service.active.subtract(1);
     }
-    record.finish(worker, &client.inbox, &client.peer);
+    record.finish(worker, client);
     next
 }
 
@@ -225,11 +225,10 @@ async fn forward(
         // another one, if there is another.
         let index = view.group.pick_index(state.next_turn());
         let index = match (index, failed_target) {
-            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => {
-                view.group.pick_index(state.next_turn()).map(|other| {
-                    if other == failed { (failed + 1) % view.targets.len() } else { other }
-                })
-            }
+            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => view
+                .group
+                .pick_index(state.next_turn())
+                .map(|other| if other == failed { (failed + 1) % view.targets.len() } else { other }),
             (index, _) => index,
         };
         let Some((index, target)) = index.and_then(|index| Some((index, view.targets.get(index)?))) else {
@@ -338,7 +337,9 @@ async fn give_answer(
     let mut out = worker.buffers.take_head();
     let delivery = Delivery { chunked: false, close: !stay, http10: asked.version == Version::Http10 };
     let id = record.request_id.bytes(&client.inbox);
-    worker.clock.with_date_line(record.started, |date| answer.write(&mut out, delivery, asked.head, id, date));
+    worker
+        .clock
+        .with_date_line(record.started, |date| answer.write(&mut out, delivery, asked.head, id, date));
     let patience = client.idle_timeout.as_millis() as Millis;
     client.watched.arm(worker.clock.coarse().saturating_add(patience));
     let written = client.write(&out).await;

@@ -13,7 +13,7 @@ use trellis_model::snapshot::{Ingress, Listener, ListenerProtocol, Service, Snap
 use trellis_model::{ServiceId, TargetGroupId, VpcId};
 
 use crate::metrics::{GroupCells, ServiceCells, WorkerCells};
-use crate::record::write_json_string;
+use crate::record::write_member;
 use crate::upstream::Idle;
 use crate::worker::Entrance;
 
@@ -270,12 +270,4 @@ impl Route {
         write_member(&mut log, "targetGroupArn", &group.arn);
         Self { group: shared, header: header.into(), log: log.into() }
     }
-}
-
-/// Appends `,"name":"value"`.
-fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    write_json_string(out, value.as_bytes());
 }

@@ -168,9 +168,8 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
 /// Best effort: a worker that may run anywhere works as well.
 fn pin_to(core: usize) {
     let mut set = nix::sched::CpuSet::new();
-    let pinned = set
-        .set(core)
-        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set));
+    let pinned =
+        set.set(core).and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set));
     if let Err(error) = pinned {
         tracing::warn!(core, %error, "cannot keep a worker on its core");
     }

@@ -151,7 +151,8 @@ impl Decoder {
     pub fn write_trailers(&self, out: &mut Vec<u8>) {
         let mut storage = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
         // Checked when the body ended.
-        let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&self.trailers, &mut storage)
+        let Ok(httparse::Status::Complete((_, fields))) =
+            httparse::parse_headers(&self.trailers, &mut storage)
         else {
             return;
         };
@@ -279,7 +280,9 @@ mod tests {
 
     #[test]
     fn size_lines_are_lower_case_hexadecimal() {
-        for (size, expected) in [(0, "0\r\n"), (10, "a\r\n"), (0x4000, "4000\r\n"), (usize::MAX, "ffffffffffffffff\r\n")] {
+        for (size, expected) in
+            [(0, "0\r\n"), (10, "a\r\n"), (0x4000, "4000\r\n"), (usize::MAX, "ffffffffffffffff\r\n")]
+        {
             assert_eq!(SizeLine::new(size).as_bytes(), expected.as_bytes());
         }
     }

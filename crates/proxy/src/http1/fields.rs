@@ -49,8 +49,13 @@ pub(super) fn field(name: &[u8]) -> Field {
 
 /// Names this proxy vouches for. CGI-like servers read `_` and `-` alike, so both are caught.
 fn reserved(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 5] =
-        [b"x-forwarded-for", b"x-forwarded-port", b"x-forwarded-proto", b"x-amzn-source-vpc", b"x-amzn-requestid"];
+    const NAMES: [&[u8]; 5] = [
+        b"x-forwarded-for",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-amzn-source-vpc",
+        b"x-amzn-requestid",
+    ];
     const PREFIX: &[u8] = b"x-amzn-lattice-";
     let same = |text: &[u8]| {
         text.iter().zip(name).all(|(expected, found)| match (expected, found) {
@@ -145,7 +150,8 @@ mod tests {
         ] {
             assert_eq!(field(name.as_bytes()), Field::Reserved, "{name}");
         }
-        for name in ["x-amzn-trace-id", "x-forwarded-host", "x-forwarded-ports", "forwarded", "x-amzn-lattic"] {
+        for name in ["x-amzn-trace-id", "x-forwarded-host", "x-forwarded-ports", "forwarded", "x-amzn-lattic"]
+        {
             assert_eq!(field(name.as_bytes()), Field::Other, "{name}");
         }
     }

@@ -293,7 +293,10 @@ impl matching::RequestHead for RequestHead<'_, '_> {
             return false;
         }
         let values = || {
-            self.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+            self.headers
+                .iter()
+                .filter(|header| header.name.eq_ignore_ascii_case(name))
+                .map(|header| header.value)
         };
         if values().any(&mut *each) {
             return true;
@@ -319,7 +322,10 @@ fn checked_authority(text: &[u8]) -> Result<&[u8], HeadError> {
             };
             let fine = host.iter().all(|b| {
                 b.is_ascii_alphanumeric()
-                    || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+                    || matches!(
+                        b,
+                        b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
+                    )
                     || matches!(b, b'*' | b'+' | b';' | b'=')
             });
             (fine, Some(port))

@@ -13,7 +13,8 @@ const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) fn render(metrics: &Metrics) -> String {
     let mut out = String::with_capacity(64 * 1024);
     let workers = &*metrics.workers;
-    let sum = |cell: fn(&WorkerCells) -> &Cell| workers.iter().map(|worker| cell(worker).value()).sum::<u64>();
+    let sum =
+        |cell: fn(&WorkerCells) -> &Cell| workers.iter().map(|worker| cell(worker).value()).sum::<u64>();
     let plain = |out: &mut String, name: &str, kind: &str, help: &str, value: u64| {
         header(out, name, kind, help);
         let _ = writeln!(out, "{name} {value}");
@@ -183,7 +184,12 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
     for (id, parts) in &all {
         for (class, name) in CLASSES.iter().enumerate() {
             let count = parts.iter().map(|part| part.responses.values()[class]).sum();
-            nonzero(out, "trellis_target_group_requests_total", &[("target_group", id), ("code", name)], count);
+            nonzero(
+                out,
+                "trellis_target_group_requests_total",
+                &[("target_group", id), ("code", name)],
+                count,
+            );
         }
     }
     type Part = (&'static str, &'static str, &'static str, fn(&GroupCells) -> &Cell);
@@ -198,9 +204,12 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
         ("trellis_target_group_connection_errors_total", "counter", "Failed connects to targets.", |cells| {
             &cells.connection_errors
         }),
-        ("trellis_target_group_connection_timeouts_total", "counter", "Connects that took too long.", |cells| {
-            &cells.connection_timeouts
-        }),
+        (
+            "trellis_target_group_connection_timeouts_total",
+            "counter",
+            "Connects that took too long.",
+            |cells| &cells.connection_timeouts,
+        ),
         ("trellis_target_group_retries_total", "counter", "Requests sent again to a target.", |cells| {
             &cells.retries
         }),

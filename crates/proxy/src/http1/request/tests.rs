@@ -159,25 +159,25 @@ fn fields_for_the_next_hop_only_and_forged_ones_do_not_pass() {
 
 #[test]
 fn connection_cannot_take_away_fields_that_mean_something() {
-    let sent = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close, host, content-length\r\n\r\n";
+    let sent =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close, host, content-length\r\n\r\n";
     let passed = forwarded(sent.as_bytes()).unwrap().unwrap();
     assert!(passed.contains("Host: a\r\nContent-Length: 3\r\n"), "{passed}");
 }
 
 #[test]
 fn the_absolute_form_overrides_host() {
-    for (target, origin, authority) in [
-        ("http://b:81/p?q", "/p?q", "b:81"),
-        ("HTTP://b", "/", "b"),
-        ("http://b?q", "/?q", "b"),
-    ] {
+    for (target, origin, authority) in
+        [("http://b:81/p?q", "/p?q", "b:81"), ("HTTP://b", "/", "b"), ("http://b?q", "/?q", "b")]
+    {
         let text = format!("GET {target} HTTP/1.1\r\nX: 1\r\nHost: a\r\nY: 2\r\n\r\n");
         let mut storage = storage();
         let head = parse(text.as_bytes(), &mut storage).unwrap().unwrap();
         assert_eq!(head.authority, authority.as_bytes());
         assert_eq!(head.path, origin.split('?').next().unwrap().as_bytes());
         let passed = forwarded(text.as_bytes()).unwrap().unwrap();
-        let expected = format!("GET {origin} HTTP/1.1\r\nHost: {authority}\r\nX: 1\r\nY: 2\r\nx-added: 1\r\n");
+        let expected =
+            format!("GET {origin} HTTP/1.1\r\nHost: {authority}\r\nX: 1\r\nY: 2\r\nx-added: 1\r\n");
         assert!(passed.starts_with(&expected), "{passed}");
     }
 }

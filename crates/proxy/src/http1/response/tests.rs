@@ -51,7 +51,12 @@ fn the_end_of_a_body_follows_status_method_and_fields() {
         ("HTTP/1.1 100 Continue\r\n", false, Framing::None, true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n", false, Framing::Length(3), false),
         ("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n", false, Framing::Length(3), false),
-        ("HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n", false, Framing::Length(3), true),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n",
+            false,
+            Framing::Length(3),
+            true,
+        ),
     ];
     for (head, to_head, framing, keep_alive) in cases {
         let text = format!("{head}\r\n");

@@ -1,0 +1,167 @@
+//! Health checks as targets and clients see them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use trellis_model::health::{HealthCheck, ProtocolVersion, StatusMatcher, TargetHealth, TargetStatus};
+use trellis_model::snapshot::Target;
+
+use crate::support::*;
+
+fn check() -> HealthCheck {
+    HealthCheck {
+        tls: false,
+        version: ProtocolVersion::Http1,
+        port: None,
+        path: "/health?deep=1".into(),
+        interval: Duration::from_millis(20),
+        timeout: Duration::from_millis(500),
+        healthy_threshold: 3,
+        unhealthy_threshold: 2,
+        matcher: StatusMatcher::parse("200-204").unwrap(),
+    }
+}
+
+fn unknown(target: &TestTarget) -> Target {
+    Target { address: target.address, health: Arc::new(TargetHealth::new(TargetStatus::Initial)) }
+}
+
+/// A target whose probes are answered with a status that can be changed.
+fn with_status() -> (TestTarget, Arc<AtomicU16>) {
+    let status = Arc::new(AtomicU16::new(200));
+    let answered = status.clone();
+    let target = TestTarget::answering(move |request| {
+        let status =
+            if request.head.starts_with("GET /health") { answered.load(Ordering::SeqCst) } else { 200 };
+        format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n")
+    });
+    (target, status)
+}
+
+fn waits_for(target: &Target, status: TargetStatus) {
+    eventually(status.as_str(), || target.health.status() == status);
+}
+
+#[test]
+fn a_target_turns_healthy_unhealthy_and_healthy_again() {
+    let (target, status) = with_status();
+    let known = unknown(&target);
+    let fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(check()), vec![known.clone()])))]));
+    let changes = fixture.proxy.as_ref().unwrap().health_changes();
+    waits_for(&known, TargetStatus::Healthy);
+    status.store(500, Ordering::SeqCst);
+    waits_for(&known, TargetStatus::Unhealthy);
+    status.store(204, Ordering::SeqCst);
+    waits_for(&known, TargetStatus::Healthy);
+    eventually("every change was told", || *changes.borrow() >= 3);
+
+    let probe = target.requests.lock().unwrap()[0].clone();
+    assert!(probe.head.starts_with("GET /health?deep=1 HTTP/1.1\r\n"), "{}", probe.head);
+    assert_eq!(probe.header("host").unwrap(), target.address.to_string());
+    assert_eq!(probe.header("user-agent").unwrap(), "Trellis-HealthChecker/1.0");
+    assert_eq!(probe.header("connection").unwrap(), "close");
+    let probes = target.requests.lock().unwrap().len();
+    assert!(target.connections() >= probes, "each probe has a connection of its own");
+    assert_eq!(fixture.network.dialled.lock().unwrap()[0].0, vpc(901));
+    let text = fixture.metrics();
+    let counted =
+        |outcome: &str| metric(&text, &format!("trellis_health_probes_total{{outcome=\"{outcome}\"}}"));
+    assert!(counted("passed") >= 4.0 && counted("failed") >= 2.0);
+    let healthy = "trellis_target_group_targets{target_group=\"tg-00000000000000001\",status=\"HEALTHY\"}";
+    assert_eq!(metric(&text, healthy), 1.0);
+}
+
+#[test]
+fn requests_leave_an_unhealthy_target_and_use_all_when_all_are_unhealthy() {
+    let (good, good_status) = with_status();
+    let (bad, bad_status) = with_status();
+    bad_status.store(500, Ordering::SeqCst);
+    let targets = vec![unknown(&good), unknown(&bad)];
+    let fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(check()), targets.clone())))]));
+    waits_for(&targets[0], TargetStatus::Healthy);
+    waits_for(&targets[1], TargetStatus::Unhealthy);
+    let served = |target: &TestTarget| {
+        target.requests.lock().unwrap().iter().filter(|request| request.head.starts_with("GET / ")).count()
+    };
+    let mut client = fixture.client();
+    for _ in 0..10 {
+        assert_eq!(client.get("a", "/").status(), 200);
+    }
+    assert_eq!((served(&good), served(&bad)), (10, 0));
+    good_status.store(500, Ordering::SeqCst);
+    waits_for(&targets[0], TargetStatus::Unhealthy);
+    for _ in 0..10 {
+        assert_eq!(client.get("a", "/").status(), 200);
+    }
+    assert_eq!((served(&good), served(&bad)), (15, 5));
+}
+
+#[test]
+fn a_target_that_is_silent_closed_or_not_http_is_unhealthy() {
+    let silent = TestTarget::new(|mut wire, _| drop(wire.read_to_end()));
+    let rude = TestTarget::new(|mut wire, _| wire.send("220 smtp.example ESMTP\r\n"));
+    let short = TestTarget::new(|mut wire, _| drop(wire.read_message()));
+    let mut targets: Vec<_> = [&silent, &rude, &short].map(unknown).into();
+    targets.push(Target { address: nobody(), ..unknown(&silent) });
+    let quick = HealthCheck { timeout: Duration::from_millis(50), ..check() };
+    let _fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(quick), targets.clone())))]));
+    for target in &targets {
+        waits_for(target, TargetStatus::Unhealthy);
+    }
+}
+
+#[test]
+fn a_check_may_have_a_port_of_its_own() {
+    let (checked, _) = with_status();
+    let known = Target { address: nobody(), ..unknown(&checked) };
+    let elsewhere = HealthCheck { port: Some(checked.address.port()), ..check() };
+    let _fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(elsewhere), vec![known.clone()])))]));
+    waits_for(&known, TargetStatus::Healthy);
+}
+
+#[test]
+fn an_interim_answer_to_a_probe_is_not_the_answer() {
+    let target = TestTarget::answering(|_| format!("HTTP/1.1 103 Early Hints\r\n\r\n{}", ok("x")));
+    let known = unknown(&target);
+    let _fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(check()), vec![known.clone()])))]));
+    waits_for(&known, TargetStatus::Healthy);
+}
+
+#[test]
+fn without_a_check_or_with_one_not_made_yet_targets_are_unavailable_and_used() {
+    let (target, _) = with_status();
+    let known = unknown(&target);
+    let with = |check: Option<HealthCheck>| {
+        world(vec![service("a", forward(&group_of(1, check, vec![known.clone()])))])
+    };
+    let fixture = Fixture::new(with(None));
+    waits_for(&known, TargetStatus::Unavailable);
+    fixture.change(with(Some(check())));
+    waits_for(&known, TargetStatus::Healthy);
+    fixture.change(with(Some(HealthCheck { tls: true, ..check() })));
+    waits_for(&known, TargetStatus::Unavailable);
+    assert_eq!(fixture.client().get("a", "/").status(), 200);
+}
+
+#[test]
+fn a_target_that_is_no_longer_registered_is_no_longer_probed() {
+    let (target, _) = with_status();
+    let known = unknown(&target);
+    let fixture =
+        Fixture::new(world(vec![service("a", forward(&group_of(1, Some(check()), vec![known.clone()])))]));
+    waits_for(&known, TargetStatus::Healthy);
+    fixture.change(world(vec![service("a", forward(&group_of(1, Some(check()), vec![])))]));
+    let count = || target.connections();
+    // The checker follows a moment after the workers; then it is quiet for many intervals.
+    eventually("it is quiet", || {
+        let before = count();
+        std::thread::sleep(Duration::from_millis(200));
+        before == count()
+    });
+}
