@@ -1,0 +1,126 @@
+//! The Principal element: which callers a statement is about.
+
+use trellis_model::{AccountId, Arn};
+
+use super::StatementFault;
+use super::caller::{Caller, CallerKind};
+use super::document::PrincipalText;
+
+/// One principal that a statement names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Principal {
+    /// `*`: everyone, the anonymous too.
+    Everyone,
+    /// An account, by number or root ARN: each of its principals.
+    Account(AccountId),
+    /// A user, a session or a federated user.
+    Exactly(Box<str>),
+    /// A role: each of its sessions.
+    Role(Box<str>),
+    /// `AIDA...` or `AROA...`: what AWS shows for principals that were deleted.
+    UniqueId(Box<str>),
+    Service(Box<str>),
+    Federated(Box<str>),
+}
+
+/// Principal or NotPrincipal, compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Principals {
+    listed: Box<[Principal]>,
+    /// NotPrincipal: those who are not listed.
+    others: bool,
+}
+
+impl Principals {
+    pub(crate) fn compile(text: PrincipalText, others: bool) -> Result<Self, StatementFault> {
+        let listed = match text {
+            PrincipalText::Word(word) if word == "*" => vec![Principal::Everyone],
+            PrincipalText::Word(word) => return Err(StatementFault::principal(&word)),
+            PrincipalText::Kinds(kinds) => {
+                let mut listed = Vec::new();
+                for (kind, words) in kinds.0 {
+                    for word in words.0 {
+                        listed.push(Principal::parse(&kind, &word)?);
+                    }
+                }
+                listed
+            }
+        };
+        if listed.is_empty() {
+            return Err(StatementFault::principal(""));
+        }
+        Ok(Self { listed: listed.into(), others })
+    }
+
+    /// `allowing`: the statement allows. Then NotPrincipal leaves the anonymous out as well: they
+    /// are let in by name only, which is `*`.
+    pub(crate) fn include(&self, caller: &Caller, allowing: bool) -> bool {
+        let listed = self.listed.iter().any(|principal| principal.is(caller));
+        match self.others {
+            false => listed,
+            true if listed => false,
+            true => !allowing || caller.kind() != CallerKind::Anonymous,
+        }
+    }
+}
+
+impl Principal {
+    fn parse(kind: &str, word: &str) -> Result<Self, StatementFault> {
+        let malformed = || StatementFault::principal(word);
+        if word.is_empty() {
+            return Err(malformed());
+        }
+        match kind {
+            "AWS" => Self::parse_aws(word).ok_or_else(malformed),
+            // A pattern in the name of a service or provider would trust strangers.
+            "Service" | "Federated" if word.contains(['*', '?']) => Err(malformed()),
+            "Service" => Ok(Self::Service(word.into())),
+            "Federated" => Ok(Self::Federated(word.into())),
+            _ => Err(StatementFault::PrincipalKind { found: kind.chars().take(64).collect() }),
+        }
+    }
+
+    fn parse_aws(word: &str) -> Option<Self> {
+        if word == "*" {
+            return Some(Self::Everyone);
+        }
+        if let Ok(account) = word.parse::<AccountId>() {
+            return Some(Self::Account(account));
+        }
+        let is_unique_id = (16..=128).contains(&word.len())
+            && (word.starts_with("AIDA") || word.starts_with("AROA"))
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        if is_unique_id {
+            return Some(Self::UniqueId(word.into()));
+        }
+        let arn: Arn = word.parse().ok()?;
+        let account: AccountId = arn.account.parse().ok()?;
+        if !arn.region.is_empty() || arn.resource.contains(['*', '?']) {
+            return None;
+        }
+        let has_name = |kind: &str| arn.resource.strip_prefix(kind).is_some_and(|name| !name.is_empty());
+        match arn.service.as_str() {
+            "iam" if arn.resource == "root" => Some(Self::Account(account)),
+            "iam" if has_name("user/") => Some(Self::Exactly(word.into())),
+            "iam" if has_name("role/") => Some(Self::Role(word.into())),
+            "sts" if has_name("assumed-role/") || has_name("federated-user/") => {
+                Some(Self::Exactly(word.into()))
+            }
+            _ => None,
+        }
+    }
+
+    fn is(&self, caller: &Caller) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Account(account) => caller.account() == Some(account),
+            Self::Exactly(arn) => caller.arn() == Some(arn),
+            Self::Role(arn) => caller.role_arn() == Some(arn),
+            Self::UniqueId(id) => {
+                caller.user_id().is_some_and(|user_id| user_id.split(':').next() == Some(id))
+            }
+            Self::Service(name) => caller.service_name() == Some(name),
+            Self::Federated(provider) => caller.federated_provider() == Some(provider),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One statement, compiled: an effect, and what it is about.
+
+use super::condition::{self, Condition};
+use super::document::{EffectText, StatementText};
+use super::pattern::{ArnPattern, Match, Pattern, Syntax};
+use super::principal::Principals;
+use super::{Access, PolicyKind};
+
+/// What is wrong with a statement. Texts quote at most the beginning of what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementFault {
+    #[error("it must have {element}")]
+    Missing { element: &'static str },
+    #[error("it must not have {element} in a policy of this kind")]
+    Misplaced { element: &'static str },
+    #[error("it must have only one of {element} and Not{element}")]
+    Both { element: &'static str },
+    #[error("{element} must not be empty")]
+    Empty { element: &'static str },
+    #[error("{found:?} is not a principal")]
+    Principal { found: String },
+    #[error("{found:?} is not a kind of principal, expected AWS, Service or Federated")]
+    PrincipalKind { found: String },
+    #[error("{found:?} is not an action, expected * or service:Operation")]
+    Action { found: String },
+    #[error("{found:?} is not a condition operator")]
+    Operator { found: String },
+    #[error("{found:?} is not a condition key")]
+    Key { found: String },
+    #[error("{found:?} is not a value for {operator}")]
+    Value { operator: String, found: String },
+    #[error("{found:?} is not a policy variable")]
+    Variable { found: String },
+    #[error("a pattern has at most 2048 bytes")]
+    PatternTooLong,
+}
+
+impl StatementFault {
+    pub(crate) fn principal(found: &str) -> Self {
+        Self::Principal { found: beginning(found) }
+    }
+
+    pub(crate) fn variable(found: &str) -> Self {
+        Self::Variable { found: beginning(found) }
+    }
+
+    pub(crate) fn value(operator: &str, found: &str) -> Self {
+        Self::Value { operator: beginning(operator), found: beginning(found) }
+    }
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) effect: Effect,
+    /// `None` in an identity policy: whoever has the policy.
+    principals: Option<Principals>,
+    actions: Choice<Pattern>,
+    /// `None` in a trust policy: the role itself.
+    resources: Option<Choice<ArnPattern>>,
+    conditions: Box<[Condition]>,
+}
+
+/// An element or its Not-form.
+#[derive(Debug, Clone)]
+struct Choice<T> {
+    listed: Box<[T]>,
+    others: bool,
+}
+
+impl<T> Choice<T> {
+    fn compile(
+        element: &'static str,
+        listed: Option<Vec<String>>,
+        not_listed: Option<Vec<String>>,
+        compile: impl Fn(&str) -> Result<T, StatementFault>,
+    ) -> Result<Option<Self>, StatementFault> {
+        let (texts, others) = match (listed, not_listed) {
+            (Some(_), Some(_)) => return Err(StatementFault::Both { element }),
+            (Some(texts), None) => (texts, false),
+            (None, Some(texts)) => (texts, true),
+            (None, None) => return Ok(None),
+        };
+        if texts.is_empty() || texts.iter().any(String::is_empty) {
+            return Err(StatementFault::Empty { element });
+        }
+        let listed = texts.iter().map(|text| compile(text)).collect::<Result<_, _>>()?;
+        Ok(Some(Self { listed, others }))
+    }
+
+    fn includes(&self, allowing: bool, matches: impl Fn(&T) -> Match) -> bool {
+        let mut unresolved = false;
+        for pattern in &self.listed {
+            match matches(pattern) {
+                Match::Yes => return !self.others,
+                Match::No => {}
+                Match::Unresolved => unresolved = true,
+            }
+        }
+        // "All but what cannot be told" allows nothing.
+        self.others && !(unresolved && allowing)
+    }
+}
+
+impl Statement {
+    pub(crate) fn compile(
+        text: StatementText,
+        kind: PolicyKind,
+        variables: bool,
+    ) -> Result<Self, StatementFault> {
+        let principals = match (text.principal, text.not_principal) {
+            (Some(_), Some(_)) => return Err(StatementFault::Both { element: "Principal" }),
+            (Some(listed), None) => Some(Principals::compile(listed, false)?),
+            (None, Some(others)) => Some(Principals::compile(others, true)?),
+            (None, None) => None,
+        };
+        match (kind, &principals) {
+            (PolicyKind::Identity, Some(_)) => {
+                return Err(StatementFault::Misplaced { element: "Principal" });
+            }
+            (PolicyKind::Resource | PolicyKind::Trust, None) => {
+                return Err(StatementFault::Missing { element: "Principal" });
+            }
+            _ => {}
+        }
+        let actions = Choice::compile("Action", text.action, text.not_action, compile_action)?
+            .ok_or(StatementFault::Missing { element: "Action" })?;
+        let resources = Choice::compile("Resource", text.resource, text.not_resource, |text| {
+            ArnPattern::compile(text, Syntax { wildcards: true, variables })
+        })?;
+        match (kind, &resources) {
+            (PolicyKind::Trust, Some(_)) => return Err(StatementFault::Misplaced { element: "Resource" }),
+            (PolicyKind::Identity | PolicyKind::Resource, None) => {
+                return Err(StatementFault::Missing { element: "Resource" });
+            }
+            _ => {}
+        }
+        let effect = match text.effect {
+            EffectText::Allow => Effect::Allow,
+            EffectText::Deny => Effect::Deny,
+        };
+        let conditions = condition::compile(text.condition, variables)?;
+        Ok(Self { effect, principals, actions, resources, conditions })
+    }
+
+    pub(crate) fn applies(&self, access: &Access<'_>) -> bool {
+        let allowing = self.effect == Effect::Allow;
+        self.actions.includes(allowing, |action| action.matches(access.action, true, access))
+            && self.principals.as_ref().is_none_or(|principals| principals.include(access.caller, allowing))
+            && self.resources.as_ref().is_none_or(|resources| {
+                resources.includes(allowing, |resource| resource.matches(access.resource, access))
+            })
+            && self.conditions.iter().all(|condition| condition.holds(access, allowing))
+    }
+}
+
+fn compile_action(text: &str) -> Result<Pattern, StatementFault> {
+    let is_action = text == "*"
+        || text.split_once(':').is_some_and(|(service, operation)| {
+            !service.is_empty()
+                && !operation.is_empty()
+                && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && operation.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*?-_".contains(&byte))
+        });
+    if !is_action {
+        return Err(StatementFault::Action { found: beginning(text) });
+    }
+    Pattern::compile(text, Syntax { wildcards: true, variables: false })
+}
