@@ -242,7 +242,7 @@ mod tests {
     fn a_full_file_is_rotated_and_the_oldest_goes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("logs").join("access.log");
-        let mut file = LogFile::open(path.clone(), 10, 2).unwrap();
+        let mut file = LogFile::open(path, 10, 2).unwrap();
         for text in ["first 6\n", "second\n", "third 6\n", "fourth\n"] {
             file.append(text.as_bytes()).unwrap();
         }

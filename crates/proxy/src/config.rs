@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything [`crate::Proxy::start`] is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ProxyConfig {
     /// Worker threads, each with its own sockets. Default 0: one per core this process may use.
     pub workers: usize,
@@ -13,12 +13,6 @@ pub struct ProxyConfig {
     /// Where access-log lines go. Default `None`: nowhere, and none are formatted.
     pub access_log: Option<AccessLogConfig>,
     pub limits: Limits,
-}
-
-impl Default for ProxyConfig {
-    fn default() -> Self {
-        Self { workers: 0, pin: false, access_log: None, limits: Limits::default() }
-    }
 }
 
 /// One file of JSON lines, rotated by size.

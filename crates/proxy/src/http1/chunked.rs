@@ -210,8 +210,11 @@ impl SizeLine {
 mod tests {
     use super::*;
 
+    /// Data, trailers, what follows, and whether the body is done.
+    type Decoded = (Vec<u8>, Vec<u8>, Vec<u8>, bool);
+
     /// Feeds `pieces` one after the other, as reads would bring them.
-    fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>, bool), ChunkError> {
+    fn decode(pieces: &[&[u8]]) -> Result<Decoded, ChunkError> {
         let mut decoder = Decoder::default();
         let (mut data, mut rest) = (Vec::new(), Vec::new());
         for piece in pieces {

@@ -114,7 +114,7 @@ fn a_head_of_the_largest_size_passes_and_a_larger_one_does_not() {
     let body = "z".repeat(100_000);
     assert_eq!(client.call(head(60 * 1024) + &body).status(), 200);
     assert_eq!(target.last_request().body.len(), 100_000);
-    client.send(&head(60 * 1024 + 1));
+    client.send(head(60 * 1024 + 1));
     assert_eq!(client.read_message().unwrap().status(), 400);
 }
 

@@ -32,10 +32,13 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 // === impl LoopbackNetwork ===
 
+/// An address and the socket that keeps it.
+type Reserved = (SocketAddr, Socket);
+
 /// Every (VPC, port) is a port of its own on 127.0.0.1; every VPC reaches every address.
 #[derive(Clone, Default)]
 pub(crate) struct LoopbackNetwork {
-    entrances: Arc<Mutex<HashMap<(VpcId, u16), (SocketAddr, Socket)>>>,
+    entrances: Arc<Mutex<HashMap<(VpcId, u16), Reserved>>>,
     /// VPCs connections were opened from, in order.
     pub(crate) dialled: Arc<Mutex<Vec<(VpcId, SocketAddr)>>>,
     /// Listening fails while this is not zero; each failure takes one.

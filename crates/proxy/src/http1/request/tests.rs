@@ -120,7 +120,7 @@ fn what_is_no_http_1_head_is_refused() {
         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\u{b}: chunked\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n",
     ] {
-        assert!(matches!(refusal(text), Some(_)), "{text:?}");
+        assert!(refusal(text).is_some(), "{text:?}");
     }
 }
 
