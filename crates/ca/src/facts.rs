@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
+use x509_parser::asn1_rs::Tag;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
@@ -275,7 +276,9 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateFault>
 }
 
 pub(crate) fn key_algorithm(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyAlgorithm, KeyFault> {
-    let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+    // Only a name: parameters that spell out a curve are another type of value.
+    let named = key.algorithm.parameters.as_ref().filter(|any| any.tag() == Tag::Oid);
+    let curve = named.and_then(|any| any.as_oid().ok());
     let bits = || {
         let mut key = Reader::new(&key.subject_public_key.data).enter(der::SEQUENCE)?;
         key.take(der::INTEGER).map(integer_bits)

@@ -93,23 +93,32 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// RSASSA-PSS says its hash in its parameters, and SHA-1 by saying nothing (RFC 4055).
+    /// RSASSA-PSS says its hash in its parameters, and SHA-1 by saying nothing (RFC 4055). As in TLS,
+    /// the mask must use the same hash and the salt be as long as it gives; no client accepts others.
     fn identify_pss(algorithm: &AlgorithmIdentifier<'_>) -> Result<Self, SignatureFault> {
+        let unsupported =
+            |what: String| Err(SignatureFault::Unsupported { found: format!("RSASSA-PSS {what}") });
         let parameters = algorithm.parameters.as_ref().and_then(|any| RsaSsaPssParams::try_from(any).ok());
         let Some(parameters) = parameters else {
-            return Err(SignatureFault::Unsupported { found: "RSASSA-PSS without parameters".into() });
+            return unsupported("without parameters".into());
         };
-        match parameters.hash_algorithm_oid().as_bytes() {
-            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 1] => Ok(Self::Sha256RsaPss),
-            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 2] => Ok(Self::Sha384RsaPss),
-            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 3] => Ok(Self::Sha512RsaPss),
+        let hash = parameters.hash_algorithm_oid();
+        let (found, length) = match hash.as_bytes() {
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 1] => (Self::Sha256RsaPss, 32),
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 2] => (Self::Sha384RsaPss, 48),
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 3] => (Self::Sha512RsaPss, 64),
             [0x2b, 0x0e, 0x03, 0x02, 0x1a] => {
-                Err(SignatureFault::Weak { found: "SHA-1 with RSASSA-PSS".into() })
+                return Err(SignatureFault::Weak { found: "SHA-1 with RSASSA-PSS".into() });
             }
-            other => {
-                Err(SignatureFault::Unsupported { found: format!("RSASSA-PSS with hash {}", dotted(other)) })
-            }
+            other => return unsupported(format!("with hash {}", dotted(other))),
+        };
+        if parameters.salt_length() != length {
+            return unsupported(format!("with a salt of {} bytes", parameters.salt_length()));
         }
+        if !parameters.mask_gen_algorithm().is_ok_and(|mask| mask.hash == *hash) {
+            return unsupported("with another hash in its mask".into());
+        }
+        Ok(found)
     }
 
     /// One per kind of key that may have made such a signature; the verifier picks by the key.
@@ -166,4 +175,66 @@ pub(crate) fn is_signed_by(
         .verifiers()
         .iter()
         .any(|&verifier| issuer.verify_signature(verifier, message, signature).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::FromDer;
+
+    use super::*;
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        [&[tag, u8::try_from(content.len()).unwrap()], &content[..]].concat()
+    }
+
+    /// The identifier of RSASSA-PSS with these parameters.
+    fn pss(hash: &[u8], mask_hash: &[u8], salt: &[u8]) -> Vec<u8> {
+        let hash = tlv(0x30, &[&tlv(6, &[hash])]);
+        let mask_hash = tlv(0x30, &[&tlv(6, &[mask_hash])]);
+        let mgf1 = tlv(6, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8]]);
+        let mask = tlv(0x30, &[&mgf1, &mask_hash]);
+        let salt = tlv(2, &[salt]);
+        let parameters = tlv(0x30, &[&tlv(0xa0, &[&hash]), &tlv(0xa1, &[&mask]), &tlv(0xa2, &[&salt])]);
+        let oid = tlv(6, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10]]);
+        tlv(0x30, &[&oid, &parameters])
+    }
+
+    #[test]
+    fn rsassa_pss_is_taken_with_the_parameters_of_tls_only() {
+        let sha2 = |last| [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, last];
+        let sha1 = [0x2b, 0x0e, 3, 2, 0x1a];
+        let unsupported = |found: &str| Err(SignatureFault::Unsupported { found: found.into() });
+        for (identifier, expected) in [
+            (pss(&sha2(1), &sha2(1), &[32]), Ok(SignatureAlgorithm::Sha256RsaPss)),
+            (pss(&sha2(2), &sha2(2), &[48]), Ok(SignatureAlgorithm::Sha384RsaPss)),
+            (pss(&sha2(3), &sha2(3), &[64]), Ok(SignatureAlgorithm::Sha512RsaPss)),
+            // What OpenSSL makes unless told otherwise: the longest salt that fits.
+            (pss(&sha2(1), &sha2(1), &[0, 222]), unsupported("RSASSA-PSS with a salt of 222 bytes")),
+            (pss(&sha2(1), &sha1, &[32]), unsupported("RSASSA-PSS with another hash in its mask")),
+            (pss(&sha2(4), &sha2(4), &[28]), unsupported("RSASSA-PSS with hash 2.16.840.1.101.3.4.2.4")),
+            (pss(&sha1, &sha1, &[20]), Err(SignatureFault::Weak { found: "SHA-1 with RSASSA-PSS".into() })),
+        ] {
+            let (_, identifier) = AlgorithmIdentifier::from_der(&identifier).unwrap();
+            assert_eq!(SignatureAlgorithm::identify(&identifier), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_serialized_form() {
+        use SignatureAlgorithm::*;
+        for algorithm in [
+            Sha256Rsa,
+            Sha384Rsa,
+            Sha512Rsa,
+            Sha256RsaPss,
+            Sha384RsaPss,
+            Sha512RsaPss,
+            Sha256Ecdsa,
+            Sha384Ecdsa,
+            Sha512Ecdsa,
+        ] {
+            assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.as_str());
+        }
+    }
 }

@@ -257,7 +257,8 @@ fn damaged_or_foreign_stored_text_is_refused() {
     let authority = authority();
     let leaf = authority.issue(&LeafRequest::for_hosts([GENERATED]), now()).unwrap();
     let (certificate, key) = (leaf.certificate_pem(), leaf.private_key().to_pem());
-    let cases: [(String, fn(&StoredFault) -> bool); 8] = [
+    type Expected = fn(&StoredFault) -> bool;
+    let cases: [(String, Expected); 8] = [
         (String::new(), |fault| matches!(fault, StoredFault::Pem(_))),
         (certificate.clone(), |fault| matches!(fault, StoredFault::Count { certificates: 1, keys: 0 })),
         (key.to_string(), |fault| matches!(fault, StoredFault::Count { certificates: 0, keys: 1 })),

@@ -128,3 +128,12 @@ fn debug_output_names_the_algorithm_only() {
     let key = PrivateKey::generate(KeyAlgorithm::EcP256).unwrap();
     assert_eq!(format!("{key:?}"), "PrivateKey { algorithm: EcP256, .. }");
 }
+
+#[test]
+fn names_are_those_of_the_serialized_form() {
+    use KeyAlgorithm::*;
+    for algorithm in [Rsa2048, Rsa3072, Rsa4096, EcP256, EcP384, EcP521] {
+        assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.as_str());
+        assert_eq!(algorithm.is_rsa(), algorithm.as_str().starts_with("RSA"));
+    }
+}
