@@ -19,7 +19,7 @@ where
     if let Err(error) = outcome {
         match Refusal::from(error) {
             Refusal::Exception(exception) => {
-                tracing::error!(message = exception.message, "a state did not move")
+                tracing::error!(reason = exception.message, "a state did not move");
             }
             Refusal::Store(error) => tracing::error!(%error, "a state did not move"),
             Refusal::Corrupt { key, error } => tracing::error!(key, %error, "a state did not move"),

@@ -1,0 +1,12 @@
+//! EC2, STS and the tagging API from outside: signed requests in, answers and plans out.
+
+mod fabric;
+mod hosts;
+mod installation;
+mod regions;
+mod security_groups;
+mod subnets;
+mod tagging;
+mod tags;
+mod vpcs;
+mod xml;
