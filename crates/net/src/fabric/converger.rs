@@ -124,10 +124,11 @@ pub(super) fn run(shared: Shared) {
                 };
                 same && contents.settled.is_empty() && contents.ended.is_empty() && !contents.shutdown
             };
+            let all_told = converger.vpcs.values().all(|running| running.stopping);
             if !contents.shutdown {
                 contents =
                     inbox.changed.wait_timeout_while(contents, pause, nothing_new).expect(UNPOISONED).0;
-            } else if contents.ended.is_empty() && !converger.vpcs.is_empty() {
+            } else if contents.ended.is_empty() && all_told && !converger.vpcs.is_empty() {
                 contents = inbox.changed.wait_timeout(contents, pause).expect(UNPOISONED).0;
             }
             known.clone_from(&contents.plan);

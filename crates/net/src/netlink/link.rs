@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 use super::message::number;
 use super::{Attributes, Message, NLM_F_CREATE, NLM_F_EXCL, Netlink, NetlinkError};
@@ -12,11 +14,13 @@ const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_QDISC: u16 = 6;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_CARRIER: u16 = 33;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
@@ -74,6 +78,10 @@ fn ifinfomsg(family: u8, index: u32, up: bool) -> [u8; IFINFOMSG] {
     }
     bytes
 }
+
+/// How often, and how far apart, a link is looked at that should come to life: two seconds in all.
+const LOOKS: u32 = 1000;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 impl Netlink {
     pub(crate) fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
@@ -175,6 +183,44 @@ impl Netlink {
         self.request(Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, true)), || {
             format!("set link {index} up")
         })
+    }
+
+    fn set_down(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let mut fixed = ifinfomsg(0, index, false);
+        fixed[12..16].copy_from_slice(&(libc::IFF_UP as u32).to_ne_bytes());
+        self.request(Message::new(RTM_SETLINK, 0, &fixed), || format!("set link {index} down"))
+    }
+
+    /// Waits until the link `name`, which is up and whose other side is, really sends. The kernel gives a link its
+    /// queue some time after its carrier, up to a second for a bridge, and drops what is sent before. Recent kernels
+    /// do it when asked about the link, which is all that happens here; with older ones a bridge is set down and up
+    /// again (`restart`), which does it, too, and costs the bridge its neighbours.
+    pub(crate) fn settle(&mut self, name: &str, restart: bool) -> Result<(), NetlinkError> {
+        let what = || format!("wait for link {name}");
+        for _ in 0..LOOKS {
+            let (mut index, mut carrier, mut queue) = (0, false, false);
+            let message = Message::new(RTM_GETLINK, 0, &ifinfomsg(0, 0, false)).text(IFLA_IFNAME, name);
+            self.query(message, what, |payload| {
+                index = payload.get(4..8).and_then(number).unwrap_or(0);
+                for (kind, value) in Attributes::new(payload.get(IFINFOMSG..).unwrap_or_default()) {
+                    match kind {
+                        IFLA_CARRIER => carrier = value == [1],
+                        IFLA_QDISC => queue = value != b"noop\0",
+                        _ => {}
+                    }
+                }
+            })?;
+            match (carrier, queue) {
+                (true, true) => return Ok(()),
+                (true, false) if restart => {
+                    self.set_down(index)?;
+                    self.set_up(index)?;
+                }
+                _ => thread::sleep(BETWEEN_LOOKS),
+            }
+        }
+        let source = std::io::ErrorKind::TimedOut.into();
+        Err(NetlinkError { action: what(), detail: String::new(), source })
     }
 
     /// Makes a link route: forward, and take only packets whose source routes back through it (strict reverse path).

@@ -409,24 +409,33 @@ impl Host {
         let address = self.plan.address;
         let mac = mac_of(address);
         let port = port_name(&self.plan.id);
+        let bridge = bridge_name(&subnet.id);
         let mut lay = || {
             let netlink = &mut *place.netlink;
-            let bridge = netlink.link_index(&bridge_name(&subnet.id))?;
             netlink.delete_link(&port)?;
             let peer = Peer { name: INTERFACE, mac, namespace: namespace.as_fd() };
+            let bridge = netlink.link_index(&bridge)?;
             netlink.add_veth(&port, Some(bridge), &peer)?;
             let index = netlink.link_index(&port)?;
             netlink.set_no_ipv6_address(index)?;
             netlink.set_port_locked(index)?;
             netlink.add_port_mac(index, mac)?;
-            netlink.add_neighbour(bridge, address, mac)?;
             netlink.set_up(index)
         };
         lay().map_err(|error| error.to_string())?;
-        let mut netlink = namespace
+        let mut inside = namespace
             .visit(place.namespace, Netlink::open)
             .map_err(|error| format!("enter the host's network: {error}"))?;
-        configure(&mut netlink, address, subnet).map_err(|error| error.to_string())
+        configure(&mut inside, address, subnet).map_err(|error| error.to_string())?;
+        let mut light = || {
+            let netlink = &mut *place.netlink;
+            netlink.settle(&port, false)?;
+            netlink.settle(&bridge, true)?;
+            let bridge = netlink.link_index(&bridge)?;
+            netlink.add_neighbour(bridge, address, mac)?;
+            inside.settle(INTERFACE, false)
+        };
+        light().map_err(|error| error.to_string())
     }
 
     /// Takes the cable away, so that nothing of the host is reached from now on.

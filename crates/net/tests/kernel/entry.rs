@@ -16,7 +16,7 @@ use crate::lifetime;
 pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// How long a program waits for what should not come.
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 #[used]
 #[unsafe(link_section = ".init_array")]
