@@ -1,5 +1,6 @@
 """Our description of a service against botocore's model of it."""
 
+import functools
 import random
 import re
 
@@ -9,7 +10,7 @@ from botocore.model import ListShape, MapShape, StringShape, StructureShape
 import samples
 
 # Texts tried on a pattern of theirs and ours.
-PATTERN_SAMPLES = 400
+PATTERN_SAMPLES = 120
 # An enumeration longer than this may be described as any text.
 MAX_LISTED_ENUM = 60
 
@@ -28,6 +29,8 @@ class Comparison:
         self.protocol = ours["protocol"]
         self.differences = []
         self.seen = set()
+        loader = botocore.session.get_session().get_component("data_loader")
+        self.paginators = loader.load_service_model(model.service_name, "paginators-1")["pagination"]
 
     def differ(self, where, what):
         self.differences.append(f"{self.ours['signing_name']}: {where}: {what}")
@@ -85,11 +88,7 @@ class Comparison:
         self._shape(theirs.name, ours["shape"], theirs, "output")
 
     def _paging(self, name, ours):
-        session = botocore.session.get_session()
-        paginators = session.get_component("data_loader").load_service_model(
-            self.model.service_name, "paginators-1"
-        )["pagination"]
-        theirs = paginators.get(name)
+        theirs = self.paginators.get(name)
         if theirs is None or isinstance(theirs["result_key"], list):
             return
         expected = {
@@ -186,15 +185,21 @@ class Comparison:
             return
         if ours is None or theirs is None:
             return self.differ(where, f"pattern is {ours!r}, the model says {theirs!r}")
-        rng = random.Random(where)
-        verdicts = set()
-        for count in range(PATTERN_SAMPLES):
-            text = samples.from_pattern(ours if count % 2 else theirs, rng)
-            if count % 4 > 1:
-                text = samples.near(text, rng)
-            verdict = re.fullmatch(theirs, text) is not None
-            verdicts.add(verdict)
-            if (re.fullmatch(ours, text) is not None) != verdict:
-                return self.differ(where, f"pattern {ours} differs from {theirs} on {text!r}")
-        if True not in verdicts:
-            self.differ(where, f"no text was found that matches {theirs}")
+        difference = _pattern_difference(ours, theirs)
+        if difference is not None:
+            self.differ(where, difference)
+
+
+@functools.cache
+def _pattern_difference(ours, theirs):
+    rng = random.Random(ours)
+    matched = 0
+    for count in range(PATTERN_SAMPLES):
+        text = samples.from_pattern(ours if count % 2 else theirs, rng)
+        if count % 4 > 1:
+            text = samples.near(text, rng)
+        verdict = re.fullmatch(theirs, text) is not None
+        matched += verdict
+        if (re.fullmatch(ours, text) is not None) != verdict:
+            return f"pattern {ours} differs from {theirs} on {text!r}"
+    return None if matched else f"no text was found that matches {theirs}"

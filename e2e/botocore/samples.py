@@ -1,5 +1,6 @@
 """Values that satisfy, or nearly satisfy, a described shape."""
 
+import functools
 import random
 import re
 import warnings
@@ -13,7 +14,10 @@ ALPHABET = "abcz019-AZ.:/_ *,"
 
 def from_pattern(pattern, rng):
     """A text made along a regular expression; look-aheads and anchors are not obeyed."""
-    return _text(sre_parse.parse(pattern), rng)
+    return _text(_parse(pattern), rng)
+
+
+_parse = functools.cache(sre_parse.parse)
 
 
 def _text(parsed, rng):
