@@ -23,7 +23,7 @@ pub(crate) async fn serve(
     signing_keys: &SigningKeyCache,
     request: Request<Bytes>,
 ) -> Response<Vec<u8>> {
-    let request_id: Arc<str> = request_id(&surroundings.random).into();
+    let request_id = request_id(&surroundings.random);
     let (head, body) = request.into_parts();
     let incoming = Incoming {
         method: &head.method,
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
         Ok((decoded, output)) => encode(service, decoded.protocol, decoded.operation, &output, &request_id),
         Err((protocol, exception)) => {
             if exception.status >= 500 {
-                tracing::error!(service = service.signing_name, %exception, %request_id, "a call failed");
+                tracing::error!(service = service.signing_name, %exception, request_id, "a call failed");
             }
             encode_error(Some(service), protocol, &exception, &request_id)
         }
@@ -59,7 +59,7 @@ async fn perform(
     signing_keys: &SigningKeyCache,
     service: &'static Service,
     incoming: &Incoming<'_>,
-    request_id: &Arc<str>,
+    request_id: &str,
 ) -> Result<(Decoded, Value), Failed> {
     let in_protocol = |exception| (service.protocol, exception);
     if incoming.body.len() > service.max_body {
@@ -89,13 +89,15 @@ async fn perform(
             region,
             access_key_id: verified.access_key_id().as_str().to_owned(),
         },
-        request_id: request_id.clone(),
         now: surroundings.clock.now().into(),
         surroundings: surroundings.clone(),
     };
     let input = decoded.input.take();
     let output = match service.signing_name.as_str() {
         "vpc-lattice" => crate::lattice::call(&context, operation, input).await,
+        "ec2" => crate::ec2::call(&context, operation, input).await,
+        "sts" => crate::sts::call(&context, operation, input).await,
+        "tagging" => crate::tagging::call(&context, operation, input).await,
         other => Err(Exception::internal(format!("no operations of {other} are served"))),
     };
     tracing::debug!(
@@ -103,7 +105,7 @@ async fn perform(
         operation = operation.name,
         account = %context.caller.account,
         is_ok = output.is_ok(),
-        %request_id,
+        request_id,
         "call"
     );
     Ok((decoded, output.map_err(in_protocol)?))

@@ -37,7 +37,6 @@ impl Caller {
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) caller: Caller,
-    pub(crate) request_id: Arc<str>,
     /// The moment the call was accepted: every timestamp the call writes.
     pub(crate) now: Moment,
     pub(crate) surroundings: Arc<Surroundings>,

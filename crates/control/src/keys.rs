@@ -14,7 +14,7 @@
 //! lattice/{account}/{region}/service-association/{snsa}    -> ServiceAssociation
 //! lattice/{account}/{region}/auth-policy/{sn or svc}       -> AuthPolicy
 //! lattice/{account}/{region}/access-log/{als}              -> AccessLogSubscription
-//! ec2/{account}/{region}/{vpc,subnet,instance}/{id}        -> model::resource::vpc
+//! ec2/{account}/{region}/{kind}/{id}                       -> model::resource::vpc
 //!
 //! index/{service}/{account}/{region}/{kind}/...            -> the id found, or nothing: see [`Scope`]
 //! tags/{account}/{region}/{arn}                            -> every tag of one resource: crate::tag_set
@@ -79,11 +79,6 @@ impl Scope {
     /// An index entry.
     pub(crate) fn index(&self, kind: &str, path: impl std::fmt::Display) -> String {
         format!("index/{}/{}/{kind}/{path}", self.service, self.place)
-    }
-
-    /// What every index entry of `kind` begins with.
-    pub(crate) fn indexes(&self, kind: &str) -> String {
-        format!("index/{}/{}/{kind}/", self.service, self.place)
     }
 
     /// What every index entry of `kind` under `parent` begins with.

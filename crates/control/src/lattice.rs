@@ -200,3 +200,6 @@ fn input_of<S, I: DeserializeOwned, O>(
     }
     serde_json::from_value::<I>(input).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 mod access_key;
 mod call;
 mod context;
+mod ec2;
 mod health_board;
 mod keys;
 mod lattice;
@@ -14,7 +15,9 @@ mod page;
 mod record;
 mod refusal;
 mod snapshot;
+mod sts;
 mod tag_set;
+mod tagging;
 mod token;
 mod workflow;
 
@@ -29,6 +32,7 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trellis_auth::SigningKeyCache;
+use trellis_model::fabric::FabricPlan;
 use trellis_model::quota::{Quotas, UnknownQuota};
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
@@ -41,6 +45,8 @@ use crate::refusal::Refusal;
 
 pub use access_key::SecretAccessKey;
 pub use context::{Clock, Random};
+pub use ec2::{HostError, RunInstance};
+pub use trellis_model::resource::vpc::Instance;
 
 /// Derived signing keys that are remembered: one for each key, day, region and service in use.
 const SIGNING_KEYS: usize = 1024;
@@ -112,6 +118,7 @@ struct Inner {
     surroundings: Arc<Surroundings>,
     signing_keys: SigningKeyCache,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    plans: watch::Receiver<Arc<FabricPlan>>,
     applied: watch::Sender<Revision>,
     /// Dropped, the tasks are aborted.
     tasks: Mutex<JoinSet<()>>,
@@ -159,13 +166,15 @@ impl Control {
         let (applied, in_force) = watch::channel(0);
 
         let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health });
+        let (plans, follow_plans) = ec2::start(&surroundings).await?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(follow_plans);
         tasks.spawn(snapshot::follow(builder, changes, publish));
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
         let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
         let tasks = Mutex::new(tasks);
-        Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, applied, tasks }) })
+        Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, plans, applied, tasks }) })
     }
 
     /// Serves one API call of any AWS service that is described.
@@ -205,5 +214,10 @@ impl fmt::Debug for Control {
 
 /// Names of the operations implemented, by the signing name of their service.
 pub fn implemented_operations() -> BTreeMap<&'static str, Vec<&'static str>> {
-    BTreeMap::from([("vpc-lattice", lattice::IMPLEMENTED.to_vec())])
+    BTreeMap::from([
+        ("ec2", ec2::IMPLEMENTED.to_vec()),
+        ("sts", sts::IMPLEMENTED.to_vec()),
+        ("tagging", tagging::IMPLEMENTED.to_vec()),
+        ("vpc-lattice", lattice::IMPLEMENTED.to_vec()),
+    ])
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{Listener, ListenerProtocol, Rule, RuleAction};
-use trellis_model::{ListenerId, RuleId, ServiceId, name};
+use trellis_model::{ListenerId, RuleId, ServiceId};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{DEFAULT_ACTION, Place};
@@ -73,9 +73,6 @@ pub(crate) fn create(
 ) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
     let service = service::find_for_change(tx, &place, &input.service_identifier)?;
-    if name::is_reserved(&input.name, ListenerId::PREFIX) {
-        return Err(invalid("name", "may not begin with listener-"));
-    }
     if input.protocol == ListenerProtocol::TlsPassthrough && service.custom_domain_name.is_none() {
         return Err(invalid("protocol", "TLS_PASSTHROUGH needs a service with a customDomainName"));
     }

@@ -4,12 +4,12 @@
 //! only UpdateListener changes it.
 
 use serde::{Deserialize, Serialize};
+use trellis_model::RuleId;
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     HeaderMatch, HttpMatch, Listener, ListenerProtocol, PathMatch, Rule, RuleAction, RuleMatch, Service,
 };
-use trellis_model::{RuleId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;
@@ -166,9 +166,6 @@ pub(crate) fn create(
     let place = Place::new(ctx.home());
     let (service, listener) =
         find_parents(tx, &place, &input.service_identifier, &input.listener_identifier)?;
-    if name::is_reserved(&input.name, RuleId::PREFIX) {
-        return Err(invalid("name", "may not begin with rule-"));
-    }
     let action = action::normalise(tx, &place, &service, listener.protocol, &input.action)?;
     let name_key = place.rule_name(&listener.id, &input.name);
     if let Some(id) = get_id(tx, &name_key)? {

@@ -109,9 +109,6 @@ pub(crate) fn create(
     input: &Create,
 ) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
-    if name::is_reserved(&input.name, ServiceId::PREFIX) {
-        return Err(invalid("name", "may not begin with svc-"));
-    }
     if input.custom_domain_name.as_deref().is_some_and(|domain| !name::is_domain_name(domain)) {
         return Err(invalid("customDomainName", "is not a domain name"));
     }

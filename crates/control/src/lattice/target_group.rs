@@ -7,7 +7,7 @@ use trellis_model::resource::lattice::{
     HealthCheckConfig, IpAddressType, LambdaEventStructureVersion, Status, Target, TargetGroup,
     TargetGroupConfig, TargetGroupProtocol, TargetGroupProtocolVersion, TargetGroupType,
 };
-use trellis_model::{TargetGroupId, VpcId, name};
+use trellis_model::{TargetGroupId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind, pending};
@@ -91,9 +91,6 @@ pub(crate) fn create(
     input: &Create,
 ) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
-    if name::is_reserved(&input.name, TargetGroupId::PREFIX) {
-        return Err(invalid("name", "may not begin with tg-"));
-    }
     let config = normalise(tx, &place, input.kind, input.config.as_ref())?;
     let name_key = place.name(kind::TARGET_GROUP, &input.name);
     if let Some(id) = get_id(tx, &name_key)? {

@@ -1,1 +1,318 @@
+use std::collections::BTreeMap;
 
+use serde::Serialize;
+use trellis_model::resource::lattice::{
+    AuthType, FixedResponseAction, ForwardAction, Home, HttpMatch, Listener, ListenerProtocol, PathMatch,
+    PathMatchType, Rule, RuleAction, RuleMatch, Service as ServiceRecord, ServiceAssociation, ServiceNetwork,
+    Status, Target, TargetGroup, TargetGroupConfig, TargetGroupProtocol, TargetGroupType, VpcAssociation,
+    WeightedTargetGroup,
+};
+use trellis_model::{
+    ListenerId, RuleId, ServiceAssociationId, TargetGroupId, VpcAssociationId, moment::Moment,
+};
+use trellis_store::{Change, Entry};
+
+use super::*;
+use crate::lattice::place::Place;
+
+const SERVICES: u64 = 1000;
+const RULES: u64 = 10;
+
+fn home() -> Home {
+    Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() }
+}
+
+fn now() -> Moment {
+    jiff::Timestamp::UNIX_EPOCH.into()
+}
+
+/// Records by key, as the store would have them.
+#[derive(Default)]
+struct Records(BTreeMap<String, Vec<u8>>);
+
+impl Records {
+    fn put(&mut self, key: String, record: &impl Serialize) {
+        self.0.insert(key, serde_json::to_vec(record).unwrap());
+    }
+
+    fn resync(&self) -> Event {
+        let entry = |(key, value): (&String, &Vec<u8>)| Entry {
+            key: key.clone(),
+            value: value.clone(),
+            created: 1,
+            modified: 1,
+        };
+        Event::Resync { revision: 1, entries: self.0.iter().map(entry).collect() }
+    }
+}
+
+fn change(revision: Revision, key: String, record: Option<&impl Serialize>) -> Event {
+    let value = record.map(|record| serde_json::to_vec(record).unwrap().into());
+    Event::Changes { revision, changes: vec![Change { key, value, revision }] }
+}
+
+fn service(number: u64) -> ServiceRecord {
+    ServiceRecord {
+        id: ServiceId::from_random(number),
+        home: home(),
+        name: format!("service-{number}"),
+        custom_domain_name: None,
+        certificate_arn: None,
+        auth_type: AuthType::None,
+        idle_timeout_seconds: 60,
+        status: Status::Active,
+        failure: None,
+        created_at: now(),
+        last_updated_at: now(),
+    }
+}
+
+fn forward(number: u64) -> RuleAction {
+    let group = WeightedTargetGroup {
+        target_group_identifier: TargetGroupId::from_random(number).as_str().to_owned(),
+        weight: Some(100),
+    };
+    RuleAction::Forward(ForwardAction { target_groups: vec![group] })
+}
+
+fn listener(number: u64) -> Listener {
+    Listener {
+        id: ListenerId::from_random(number),
+        home: home(),
+        service: ServiceId::from_random(number),
+        name: "http".into(),
+        protocol: ListenerProtocol::Http,
+        port: 80,
+        default_action: RuleAction::FixedResponse(FixedResponseAction { status_code: 404 }),
+        default_rule: RuleId::from_random(number),
+        created_at: now(),
+        last_updated_at: now(),
+    }
+}
+
+fn rule(service: u64, number: u64) -> Rule {
+    let path = PathMatch { case_sensitive: Some(true), matches: PathMatchType::Prefix(format!("/{number}")) };
+    Rule {
+        id: RuleId::from_random(SERVICES + service * RULES + number),
+        home: home(),
+        service: ServiceId::from_random(service),
+        listener: ListenerId::from_random(service),
+        name: format!("rule{number}"),
+        priority: number as u16 + 1,
+        matches: RuleMatch::HttpMatch(HttpMatch { path_match: Some(path), ..HttpMatch::default() }),
+        action: forward(service),
+        created_at: now(),
+        last_updated_at: now(),
+    }
+}
+
+fn target(group: u64, last: u8) -> (String, Target) {
+    let target = Target {
+        target_group: TargetGroupId::from_random(group),
+        id: format!("10.0.0.{last}"),
+        port: Some(80),
+        address: Some(([10, 0, 0, last], 80).into()),
+        registered_at: now(),
+        draining_since: None,
+    };
+    (Place::new(home()).target(&target.target_group, &target.id, 80), target)
+}
+
+fn association(number: u64) -> ServiceAssociation {
+    let service = service(number);
+    ServiceAssociation {
+        id: ServiceAssociationId::from_random(number),
+        home: home(),
+        created_by: home().account,
+        network: ServiceNetworkId::from_random(1),
+        network_name: "shop".into(),
+        network_arn: "arn".into(),
+        service_arn: service.arn(),
+        domain_name: service.domain_name(),
+        service_name: service.name,
+        service: service.id,
+        custom_domain_name: None,
+        status: Status::Active,
+        failure: None,
+        created_at: now(),
+    }
+}
+
+/// One network with a client VPC and [`SERVICES`] services, each with [`RULES`] rules and a group.
+fn installation() -> Records {
+    let place = Place::new(home());
+    let mut records = Records::default();
+    let network = ServiceNetwork {
+        id: ServiceNetworkId::from_random(1),
+        home: home(),
+        name: "shop".into(),
+        auth_type: AuthType::None,
+        sharing_config: None,
+        created_at: now(),
+        last_updated_at: now(),
+    };
+    records.put(place.network(&network.id), &network);
+    let client = VpcAssociation {
+        id: VpcAssociationId::from_random(1),
+        home: home(),
+        created_by: home().account,
+        network: network.id.clone(),
+        network_name: "shop".into(),
+        network_arn: network.arn(),
+        vpc: VpcId::from_random(1),
+        security_groups: Vec::new(),
+        private_dns_enabled: false,
+        dns_options: None,
+        status: Status::Active,
+        failure: None,
+        created_at: now(),
+        last_updated_at: now(),
+    };
+    records.put(place.vpc_association(&client.id), &client);
+    for number in 1..=SERVICES {
+        let (service, listener, association) = (service(number), listener(number), association(number));
+        records.put(place.listener(&service.id, &listener.id), &listener);
+        records.put(place.service(&service.id), &service);
+        records.put(place.service_association(&association.id), &association);
+        for rule in (0..RULES).map(|rule_number| rule(number, rule_number)) {
+            records.put(place.rule(&rule.listener, &rule.id), &rule);
+        }
+        let group = TargetGroup {
+            id: TargetGroupId::from_random(number),
+            home: home(),
+            name: format!("group-{number}"),
+            kind: TargetGroupType::Ip,
+            config: Some(TargetGroupConfig {
+                port: Some(80),
+                protocol: Some(TargetGroupProtocol::Http),
+                vpc_identifier: Some(VpcId::from_random(2)),
+                ..TargetGroupConfig::default()
+            }),
+            status: Status::Active,
+            failure: None,
+            created_at: now(),
+            last_updated_at: now(),
+        };
+        records.put(place.target_group(&group.id), &group);
+        let (key, target) = target(number, 10);
+        records.put(key, &target);
+    }
+    records
+}
+
+fn network(snapshot: &Snapshot) -> &Arc<Network> {
+    &snapshot.ingresses[&VpcId::from_random(1)].network
+}
+
+/// Ids of the services that are not the same `Arc` in both, or only in one.
+fn differing(before: &Snapshot, after: &Snapshot) -> Vec<ServiceId> {
+    let (before, after) = (&network(before).hosts, &network(after).hosts);
+    let mut differing: Vec<_> = before
+        .iter()
+        .chain(after)
+        .filter(|(host, _)| match (before.get(*host), after.get(*host)) {
+            (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+            _ => true,
+        })
+        .map(|(_, service)| service.id.clone())
+        .collect();
+    differing.sort_unstable();
+    differing.dedup();
+    differing
+}
+
+#[test]
+fn among_a_thousand_services_a_change_rebuilds_the_one_it_touches() {
+    let place = Place::new(home());
+    let mut builder = Builder::new(HealthBoard::default());
+    builder.apply(installation().resync());
+    let first = builder.build().unwrap();
+    assert_eq!(network(&first).hosts.len() as u64, SERVICES);
+    assert_eq!(first.target_groups.len() as u64, SERVICES);
+    assert!(builder.build().is_none(), "nothing has changed since");
+
+    // A rule.
+    let mut changed = rule(7, 3);
+    changed.priority = 500;
+    builder.apply(change(2, place.rule(&changed.listener, &changed.id), Some(&changed)));
+    let second = builder.build().unwrap();
+    assert_eq!(second.revision, 2);
+    assert_eq!(differing(&first, &second), [changed.service.clone()]);
+    let moved = network(&second).hosts.values().find(|service| service.id == changed.service).unwrap();
+    assert_eq!(moved.listeners[0].rules.last().unwrap().priority, 500);
+    let same = |before: &Snapshot, after: &Snapshot| {
+        let groups = &before.target_groups;
+        groups.iter().filter(|(id, group)| Arc::ptr_eq(group, &after.target_groups[*id])).count() as u64
+    };
+    assert_eq!(same(&first, &second), SERVICES);
+
+    // A target: its group and the service that forwards there.
+    let (key, added) = target(9, 11);
+    builder.apply(change(3, key, Some(&added)));
+    let third = builder.build().unwrap();
+    assert_eq!(differing(&second, &third), [ServiceId::from_random(9)]);
+    assert_eq!(same(&second, &third), SERVICES - 1);
+
+    // Something a proxy does not act on.
+    let mut unused = TargetGroup {
+        id: TargetGroupId::from_random(5000),
+        home: home(),
+        name: "unused".into(),
+        kind: TargetGroupType::Lambda,
+        config: None,
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: now(),
+        last_updated_at: now(),
+    };
+    builder.apply(change(4, place.target_group(&unused.id), Some(&unused)));
+    assert!(builder.build().is_none());
+    unused.status = Status::Active;
+    builder.apply(change(5, place.target_group(&unused.id), Some(&unused)));
+    assert!(builder.build().is_none());
+
+    // An association that ends.
+    let mut ended = association(20);
+    ended.status = Status::DeleteInProgress;
+    builder.apply(change(6, place.service_association(&ended.id), Some(&ended)));
+    let fourth = builder.build().unwrap();
+    assert_eq!(differing(&third, &fourth), [ended.service.clone()]);
+    assert_eq!(network(&fourth).hosts.len() as u64, SERVICES - 1);
+    builder.apply(change(7, place.service_association(&ended.id), None::<&ServiceAssociation>));
+    assert!(builder.build().is_none(), "its end has no effect on the data plane");
+}
+
+#[test]
+fn a_fresh_start_of_the_watch_gives_the_same_state_and_keeps_what_is_known_of_targets() {
+    let place = Place::new(home());
+    let board = HealthBoard::default();
+    let mut builder = Builder::new(board.clone());
+    let mut records = installation();
+    builder.apply(records.resync());
+    let first = builder.build().unwrap();
+    let group = TargetGroupId::from_random(1);
+    first.target_groups[&group].targets[0].health.set(trellis_model::health::TargetStatus::Healthy);
+
+    let gone = target(2, 10).0;
+    records.0.remove(&gone);
+    records.0.remove(&place.service(&ServiceId::from_random(3)));
+    builder.apply(records.resync());
+    let second = builder.build().unwrap();
+    assert_eq!(network(&second).hosts.len() as u64, SERVICES - 1);
+    let health = |snapshot: &Snapshot| snapshot.target_groups[&group].targets[0].health.clone();
+    assert!(Arc::ptr_eq(&health(&first), &health(&second)));
+    let key = crate::health_board::TargetKey { id: "10.0.0.10".into(), port: 80 };
+    assert!(board.status(&TargetGroupId::from_random(2), &key).is_none());
+}
+
+#[test]
+fn a_record_that_does_not_read_is_left_out() {
+    let mut builder = Builder::new(HealthBoard::default());
+    let mut records = installation();
+    let place = Place::new(home());
+    records.0.insert(place.service(&ServiceId::from_random(4)), b"{}".to_vec());
+    records.0.insert("lattice/111122223333/us-east-1/service/no-id".into(), b"{}".to_vec());
+    records.0.insert("lattice/x".into(), Vec::new());
+    builder.apply(records.resync());
+    assert_eq!(network(&builder.build().unwrap()).hosts.len() as u64, SERVICES - 1);
+}

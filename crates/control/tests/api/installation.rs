@@ -1,0 +1,441 @@
+//! One control plane on a directory of its own, and a client that signs as an SDK does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use trellis_api::schema::{Location, Segment};
+use trellis_auth::{Credentials, Payload, Scope, SignOptions, SignedRequest, sign};
+use trellis_control::{Clock, Config, Control};
+use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subnet, Vpc, VpcState, Zone};
+use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
+use trellis_store::{Read as _, Store};
+
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const REGION: &str = "us-east-1";
+const KEY_ID: &str = "AKIATESTTESTTESTTEST";
+const SECRET: &str = "a-secret-that-is-only-used-in-tests";
+
+/// What must be escaped in a path segment or a query value.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fault {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) body: Value,
+}
+
+impl Fault {
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
+    /// Status and code, for comparisons.
+    pub(crate) fn is(&self, status: u16, code: &str) -> bool {
+        self.status == status && self.code == code
+    }
+}
+
+pub(crate) struct Installation {
+    pub(crate) control: Control,
+    pub(crate) store: Store,
+    dir: Option<TempDir>,
+    config: Config,
+    /// Milliseconds the clock is ahead of the machine's.
+    ahead: Arc<AtomicI64>,
+    names: AtomicU64,
+    data_plane: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Installation {
+    /// A fresh one with AWS's quotas and a data plane that acts on every Snapshot at once.
+    pub(crate) async fn new() -> Self {
+        Self::with_quotas(&[]).await
+    }
+
+    pub(crate) async fn with_quotas(quotas: &[(&str, u64)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ahead = Arc::new(AtomicI64::new(0));
+        let offset = ahead.clone();
+        let clock = Clock::new(move || {
+            let now = Timestamp::now().as_millisecond() + offset.load(Ordering::SeqCst);
+            Timestamp::from_millisecond(now).unwrap()
+        });
+        let config = Config {
+            access_key_id: KEY_ID.into(),
+            secret_access_key: SECRET.into(),
+            quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
+            clock,
+            ..Config::default()
+        };
+        let store = Store::open(dir.path()).unwrap();
+        let control = Control::start(store.clone(), config.clone()).await.unwrap();
+        let names = AtomicU64::new(1);
+        let mut installation =
+            Self { control, store, dir: Some(dir), config, ahead, names, data_plane: None };
+        installation.start_data_plane();
+        installation
+    }
+
+    /// From now on every Snapshot is applied when it comes.
+    pub(crate) fn start_data_plane(&mut self) {
+        let control = self.control.clone();
+        self.data_plane = Some(tokio::spawn(async move {
+            let mut snapshots = control.snapshots();
+            loop {
+                let revision = snapshots.borrow_and_update().revision;
+                control.data_plane_applied(revision);
+                if snapshots.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// From now on nobody acts on Snapshots.
+    pub(crate) async fn stop_data_plane(&mut self) {
+        if let Some(task) = self.data_plane.take() {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Ends the control plane and starts another on the same directory, without a data plane.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.stop_data_plane().await;
+        let Self { control, store, mut dir, config, ahead, names, .. } = self;
+        control.stop().await;
+        drop((control, store));
+        let dir = dir.take().unwrap();
+        // The file is closed when the writer has seen that nobody is left.
+        let store = loop {
+            match Store::open(dir.path()) {
+                Ok(store) => break store,
+                Err(trellis_store::OpenError::Locked { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let control = Control::start(store.clone(), config.clone()).await.unwrap();
+        Self { control, store, dir: Some(dir), config, ahead, names, data_plane: None }
+    }
+
+    pub(crate) fn advance_clock(&self, by: Duration) {
+        self.ahead.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// A number nobody had before.
+    pub(crate) fn next(&self) -> u64 {
+        self.names.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// A signed request for a VPC Lattice operation.
+    pub(crate) fn request(&self, operation: &str, input: &Value) -> Request<Bytes> {
+        self.request_in(REGION, operation, input)
+    }
+
+    pub(crate) fn request_in(&self, region: &str, operation: &str, input: &Value) -> Request<Bytes> {
+        let service = trellis_api::service_by_signing_name("vpc-lattice").unwrap();
+        let operation = service.operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let escape = |value: &Value| utf8_percent_encode(&text(value), ESCAPED).to_string();
+        let mut path = String::new();
+        for segment in operation.uri.segments() {
+            path.push('/');
+            match segment {
+                Segment::Literal(literal) => path.push_str(literal),
+                Segment::Label(label) => path.push_str(&escape(&input[label])),
+            }
+        }
+        let mut query = Vec::new();
+        let mut body = Map::new();
+        for member in service.members(operation.input) {
+            let Some(value) = input.get(&member.name) else { continue };
+            match member.location {
+                Location::Label | Location::Header => {}
+                Location::Body => drop(body.insert(member.wire.clone(), value.clone())),
+                Location::Query => match value {
+                    Value::Array(values) => {
+                        query.extend(values.iter().map(|value| format!("{}={}", member.wire, escape(value))));
+                    }
+                    value => query.push(format!("{}={}", member.wire, escape(value))),
+                },
+            }
+        }
+        for name in input.as_object().unwrap().keys() {
+            let is_known = service.members(operation.input).iter().any(|member| member.name == *name);
+            assert!(is_known, "{} has no member {name}", operation.name);
+        }
+        let body =
+            if operation.method == "GET" { Bytes::new() } else { Value::Object(body).to_string().into() };
+        self.sign(operation.method.as_str(), &path, &query.join("&"), body, region, "vpc-lattice", SECRET)
+    }
+
+    /// Any request, signed.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn sign(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: Bytes,
+        region: &str,
+        service: &str,
+        secret: &str,
+    ) -> Request<Bytes> {
+        let length = body.len().to_string();
+        let mut headers = vec![
+            ("host", "127.0.0.1:4560".to_owned()),
+            ("content-type", "application/json".to_owned()),
+            ("content-length", length),
+        ];
+        let credentials = Credentials {
+            access_key_id: KEY_ID.parse().unwrap(),
+            secret_key: trellis_auth::SecretKey::new(secret).unwrap(),
+            session_token: None,
+        };
+        let lines: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let unsigned = SignedRequest { method, path, query, headers: &lines, payload: Payload::Body(&body) };
+        let scope = Scope { region, service };
+        let added =
+            sign(&unsigned, &credentials, scope, self.config.clock.now(), &SignOptions::default()).unwrap();
+        headers.extend(added);
+        let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.body(body).unwrap()
+    }
+
+    /// Status, headers and body of the answer.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> (u16, HeaderMap, Value) {
+        let response = self.control.serve(request).await;
+        let (head, body) = response.into_parts();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        (head.status.as_u16(), head.headers, body)
+    }
+
+    pub(crate) async fn call(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+        let (status, headers, body) = self.send(self.request(operation, &input)).await;
+        if status < 300 {
+            return Ok(body);
+        }
+        let code = headers.get("x-amzn-errortype").map_or("", |value| value.to_str().unwrap()).to_owned();
+        Err(Fault { status, code, body })
+    }
+
+    /// A call that must succeed.
+    pub(crate) async fn ok(&self, operation: &str, input: Value) -> Value {
+        match self.call(operation, input.clone()).await {
+            Ok(answer) => answer,
+            Err(fault) => panic!("{operation} {input}: {fault:?}"),
+        }
+    }
+
+    /// A call that must be refused.
+    pub(crate) async fn refused(&self, operation: &str, input: Value) -> Fault {
+        match self.call(operation, input.clone()).await {
+            Ok(answer) => panic!("{operation} {input} was accepted: {answer}"),
+            Err(fault) => fault,
+        }
+    }
+
+    /// Calls until `is_there` holds for the answer.
+    pub(crate) async fn wait(
+        &self,
+        operation: &str,
+        input: Value,
+        is_there: impl Fn(&Result<Value, Fault>) -> bool,
+    ) -> Result<Value, Fault> {
+        let mut last = None;
+        for _ in 0..4000 {
+            let answer = self.call(operation, input.clone()).await;
+            if is_there(&answer) {
+                return answer;
+            }
+            last = Some(answer);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{operation} {input} still answers {last:?}");
+    }
+
+    /// Calls until the answer has that status.
+    pub(crate) async fn wait_status(&self, operation: &str, input: Value, status: &str) -> Value {
+        let is_there = |answer: &Result<Value, Fault>| {
+            answer.as_ref().is_ok_and(|answer| answer["status"].as_str() == Some(status))
+        };
+        self.wait(operation, input, is_there).await.unwrap()
+    }
+
+    /// Calls until the answer is ResourceNotFoundException.
+    pub(crate) async fn wait_gone(&self, operation: &str, input: Value) {
+        let is_gone = |answer: &Result<Value, Fault>| {
+            answer.as_ref().is_err_and(|fault| fault.is(404, "ResourceNotFoundException"))
+        };
+        let _ = self.wait(operation, input, is_gone).await;
+    }
+
+    // === what most tests need ===
+
+    pub(crate) async fn network(&self) -> Value {
+        let name = format!("network-{}", self.next());
+        self.ok("CreateServiceNetwork", json!({"name": name})).await
+    }
+
+    /// An ACTIVE service.
+    pub(crate) async fn service(&self) -> Value {
+        self.service_with(json!({})).await
+    }
+
+    pub(crate) async fn service_with(&self, more: Value) -> Value {
+        let mut input = json!({"name": format!("service-{}", self.next())});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let service = self.ok("CreateService", input).await;
+        self.wait_status("GetService", json!({"serviceIdentifier": service["id"]}), "ACTIVE").await
+    }
+
+    /// An ACTIVE HTTP group of type IP on port 8080.
+    pub(crate) async fn group(&self, vpc: &VpcId) -> Value {
+        self.group_with("IP", json!({"port": 8080, "protocol": "HTTP", "vpcIdentifier": vpc})).await
+    }
+
+    pub(crate) async fn group_with(&self, kind: &str, config: Value) -> Value {
+        let name = format!("group-{}", self.next());
+        let mut input = json!({"name": name, "type": kind});
+        if !config.is_null() {
+            input["config"] = config;
+        }
+        let group = self.ok("CreateTargetGroup", input).await;
+        self.wait_status("GetTargetGroup", json!({"targetGroupIdentifier": group["id"]}), "ACTIVE").await
+    }
+
+    /// An HTTP listener that answers 404.
+    pub(crate) async fn listener(&self, service: &Value) -> Value {
+        let input = json!({
+            "serviceIdentifier": service["id"],
+            "name": format!("port-{}", self.next()),
+            "protocol": "HTTP",
+            "defaultAction": {"fixedResponse": {"statusCode": 404}},
+        });
+        self.ok("CreateListener", input).await
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
+    }
+
+    fn now(&self) -> Moment {
+        self.config.clock.now().into()
+    }
+
+    async fn store_record(&self, kind: &str, id: &str, record: Value) {
+        let key = format!("ec2/{ACCOUNT}/{REGION}/{kind}/{id}");
+        self.store
+            .transact(move |tx| {
+                tx.put(&key, record.to_string().into_bytes());
+                Ok::<_, std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+    }
+
+    /// A VPC 10.`second`.0.0/16 with the subnet 10.`second`.1.0/24.
+    pub(crate) async fn vpc(&self, second: u8) -> VpcId {
+        let id = VpcId::from_random(self.next());
+        let vpc = Vpc {
+            id: id.clone(),
+            home: self.home(),
+            cidr: format!("10.{second}.0.0/16").parse().unwrap(),
+            state: VpcState::Available,
+            dns_support: true,
+            dns_hostnames: false,
+            address_usage_metrics: false,
+            default_security_group: SecurityGroupId::from_random(self.next()),
+            created_at: self.now(),
+        };
+        self.store_record("vpc", id.as_str(), serde_json::to_value(vpc).unwrap()).await;
+        let subnet = Subnet {
+            id: SubnetId::from_random(self.next()),
+            home: self.home(),
+            vpc: id.clone(),
+            cidr: format!("10.{second}.1.0/24").parse().unwrap(),
+            zone: Zone::A,
+            map_public_ip: false,
+            created_at: self.now(),
+        };
+        self.store_record("subnet", subnet.id.as_str(), serde_json::to_value(&subnet).unwrap()).await;
+        id
+    }
+
+    pub(crate) async fn instance(&self, vpc: &VpcId, address: &str, state: InstanceState) -> InstanceId {
+        let instance = Instance {
+            id: InstanceId::from_random(self.next()),
+            home: self.home(),
+            name: format!("host-{}", self.next()),
+            vpc: vpc.clone(),
+            subnet: SubnetId::from_random(1),
+            address: address.parse().unwrap(),
+            security_groups: Vec::new(),
+            command: Vec::new(),
+            detached: false,
+            state,
+            launched_at: self.now(),
+            terminated_at: None,
+            reason: None,
+        };
+        self.store_record("instance", instance.id.as_str(), serde_json::to_value(&instance).unwrap()).await;
+        instance.id
+    }
+
+    pub(crate) async fn security_group(&self, vpc: &VpcId) -> SecurityGroupId {
+        let group = SecurityGroup {
+            id: SecurityGroupId::from_random(self.next()),
+            home: self.home(),
+            vpc: vpc.clone(),
+            name: "web".into(),
+            description: "web".into(),
+            rules: Vec::new(),
+            created_at: self.now(),
+        };
+        self.store_record("security-group", group.id.as_str(), serde_json::to_value(&group).unwrap()).await;
+        group.id
+    }
+
+    /// How many entries the store has under `prefix`.
+    pub(crate) fn entries(&self, prefix: &str) -> Vec<String> {
+        let entries = self.store.read().unwrap().scan(prefix, None, 10_000).unwrap();
+        entries.into_iter().map(|entry| entry.key).collect()
+    }
+}
+
+/// A forward action to one group.
+pub(crate) fn forward(group: &Value) -> Value {
+    json!({"forward": {"targetGroups": [{"targetGroupIdentifier": group["id"]}]}})
+}
+
+/// A match of everything under a path.
+pub(crate) fn under(path: &str) -> Value {
+    json!({"httpMatch": {"pathMatch": {"match": {"prefix": path}}}})
+}
+
+/// `members` of an object, for comparisons.
+pub(crate) fn pick(value: &Value, members: &[&str]) -> Value {
+    members.iter().map(|name| ((*name).to_owned(), value[*name].clone())).collect::<Map<_, _>>().into()
+}
+
+/// The ids of a list.
+pub(crate) fn ids(listing: &Value) -> Vec<&str> {
+    listing["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
+}

@@ -1,0 +1,21 @@
+//! The control plane from outside: signed requests in, answers and Snapshots out.
+
+mod access_log_subscriptions;
+mod auth_policies;
+mod calls;
+mod concurrency;
+mod idempotency;
+mod installation;
+mod listeners;
+mod paging;
+mod quotas;
+mod rules;
+mod service_associations;
+mod service_networks;
+mod services;
+mod snapshots;
+mod tags;
+mod target_groups;
+mod targets;
+mod vpc_associations;
+mod workflows;

@@ -1,0 +1,101 @@
+use serde_json::{Value, json};
+
+use crate::installation::{Fault, Installation, forward, pick, under};
+
+fn is_quota(refused: &Fault, kind: &str, code: &str) {
+    assert!(refused.is(402, "ServiceQuotaExceededException"), "{refused:?}");
+    assert_eq!(
+        pick(&refused.body, &["serviceCode", "quotaCode", "resourceType"]),
+        json!({"serviceCode": "vpc-lattice", "quotaCode": code, "resourceType": kind})
+    );
+}
+
+#[tokio::test]
+async fn each_quota_is_what_the_operator_says_and_answers_402() {
+    let trellis = Installation::with_quotas(&[
+        ("L-9CAD07FB", 2),
+        ("L-620C821E", 3),
+        ("L-BB11C6B9", 4),
+        ("L-D71303F3", 2),
+        ("L-3DEC3B9F", 2),
+        ("L-CF78395E", 1),
+        ("L-75D4A19E", 1),
+        ("L-EF6E2D62", 1),
+    ])
+    .await;
+    let networks = [trellis.network().await, trellis.network().await];
+    is_quota(
+        &trellis.refused("CreateServiceNetwork", json!({"name": "third"})).await,
+        "SERVICE_NETWORK",
+        "L-9CAD07FB",
+    );
+    let services = [trellis.service().await, trellis.service().await, trellis.service().await];
+    is_quota(&trellis.refused("CreateService", json!({"name": "fourth"})).await, "SERVICE", "L-620C821E");
+
+    let vpcs = [trellis.vpc(0).await, trellis.vpc(1).await];
+    let mut groups = Vec::new();
+    for _ in 0..4 {
+        groups.push(trellis.group(&vpcs[0]).await);
+    }
+    let fifth = json!({"name": "fifth", "type": "LAMBDA"});
+    is_quota(&trellis.refused("CreateTargetGroup", fifth).await, "TARGET_GROUP", "L-BB11C6B9");
+
+    let targets = |ids: Value| json!({"targetGroupIdentifier": groups[0]["id"], "targets": ids});
+    trellis.ok("RegisterTargets", targets(json!([{"id": "10.0.1.10"}]))).await;
+    let two_more = targets(json!([{"id": "10.0.1.11"}, {"id": "10.0.1.12"}]));
+    is_quota(&trellis.refused("RegisterTargets", two_more).await, "TARGET_GROUP", "L-D71303F3");
+    let listed = trellis.ok("ListTargets", targets(json!([]))).await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "nothing of a refused call is done");
+
+    let service = &services[0];
+    let listener = trellis.listener(service).await;
+    let more = |port: u16| {
+        json!({
+            "serviceIdentifier": service["id"], "name": format!("port-{port}"), "protocol": "HTTP", "port": port,
+            "defaultAction": forward(&groups[0]),
+        })
+    };
+    trellis.ok("CreateListener", more(81)).await;
+    is_quota(&trellis.refused("CreateListener", more(82)).await, "LISTENER", "L-D64E952E");
+
+    let rule = |name: &str, priority: u16, action: Value| {
+        json!({
+            "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"], "name": name,
+            "priority": priority, "match": under("/"), "action": action,
+        })
+    };
+    let three = json!({"forward": {"targetGroups": [
+        {"targetGroupIdentifier": groups[1]["id"]}, {"targetGroupIdentifier": groups[2]["id"]},
+    ]}});
+    is_quota(&trellis.refused("CreateRule", rule("wide", 1, three)).await, "TARGET_GROUP", "L-3DEC3B9F");
+    trellis.ok("CreateRule", rule("one", 1, forward(&groups[1]))).await;
+    is_quota(&trellis.refused("CreateRule", rule("two", 2, forward(&groups[1]))).await, "RULE", "L-CF78395E");
+
+    let of_service = |service: &Value| json!({"serviceNetworkIdentifier": networks[0]["id"], "serviceIdentifier": service["id"]});
+    trellis.ok("CreateServiceNetworkServiceAssociation", of_service(service)).await;
+    is_quota(
+        &trellis.refused("CreateServiceNetworkServiceAssociation", of_service(&services[1])).await,
+        "SERVICE_NETWORK_SERVICE_ASSOCIATION",
+        "L-75D4A19E",
+    );
+    let of_vpc =
+        |number: usize| json!({"serviceNetworkIdentifier": networks[0]["id"], "vpcIdentifier": vpcs[number]});
+    trellis.ok("CreateServiceNetworkVpcAssociation", of_vpc(0)).await;
+    is_quota(
+        &trellis.refused("CreateServiceNetworkVpcAssociation", of_vpc(1)).await,
+        "SERVICE_NETWORK_VPC_ASSOCIATION",
+        "L-EF6E2D62",
+    );
+}
+
+#[tokio::test]
+async fn a_region_counts_for_itself() {
+    let trellis = Installation::with_quotas(&[("L-9CAD07FB", 1)]).await;
+    trellis.network().await;
+    let there = trellis.request_in("eu-west-1", "CreateServiceNetwork", &json!({"name": "shop"}));
+    let (status, _, created) = trellis.send(there).await;
+    assert_eq!(status, 201);
+    assert!(created["arn"].as_str().unwrap().starts_with("arn:aws:vpc-lattice:eu-west-1:111122223333:"));
+    let listed = trellis.ok("ListServiceNetworks", json!({})).await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+}
