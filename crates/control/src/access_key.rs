@@ -111,3 +111,38 @@ pub(crate) fn bootstrap(
     put(tx, &format!("{PREFIX}{access_key_id}"), key);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(user: &str) -> AccessKey {
+        AccessKey {
+            account: "111122223333".parse().unwrap(),
+            user: user.into(),
+            secret: "hush".into(),
+            rights: Rights::Admin,
+            created_at: jiff::Timestamp::UNIX_EPOCH.into(),
+        }
+    }
+
+    #[test]
+    fn a_secret_shows_in_no_debug_output() {
+        assert!(!format!("{:?}", key("admin")).contains("hush"));
+    }
+
+    #[test]
+    fn rights_that_are_not_known_are_none() {
+        let json = serde_json::to_string(&key("admin")).unwrap();
+        assert_eq!(serde_json::from_str::<AccessKey>(&json).unwrap(), key("admin"));
+        let newer: AccessKey =
+            serde_json::from_str(&json.replace("\"admin\",\"created", "\"rule-the-world\",\"created"))
+                .unwrap();
+        assert_eq!(newer.rights, Rights::None);
+        let operation =
+            trellis_api::service_by_signing_name("vpc-lattice").unwrap().operation("ListServices").unwrap();
+        let denied = newer.authorise(operation, Protocol::RestJson).unwrap_err();
+        assert_eq!((denied.code.as_ref(), denied.status), ("AccessDeniedException", 403));
+        assert!(key("admin").authorise(operation, Protocol::RestJson).is_ok());
+    }
+}

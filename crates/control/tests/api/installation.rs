@@ -122,7 +122,7 @@ impl Installation {
             match Store::open(dir.path()) {
                 Ok(store) => break store,
                 Err(trellis_store::OpenError::Locked { .. }) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 Err(error) => panic!("{error}"),
             }

@@ -10,6 +10,7 @@ mod listeners;
 mod paging;
 mod quotas;
 mod rules;
+mod scale;
 mod service_associations;
 mod service_networks;
 mod services;
