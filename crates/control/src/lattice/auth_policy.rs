@@ -1,7 +1,7 @@
 //! Auth policies of services and service networks: kept to the letter, one for each.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use trellis_auth::policy::{Policy, PolicyKind};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{AuthPolicy, AuthType};
 use trellis_store::{Read, Reader, Transaction};
@@ -86,39 +86,12 @@ pub(crate) fn put_one(tx: &mut Transaction<'_>, ctx: &Context, input: &Put) -> R
     })
 }
 
-/// A policy is a JSON object of statements, each with an effect, principals, actions and resources.
+/// A policy is short enough and reads as one that can be attached to a resource.
 fn check(policy: &str) -> Result<(), Refusal> {
-    let wrong = |message: &str| invalid("policy", message);
     if policy.len() > MAX_POLICY {
-        return Err(wrong("is longer than 10 KB"));
+        return Err(invalid("policy", format_args!("must have at most {MAX_POLICY} bytes")));
     }
-    let document: Value = serde_json::from_str(policy).map_err(|_| wrong("is not JSON"))?;
-    let Value::Object(document) = document else { return Err(wrong("is not a JSON object")) };
-    if let Some(version) = document.get("Version")
-        && !matches!(version.as_str(), Some("2012-10-17" | "2008-10-17"))
-    {
-        return Err(wrong("has a Version that is not 2012-10-17"));
-    }
-    let statements = match document.get("Statement") {
-        Some(Value::Array(statements)) if !statements.is_empty() => statements.iter().collect(),
-        Some(statement @ Value::Object(_)) => vec![statement],
-        _ => return Err(wrong("has no Statement")),
-    };
-    for statement in statements {
-        let has = |names: [&str; 2]| names.iter().filter(|name| statement.get(**name).is_some()).count() == 1;
-        if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
-            return Err(wrong("has a Statement whose Effect is neither Allow nor Deny"));
-        }
-        for names in [["Principal", "NotPrincipal"], ["Action", "NotAction"], ["Resource", "NotResource"]] {
-            if !has(names) {
-                return Err(wrong(&format!(
-                    "has a Statement without exactly one of {} and {}",
-                    names[0], names[1]
-                )));
-            }
-        }
-    }
-    Ok(())
+    Policy::parse(policy, PolicyKind::Resource).map(drop).map_err(|error| invalid("policy", error))
 }
 
 #[derive(Debug, Deserialize)]
