@@ -160,7 +160,10 @@ class Instance:
 
     def web(self, subnet, ip=None, *words):
         """A host that runs the test web server of target.py; its name."""
-        return self.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), *words, ip=ip)
+        name = self.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), *words, ip=ip)
+        eventually(lambda: self.inside(name, "curl", "-sS", "http://127.0.0.1:8080/", check=False).returncode == 0,
+                   what="the web server listening")
+        return name
 
     def inside(self, host, *command, check=True, timeout=60):
         """Runs a command in a host; the completed process."""

@@ -27,6 +27,7 @@ healthy = True
 
 class Target(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave in one segment
 
     def do_GET(self):
         global healthy

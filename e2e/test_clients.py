@@ -84,8 +84,9 @@ def test_regions_are_apart(shared):
     made = west.create_service_network(name=name)
     assert ":us-west-2:" in made["arn"]
     assert shared.lattice.create_service_network(name=name)["id"] != made["id"]
-    with pytest.raises(shared.lattice.exceptions.ResourceNotFoundException):
-        shared.lattice.get_service_network(serviceNetworkIdentifier=made["id"])
+    east = shared.lattice
+    with pytest.raises(east.exceptions.ResourceNotFoundException):
+        east.get_service_network(serviceNetworkIdentifier=made["id"])
 
 
 def test_what_was_sent_comes_back_as_clients_compare_it(shared):
@@ -100,7 +101,7 @@ def test_what_was_sent_comes_back_as_clients_compare_it(shared):
     match = {"httpMatch": {
         "pathMatch": {"match": {"prefix": "/x"}, "caseSensitive": True},
         "headerMatches": [{"name": "a", "match": {"exact": "b"}, "caseSensitive": False}]}}
-    rule = lattice.create_rule(**where, name="r", priority=1, match=match, action=forward((group, 7)))
+    rule = lattice.create_rule(**where, name="one", priority=1, match=match, action=forward((group, 7)))
     got = lattice.get_rule(**where, ruleIdentifier=rule["id"])
     assert got["match"] == match and got["action"] == forward((group, 7)) and got["isDefault"] is False
     rules = lattice.list_rules(**where)["items"]
@@ -120,10 +121,10 @@ def test_priorities_swap_in_one_batch(shared):
     where = {"serviceIdentifier": service, "listenerIdentifier": listener}
     match = {"httpMatch": {"method": "GET"}}
     a, b = [lattice.create_rule(**where, name=n, priority=p, match=match, action={"fixedResponse": {"statusCode": 500}})["id"]
-            for n, p in (("a", 1), ("b", 2))]
+            for n, p in (("first", 1), ("second", 2))]
     answer = lattice.batch_update_rule(**where, rules=[
         {"ruleIdentifier": a, "priority": 2}, {"ruleIdentifier": b, "priority": 1}])
     assert len(answer["successful"]) == 2 and not answer["unsuccessful"]
     assert lattice.get_rule(**where, ruleIdentifier=a)["priority"] == 2
     with pytest.raises(lattice.exceptions.ConflictException):
-        lattice.create_rule(**where, name="c", priority=1, match=match, action={"fixedResponse": {"statusCode": 404}})
+        lattice.create_rule(**where, name="third", priority=1, match=match, action={"fixedResponse": {"statusCode": 404}})

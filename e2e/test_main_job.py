@@ -108,8 +108,8 @@ def test_the_request_id_of_the_client_is_kept_and_returned(shared, shop):
 
 
 def test_weights_split_requests(shared, shop):
-    service, _, name = shared.service(forward((shop.one, 90), (shop.two, 10)))
-    shared.network([], [])
+    groups = [shared.group(shop.provider, address) for address in ("10.0.1.10", "10.0.1.20")]
+    service, _, name = shared.service(forward((groups[0], 90), (groups[1], 10)))
     lattice = shared.lattice
     made = lattice.create_service_network_service_association(
         serviceNetworkIdentifier=shop.network, serviceIdentifier=service)["id"]
@@ -117,7 +117,8 @@ def test_weights_split_requests(shared, shop):
         serviceNetworkServiceAssociationIdentifier=made))
     out = shared.inside(shop.client, "sh", "-c",
                         f"for i in $(seq 20); do curl -sS {' '.join([f'http://{name}/'] * 20)}; done").stdout
-    names = collections.Counter(json.loads("[" + out.replace("}{", "},{") + "]")[i]["name"] for i in range(400))
+    answers = json.loads("[" + out.replace("}{", "},{") + "]")
+    names = collections.Counter(answer["name"] for answer in answers)
     # 400 draws of 10 %: five standard deviations on either side is 10 to 70.
     assert 10 <= names["two"] <= 70 and names["one"] + names["two"] == 400, names
 

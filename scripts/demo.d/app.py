@@ -10,6 +10,7 @@ VERSION = sys.argv[1]
 
 class App(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave in one segment
 
     def do_GET(self):
         body = json.dumps(

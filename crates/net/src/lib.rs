@@ -17,6 +17,7 @@ mod firewall;
 pub mod host;
 mod namespace;
 mod netlink;
+pub mod open_files;
 mod probe;
 mod process;
 mod sockets;

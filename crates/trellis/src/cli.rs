@@ -81,8 +81,10 @@ pub(crate) struct Up {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
-    is started again when Trellis is, and its output goes to DIR/hosts/NAME.log.")]
+#[command(
+    after_help = "Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
+    is started again when Trellis is, and its output goes to DIR/hosts/NAME.log."
+)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) data_dir: DataDir,

@@ -51,16 +51,17 @@ pub(crate) async fn serve<H, F>(
     let connections = GracefulShutdown::new();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = stop.wait_for(|stop| *stop) => break,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
         // Small answers must not wait for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
@@ -87,6 +88,11 @@ pub(crate) async fn serve<H, F>(
     }
 }
 
+/// Returns when `stop` is true, or can never be any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn answer<H, F>(request: Request<Incoming>, handler: &H) -> Response<Full<Bytes>>
 where
     H: Fn(Request<Bytes>) -> F,
@@ -99,7 +105,9 @@ where
             return plain(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body may be {MAX_BODY} bytes"));
         }
         Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the request body could not be read".into()),
-        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time".into()),
+        Err(_) => {
+            return plain(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time".into());
+        }
     };
     handler(Request::from_parts(head, body)).await.map(|body| Full::new(body.into()))
 }

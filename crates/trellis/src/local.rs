@@ -32,19 +32,25 @@ pub(crate) enum Ask {
         detached: bool,
     },
     /// Waits until a host can be entered.
-    Enter { host: String },
+    Enter {
+        host: String,
+    },
     /// Where the router of a VPC can be entered.
-    EnterVpc { vpc: VpcId },
+    EnterVpc {
+        vpc: VpcId,
+    },
     List,
     /// Waits until the host and everything in it is gone.
-    Remove { host: String },
+    Remove {
+        host: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(crate) enum Answer {
     Host(Host),
-    Router { namespace: PathBuf },
+    Router { namespace: PathBuf, server_pid: u32 },
     Hosts { hosts: Vec<Host> },
     Removed,
     Refused { reason: String },

@@ -14,9 +14,8 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     // A host's first process is this same program; it is not for users and has no flags.
-    let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == trellis_net::host::INIT_ARGUMENT) {
-        trellis_net::host::init_main(words);
+    if let Some(code) = trellis_net::host::init_if_asked() {
+        return code;
     }
     let outcome = match cli::Cli::parse().command {
         cli::Command::Up(args) => start(args),
@@ -42,5 +41,7 @@ fn start(args: cli::Up) -> anyhow::Result<ExitCode> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .init();
+    let open_files = trellis_net::open_files::raise_limit();
+    tracing::debug!(open_files, "limits");
     up::up(args)
 }

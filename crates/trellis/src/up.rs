@@ -89,14 +89,18 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let carriers = [
         tokio::spawn(carry_plans(control.clone(), fabric.clone())),
         tokio::spawn(carry_applied(control.clone(), proxy.applied())),
-        tokio::spawn(carry_events(fabric_events, control.clone(), resolver.clone(), hosts.clone(), converged)),
+        tokio::spawn(carry_events(
+            fabric_events,
+            control.clone(),
+            resolver.clone(),
+            hosts.clone(),
+            converged,
+        )),
     ];
 
     // Everything stored is in the kernel again before the API answers.
     let first_plan = control.fabric_plans().borrow().revision;
-    let started = async {
-        converged_revision.wait_for(|revision| *revision >= first_plan).await.map(drop)
-    };
+    let started = async { converged_revision.wait_for(|revision| *revision >= first_plan).await.map(drop) };
     tokio::select! {
         outcome = tokio::time::timeout(START_PATIENCE, started) => match outcome {
             Ok(outcome) => outcome.context("the network layer ended while starting")?,
@@ -151,7 +155,8 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     for carrier in carriers {
         carrier.abort();
     }
-    fabric.shutdown();
+    let _ = tokio::task::spawn_blocking(move || fabric.shutdown()).await;
+    control.stop().await;
     for file in [layout.endpoint(), layout.socket()] {
         let _ = std::fs::remove_file(file);
     }
@@ -181,7 +186,9 @@ fn credentials(layout: &Layout) -> anyhow::Result<Credentials> {
         (Some(access_key_id), Some(secret_access_key), stored) => Credentials {
             access_key_id,
             secret_access_key,
-            account: account.or(stored.map(|stored| stored.account)).unwrap_or_else(|| DEFAULT_ACCOUNT.into()),
+            account: account
+                .or(stored.map(|stored| stored.account))
+                .unwrap_or_else(|| DEFAULT_ACCOUNT.into()),
             region: DEFAULT_REGION.into(),
         },
         (None, None, Some(stored)) => match account {
@@ -247,38 +254,39 @@ async fn carry_events(
     converged: watch::Sender<u64>,
 ) {
     while let Some(event) = events.recv().await {
-        hosts.record(&event);
-        match event {
+        match &event {
             FabricEvent::VpcReady { vpc, .. } => {
-                let plan = control.fabric_plans().borrow().vpcs.get(&vpc).cloned();
+                let plan = control.fabric_plans().borrow().vpcs.get(vpc).cloned();
                 if let Some(plan) = plan
-                    && let Err(error) = resolver.add_vpc(&vpc, &dns::resolver_addresses(&plan))
+                    && let Err(error) = resolver.add_vpc(vpc, &dns::resolver_addresses(&plan))
                 {
                     tracing::error!(%vpc, %error, "a VPC has no resolver");
                 }
-                control.vpc_ready(&vpc).await;
+                control.vpc_ready(vpc).await;
             }
             FabricEvent::VpcFailed { vpc, reason } => {
                 tracing::error!(%vpc, %reason, "a VPC could not be made");
-                control.vpc_failed(&vpc, &reason.to_string()).await;
+                control.vpc_failed(vpc, reason).await;
             }
             FabricEvent::VpcGone { vpc } => {
-                resolver.remove_vpc(&vpc).await;
-                control.vpc_gone(&vpc).await;
+                resolver.remove_vpc(vpc).await;
+                control.vpc_gone(vpc).await;
             }
-            FabricEvent::HostReady { instance, .. } => control.host_ready(&instance).await,
+            FabricEvent::HostReady { instance, .. } => control.host_ready(instance).await,
             FabricEvent::HostFailed { instance, reason } => {
                 tracing::error!(%instance, %reason, "a host could not be made");
-                control.host_failed(&instance, &reason.to_string()).await;
+                control.host_failed(instance, reason).await;
             }
             FabricEvent::HostExited { instance, code } => {
                 tracing::info!(%instance, code, "the command of a host ended");
             }
-            FabricEvent::HostGone { instance } => control.host_gone(&instance).await,
+            FabricEvent::HostGone { instance } => control.host_gone(instance).await,
             FabricEvent::Converged { revision } => {
-                converged.send_replace(revision);
+                converged.send_replace(*revision);
             }
         }
+        // Last: whoever waits for a host finds its record moved already.
+        hosts.record(&event);
     }
 }
 

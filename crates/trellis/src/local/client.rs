@@ -70,10 +70,10 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
 pub(crate) fn exec(args: cli::Exec) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&Layout::at(&args.data_dir.data_dir)?)?;
     if let Some(vpc) = args.vpc {
-        let Answer::Router { namespace } = connection.ask(&Ask::EnterVpc { vpc })? else {
+        let Answer::Router { namespace, server_pid } = connection.ask(&Ask::EnterVpc { vpc })? else {
             bail!("the instance speaks another version of Trellis")
         };
-        return Ok(ended(host::enter_vpc(&namespace, &args.command)));
+        return Ok(ended(host::enter_network(server_pid, &namespace, &args.command)));
     }
     let name = args.host.context("name a host, or a VPC with --vpc")?;
     let host = expect_host(connection.ask(&Ask::Enter { host: name })?)?;

@@ -10,6 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use trellis_control::{Control, Instance, RunInstance};
 use trellis_model::InstanceId;
+use trellis_model::resource::vpc::InstanceState;
 use trellis_net::Fabric;
 
 use super::{Answer, Ask, Host, MAX_LINE, short_socket_path};
@@ -122,15 +123,13 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             Ok(Answer::Host(describe(&instance, local)))
         }
         Ask::EnterVpc { vpc } => {
-            let namespace = local
-                .fabric
-                .vpc_netns_path(&vpc)
-                .with_context(|| format!("{vpc} does not exist on this machine: see `aws ec2 describe-vpcs`"))?;
-            Ok(Answer::Router { namespace })
+            let namespace = local.fabric.vpc_netns_path(&vpc).with_context(|| {
+                format!("{vpc} does not exist on this machine: see `aws ec2 describe-vpcs`")
+            })?;
+            Ok(Answer::Router { namespace, server_pid: std::process::id() })
         }
         Ask::List => {
-            let hosts = local.control.instances()?.iter().map(|instance| describe(instance, local)).collect();
-            Ok(Answer::Hosts { hosts })
+            Ok(Answer::Hosts { hosts: living(local)?.map(|instance| describe(&instance, local)).collect() })
         }
         Ask::Remove { host } => {
             remove(&host, local).await?;
@@ -140,11 +139,15 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
     }
 }
 
+/// Every host that is there or coming; those that go or are gone only the EC2 API shows.
+fn living(local: &Local) -> anyhow::Result<impl Iterator<Item = Instance>> {
+    let is_living =
+        |instance: &Instance| matches!(instance.state, InstanceState::Pending | InstanceState::Running);
+    Ok(local.control.instances()?.into_iter().filter(is_living))
+}
+
 fn find(name: &str, local: &Local) -> anyhow::Result<Instance> {
-    local
-        .control
-        .instances()?
-        .into_iter()
+    living(local)?
         .find(|instance| instance.name == name || instance.id.as_str() == name)
         .with_context(|| format!("no host is called {name}: see `trellis ps`"))
 }
