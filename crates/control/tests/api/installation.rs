@@ -351,6 +351,22 @@ impl Installation {
             .unwrap();
     }
 
+    /// Puts a resource into a status that is otherwise over before a client can look.
+    pub(crate) async fn set_status(&self, kind: &str, resource: &Value, status: &str) {
+        let key = format!("lattice/{ACCOUNT}/{REGION}/{kind}/{}", resource["id"].as_str().unwrap());
+        let status = status.to_owned();
+        self.store
+            .transact(move |tx| {
+                let entry = tx.get(&key).unwrap().unwrap();
+                let mut record: Value = serde_json::from_slice(&entry.value).unwrap();
+                record["status"] = status.clone().into();
+                tx.put(&key, record.to_string().into_bytes());
+                Ok::<_, std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+    }
+
     /// A VPC 10.`second`.0.0/16 with the subnet 10.`second`.1.0/24.
     pub(crate) async fn vpc(&self, second: u8) -> VpcId {
         let id = VpcId::from_random(self.next());

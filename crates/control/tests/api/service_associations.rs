@@ -84,24 +84,12 @@ async fn a_custom_domain_is_once_in_a_network() {
 #[tokio::test]
 async fn a_service_that_is_still_being_made_is_told_apart() {
     let trellis = Installation::new().await;
-    let network = trellis.network().await;
-    // The workflow is fast; some service is caught in the act.
-    let mut caught = None;
-    for _ in 0..200 {
-        let name = format!("service-{}", trellis.next());
-        let service = trellis.ok("CreateService", json!({"name": name})).await;
-        if let Err(fault) =
-            trellis.call("CreateServiceNetworkServiceAssociation", input(&network, &service)).await
-        {
-            caught = Some(fault);
-            break;
-        }
-    }
-    let fault = caught.expect("a call right after the create is sometimes first");
-    assert!(
-        fault.is(409, "ConflictException") && fault.message().contains("CREATE_IN_PROGRESS"),
-        "{fault:?}"
-    );
+    let (network, service) = (trellis.network().await, trellis.service().await);
+    trellis.set_status("service", &service, "CREATE_IN_PROGRESS").await;
+    let refused = trellis.refused("CreateServiceNetworkServiceAssociation", input(&network, &service)).await;
+    assert!(refused.is(409, "ConflictException"), "{refused:?}");
+    assert!(refused.message().contains("CREATE_IN_PROGRESS"), "{refused:?}");
+    assert_eq!(refused.body["resourceType"], "SERVICE");
 }
 
 #[tokio::test]

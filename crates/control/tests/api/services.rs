@@ -130,3 +130,26 @@ async fn an_associated_service_is_not_deleted() {
     assert!(refused.is(409, "ConflictException"), "{refused:?}");
     assert_eq!(refused.body["resourceType"], "SERVICE");
 }
+
+#[tokio::test]
+async fn a_service_in_progress_is_left_to_its_workflow() {
+    let trellis = Installation::new().await;
+    let service = trellis.service().await;
+    let by_id = json!({"serviceIdentifier": service["id"]});
+    trellis.set_status("service", &service, "CREATE_IN_PROGRESS").await;
+    let refused = trellis.refused("DeleteService", by_id.clone()).await;
+    assert!(refused.is(409, "ConflictException") && refused.message().contains("CREATE_IN_PROGRESS"));
+    trellis.listener(&service).await;
+
+    trellis.set_status("service", &service, "DELETE_IN_PROGRESS").await;
+    let listener = json!({
+        "serviceIdentifier": service["id"], "name": "late", "protocol": "HTTP", "port": 81,
+        "defaultAction": {"fixedResponse": {"statusCode": 404}},
+    });
+    for (operation, input) in [("CreateListener", listener), ("UpdateService", by_id.clone())] {
+        let refused = trellis.refused(operation, input).await;
+        assert!(refused.is(409, "ConflictException"), "{operation} {refused:?}");
+    }
+    let again = trellis.ok("DeleteService", by_id).await;
+    assert_eq!(again["status"], "DELETE_IN_PROGRESS");
+}

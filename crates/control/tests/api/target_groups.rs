@@ -207,3 +207,29 @@ async fn a_group_in_use_or_with_targets_is_not_deleted() {
     let is_deleted = |answer: &Result<Value, _>| answer.is_ok();
     trellis.wait("DeleteTargetGroup", by_id, is_deleted).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_group_in_progress_is_left_to_its_workflow() {
+    let trellis = Installation::new().await;
+    let group = trellis.group(&trellis.vpc(0).await).await;
+    let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": "10.0.1.10"}]});
+    let update = json!({"targetGroupIdentifier": group["id"], "healthCheck": {"path": "/ready"}});
+    let by_id = json!({"targetGroupIdentifier": group["id"]});
+    trellis.set_status("target-group", &group, "CREATE_IN_PROGRESS").await;
+    for (operation, input) in [
+        ("RegisterTargets", &targets),
+        ("DeregisterTargets", &targets),
+        ("UpdateTargetGroup", &update),
+        ("DeleteTargetGroup", &by_id),
+    ] {
+        let refused = trellis.refused(operation, input.clone()).await;
+        assert!(refused.is(409, "ConflictException"), "{operation} {refused:?}");
+        assert!(refused.message().contains("CREATE_IN_PROGRESS"), "{operation} {refused:?}");
+    }
+    trellis.set_status("target-group", &group, "DELETE_IN_PROGRESS").await;
+    let service = trellis.service().await;
+    let listener = json!({
+        "serviceIdentifier": service["id"], "name": "http", "protocol": "HTTP", "defaultAction": forward(&group),
+    });
+    assert!(trellis.refused("CreateListener", listener).await.is(409, "ConflictException"));
+}
