@@ -1,8 +1,7 @@
 //! Names of VPC Lattice resources, and the DNS names and constants made from them.
 //!
-//! The shape of a name (`[a-z0-9-]`, length, hyphens) is checked with the API description; what is
-//! kept here is what the description cannot say: which prefix a kind forbids and what a generated
-//! domain name looks like.
+//! The shape of a name is checked with the API description; what is kept here is what the
+//! description cannot say: what a generated domain name looks like, and which domains can be custom.
 
 use crate::id::{Region, ServiceId};
 
@@ -17,12 +16,6 @@ pub const SERVICE_HOSTED_ZONE_ID: &str = "Z09127221KTH2CFUOHIZH";
 /// `{name}-{id suffix}.{partition id}.vpc-lattice-svcs.{region}.on.aws`.
 pub fn service_domain_name(name: &str, id: &ServiceId, region: &Region) -> String {
     format!("{name}-{}.{PARTITION_ID}.vpc-lattice-svcs.{region}.on.aws", id.suffix())
-}
-
-/// Whether `name` begins with the id prefix of its own kind, which the API forbids for every kind
-/// but service networks (`prefix` as in [`ServiceId::PREFIX`]).
-pub fn is_reserved(name: &str, prefix: &str) -> bool {
-    name.starts_with(prefix)
 }
 
 /// Whether `domain` may be a custom domain name: labels of letters, digits, `-` and `_`, 1 to 63
@@ -51,12 +44,6 @@ mod tests {
             service_domain_name("backend", &id, &region),
             "backend-071ee12b9279df069.7d67968.vpc-lattice-svcs.us-east-1.on.aws"
         );
-    }
-
-    #[test]
-    fn a_name_may_not_begin_like_an_id_of_its_kind() {
-        assert!(is_reserved("svc-cart", ServiceId::PREFIX));
-        assert!(!is_reserved("cart-svc-", ServiceId::PREFIX));
     }
 
     #[test]
