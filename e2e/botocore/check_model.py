@@ -3,7 +3,8 @@
 
 Operation by operation and member by member, then by round trips through botocore's own serialisers
 and parsers. Prints which operations of each model are described; ends with 1 at any difference.
-The model comes from the installed botocore and is never kept here.
+The model comes from the installed botocore and is never kept here. docs/operations.md is the same listing for
+readers; a stale one is a difference, and --write brings it up to date.
 """
 
 import argparse
@@ -16,6 +17,15 @@ import compare
 import described
 import round_trip
 
+PAGE = described.REPOSITORY / "docs/operations.md"
+PAGE_HEAD = [
+    "# Operations",
+    "",
+    "Written by `e2e/botocore/check_model.py --write` from the description in `crates/api/idl` and from what the",
+    "control plane says it implements; `make test` compares both with botocore's model. An operation that is not",
+    "there yet is decoded and checked like any other, then refused with an error that says so.",
+]
+
 # Of these every operation must be described, not only what is described be right.
 WHOLE_SERVICES = {"vpc-lattice"}
 # Of these we describe the members we support; of all others every member.
@@ -26,19 +36,30 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=Path, help="directory of the built example programs")
     parser.add_argument("--quiet", action="store_true", help="do not list operations")
+    parser.add_argument("--write", action="store_true", help="write docs/operations.md")
     options = parser.parse_args()
 
     directory = options.programs or described.build()
     services = described.schema(directory)
+    implemented = described.implemented(directory)
     differences = []
+    page = list(PAGE_HEAD)
     for name, service in services.items():
         model = compare.load_model(described.MODEL_NAMES[name])
-        differences += list_operations(service, model, options.quiet)
+        states = operation_states(service, model, implemented.get(name, []))
+        differences += list_operations(service, states, options.quiet)
+        page += page_section(name, states)
         differences += compare.Comparison(service, model, name not in PARTIAL_MEMBERS).run()
         with described.Program(directory / "decode_request") as decoder:
             differences += round_trip.requests(service, decoder)
         with described.Program(directory / "encode_response") as encoder:
             differences += round_trip.responses(service, encoder)
+
+    text = "\n".join(page) + "\n"
+    if options.write:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        differences.append(f"{PAGE.name} is stale: run check_model.py --write")
 
     for difference in differences:
         print(f"DIFFERENT {difference}")
@@ -50,18 +71,33 @@ def main():
     return 1 if differences else 0
 
 
-def list_operations(service, model, quiet):
-    """Prints the model's operations; yields those that should be described and are not."""
-    name = service["signing_name"]
+def operation_states(service, model, implemented):
+    """Operation -> `implemented`, `described` (decoded and checked, then refused) or `-`."""
     ours = service["operations"]
-    print(f"{name}: {len(ours)} of {len(model.operation_names)} operations described")
-    missing = []
-    for operation in model.operation_names:
-        if operation not in ours and name in WHOLE_SERVICES:
-            missing.append(f"{name}: {operation} is not described")
-        if not quiet:
-            print(f"  {'described' if operation in ours else '-        '} {operation}")
-    return missing
+    names = model.operation_names if service["signing_name"] in WHOLE_SERVICES else sorted(ours)
+    stray = set(implemented) - set(ours)
+    assert not stray, f"implemented but not described: {stray}"
+    return {
+        name: "implemented" if name in implemented else "described" if name in ours else "-" for name in names
+    }
+
+
+def list_operations(service, states, quiet):
+    """Prints the operations; returns those that should be described and are not."""
+    name = service["signing_name"]
+    count = sum(state == "implemented" for state in states.values())
+    print(f"{name}: {count} operations implemented, {len(service['operations'])} described")
+    if not quiet:
+        for operation, state in states.items():
+            print(f"  {state:11} {operation}")
+    return [f"{name}: {operation} is not described" for operation, state in states.items() if state == "-"]
+
+
+def page_section(name, states):
+    """The operations of one service as Markdown."""
+    count = sum(state == "implemented" for state in states.values())
+    rows = [f"| {operation} | {'yes' if state == 'implemented' else 'not yet'} |" for operation, state in states.items()]
+    return ["", f"## {name}: {count} of {len(states)}", "", "| operation | implemented |", "|---|---|", *rows]
 
 
 if __name__ == "__main__":

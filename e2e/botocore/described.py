@@ -18,7 +18,7 @@ MODEL_NAMES = {
 def build():
     """Builds the example programs; returns the directory they are in."""
     cargo = os.environ.get("CARGO", "cargo")
-    command = [cargo, "build", "-q", "-p", "trellis-api", "--examples", "--message-format=json"]
+    command = [cargo, "build", "-q", "-p", "trellis-api", "-p", "trellis-control", "--examples", "--message-format=json"]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         message = json.loads(line)
@@ -31,6 +31,11 @@ def schema(directory):
     """Every described service by its signing name."""
     text = subprocess.run([directory / "dump_schema"], stdout=subprocess.PIPE, check=True).stdout
     return {service["signing_name"]: service for service in json.loads(text)}
+
+
+def implemented(directory):
+    """Names of the operations the control plane has, by signing name."""
+    return json.loads(subprocess.run([directory / "implemented"], stdout=subprocess.PIPE, check=True).stdout)
 
 
 class Program:

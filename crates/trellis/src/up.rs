@@ -54,6 +54,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let api_listener = http_server::bind(listen, "--listen").await?;
     let metrics_listener = http_server::bind(metrics_listen, "--metrics-listen").await?;
     let endpoint = format!("http://{}", api_listener.local_addr()?);
+    tracing::info!("metrics are at http://{}/metrics", metrics_listener.local_addr()?);
     let credentials = credentials(&layout)?;
 
     let (fabric, fabric_events) = Fabric::start(FabricOptions::new(layout.run(), layout.host_logs()))?;
