@@ -9,7 +9,7 @@ from instance import PYTHON, eventually, forward
 
 # Sends raw bytes to the service and prints every byte of the answer until the connection closes or is silent.
 RAW = r"""
-import socket, sys
+import json, socket, sys
 s = socket.create_connection((sys.argv[1], 80), 5); s.settimeout(float(sys.argv[3]))
 s.sendall(sys.argv[2].encode("latin1").decode("unicode_escape").encode("latin1"))
 out = b""
@@ -19,7 +19,7 @@ try:
     out += b"<closed>"
 except TimeoutError:
     out += b"<open>"
-sys.stdout.write(out.decode("latin1"))
+print(json.dumps(out.decode("latin1")))
 """
 
 
@@ -41,7 +41,7 @@ def web(shared):
 def raw(shared, web, text, wait=1.0):
     """`text` with \\r\\n escapes and HOST for the service's name."""
     text = text.replace("HOST", web.name)
-    return shared.inside(web.client, PYTHON, "-c", RAW, web.name, text, str(wait)).stdout
+    return json.loads(shared.inside(web.client, PYTHON, "-c", RAW, web.name, text, str(wait)).stdout)
 
 
 @pytest.mark.parametrize("path, status, reason", [

@@ -94,7 +94,7 @@ pub(crate) struct Run {
     /// Address of the host; a free one of the subnet when absent
     #[arg(long, value_name = "IP")]
     pub(crate) ip: Option<Ipv4Addr>,
-    /// Security group of the host; repeatable
+    /// Security group of the host; repeatable. Without one, nothing of the host is filtered
     #[arg(long = "security-group", value_name = "SG")]
     pub(crate) security_groups: Vec<String>,
     /// Subnet the host is in

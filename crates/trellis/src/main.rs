@@ -8,6 +8,7 @@ mod local;
 mod up;
 mod vpc_sockets;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -36,6 +37,7 @@ fn start(args: cli::Up) -> anyhow::Result<ExitCode> {
     trellis_net::user_namespace::enter_if_needed()?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
