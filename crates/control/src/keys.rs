@@ -12,7 +12,12 @@
 //! lattice/{account}/{region}/target/{tg}/{id}|{port}       -> Target
 //! lattice/{account}/{region}/vpc-association/{snva}        -> VpcAssociation
 //! lattice/{account}/{region}/service-association/{snsa}    -> ServiceAssociation
+//! lattice/{account}/{region}/resource-gateway/{rgw}        -> ResourceGateway
+//! lattice/{account}/{region}/resource-configuration/{rcfg} -> ResourceConfiguration
+//! lattice/{account}/{region}/resource-association/{snra}   -> ResourceAssociation
+//! lattice/{account}/{region}/domain-verification/{dv}      -> DomainVerification
 //! lattice/{account}/{region}/auth-policy/{sn or svc}       -> AuthPolicy
+//! lattice/{account}/{region}/resource-policy/{sn, svc or rcfg} -> ResourcePolicy
 //! lattice/{account}/{region}/access-log/{als}              -> AccessLogSubscription
 //! ec2/{account}/{region}/{kind}/{id}                       -> model::resource::vpc
 //!

@@ -11,6 +11,9 @@ pub(crate) mod health_check;
 pub(crate) mod identifier;
 pub(crate) mod listener;
 pub(crate) mod place;
+pub(crate) mod resource_association;
+pub(crate) mod resource_configuration;
+pub(crate) mod resource_gateway;
 pub(crate) mod rule;
 pub(crate) mod service;
 pub(crate) mod service_association;
@@ -79,18 +82,24 @@ operations! {
     "BatchUpdateRule" => write rule::batch::update,
     "CreateAccessLogSubscription" => create access_log::create,
     "CreateListener" => create listener::create,
+    "CreateResourceConfiguration" => create resource_configuration::create,
+    "CreateResourceGateway" => create resource_gateway::create,
     "CreateRule" => create rule::create,
     "CreateService" => create service::create,
     "CreateServiceNetwork" => create service_network::create,
+    "CreateServiceNetworkResourceAssociation" => create resource_association::create,
     "CreateServiceNetworkServiceAssociation" => create service_association::create,
     "CreateServiceNetworkVpcAssociation" => create vpc_association::create,
     "CreateTargetGroup" => create target_group::create,
     "DeleteAccessLogSubscription" => write access_log::delete,
     "DeleteAuthPolicy" => write auth_policy::delete,
     "DeleteListener" => write listener::delete,
+    "DeleteResourceConfiguration" => write resource_configuration::delete,
+    "DeleteResourceGateway" => write resource_gateway::delete,
     "DeleteRule" => write rule::delete,
     "DeleteService" => write service::delete,
     "DeleteServiceNetwork" => write service_network::delete,
+    "DeleteServiceNetworkResourceAssociation" => write resource_association::delete,
     "DeleteServiceNetworkServiceAssociation" => write service_association::delete,
     "DeleteServiceNetworkVpcAssociation" => write vpc_association::delete,
     "DeleteTargetGroup" => write target_group::delete,
@@ -98,15 +107,21 @@ operations! {
     "GetAccessLogSubscription" => read access_log::get_one,
     "GetAuthPolicy" => read auth_policy::get_one,
     "GetListener" => read listener::get_one,
+    "GetResourceConfiguration" => read resource_configuration::get_one,
+    "GetResourceGateway" => read resource_gateway::get_one,
     "GetRule" => read rule::get_one,
     "GetService" => read service::get_one,
     "GetServiceNetwork" => read service_network::get_one,
+    "GetServiceNetworkResourceAssociation" => read resource_association::get_one,
     "GetServiceNetworkServiceAssociation" => read service_association::get_one,
     "GetServiceNetworkVpcAssociation" => read vpc_association::get_one,
     "GetTargetGroup" => read target_group::get_one,
     "ListAccessLogSubscriptions" => read access_log::list,
     "ListListeners" => read listener::list,
+    "ListResourceConfigurations" => read resource_configuration::list,
+    "ListResourceGateways" => read resource_gateway::list,
     "ListRules" => read rule::list,
+    "ListServiceNetworkResourceAssociations" => read resource_association::list,
     "ListServiceNetworkServiceAssociations" => read service_association::list,
     "ListServiceNetworkVpcAssociations" => read vpc_association::list,
     "ListServiceNetworks" => read service_network::list,
@@ -120,6 +135,8 @@ operations! {
     "UntagResource" => write tags::untag,
     "UpdateAccessLogSubscription" => write access_log::update,
     "UpdateListener" => write listener::update,
+    "UpdateResourceConfiguration" => write resource_configuration::update,
+    "UpdateResourceGateway" => write resource_gateway::update,
     "UpdateRule" => write rule::update,
     "UpdateService" => write service::update,
     "UpdateServiceNetwork" => write service_network::update,

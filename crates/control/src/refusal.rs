@@ -70,7 +70,14 @@ pub(crate) enum Kind {
     VpcAssociation,
     ServiceAssociation,
     AccessLogSubscription,
+    ResourceGateway,
+    ResourceConfiguration,
+    ResourceAssociation,
+    ResourceEndpointAssociation,
+    ResourcePolicy,
+    DomainVerification,
     Vpc,
+    Subnet,
     SecurityGroup,
 }
 
@@ -86,7 +93,14 @@ impl Kind {
             Self::VpcAssociation => "SERVICE_NETWORK_VPC_ASSOCIATION",
             Self::ServiceAssociation => "SERVICE_NETWORK_SERVICE_ASSOCIATION",
             Self::AccessLogSubscription => "ACCESS_LOG_SUBSCRIPTION",
+            Self::ResourceGateway => "RESOURCE_GATEWAY",
+            Self::ResourceConfiguration => "RESOURCE_CONFIGURATION",
+            Self::ResourceAssociation => "SERVICE_NETWORK_RESOURCE_ASSOCIATION",
+            Self::ResourceEndpointAssociation => "RESOURCE_ENDPOINT_ASSOCIATION",
+            Self::ResourcePolicy => "RESOURCE_POLICY",
+            Self::DomainVerification => "DOMAIN_VERIFICATION",
             Self::Vpc => "VPC",
+            Self::Subnet => "SUBNET",
             Self::SecurityGroup => "SECURITY_GROUP",
         }
     }
@@ -102,7 +116,14 @@ impl Kind {
             Self::VpcAssociation => "ServiceNetworkVpcAssociation",
             Self::ServiceAssociation => "ServiceNetworkServiceAssociation",
             Self::AccessLogSubscription => "AccessLogSubscription",
+            Self::ResourceGateway => "ResourceGateway",
+            Self::ResourceConfiguration => "ResourceConfiguration",
+            Self::ResourceAssociation => "ServiceNetworkResourceAssociation",
+            Self::ResourceEndpointAssociation => "ResourceEndpointAssociation",
+            Self::ResourcePolicy => "ResourcePolicy",
+            Self::DomainVerification => "DomainVerification",
             Self::Vpc => "Vpc",
+            Self::Subnet => "Subnet",
             Self::SecurityGroup => "SecurityGroup",
         }
     }

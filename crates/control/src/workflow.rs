@@ -19,7 +19,10 @@ use crate::context::Surroundings;
 use crate::health_board::TargetKey;
 use crate::keys;
 use crate::lattice::place::{Place, pending};
-use crate::lattice::{service, service_association, target, target_group, vpc_association};
+use crate::lattice::{
+    resource_association, resource_configuration, resource_gateway, service, service_association, target,
+    target_group, vpc_association,
+};
 use crate::record::scan_all;
 use crate::refusal::Refusal;
 use crate::token;
@@ -97,6 +100,9 @@ enum What {
     Target(trellis_model::TargetGroupId, TargetKey),
     VpcAssociation(trellis_model::VpcAssociationId),
     ServiceAssociation(trellis_model::ServiceAssociationId),
+    ResourceGateway(trellis_model::ResourceGatewayId),
+    ResourceConfiguration(trellis_model::ResourceConfigurationId),
+    ResourceAssociation(trellis_model::ResourceAssociationId),
 }
 
 impl Work {
@@ -110,6 +116,9 @@ impl Work {
             pending::TARGET_GROUP => What::TargetGroup(rest.parse().ok()?),
             pending::VPC_ASSOCIATION => What::VpcAssociation(rest.parse().ok()?),
             pending::SERVICE_ASSOCIATION => What::ServiceAssociation(rest.parse().ok()?),
+            pending::RESOURCE_GATEWAY => What::ResourceGateway(rest.parse().ok()?),
+            pending::RESOURCE_CONFIGURATION => What::ResourceConfiguration(rest.parse().ok()?),
+            pending::RESOURCE_ASSOCIATION => What::ResourceAssociation(rest.parse().ok()?),
             pending::TARGET => {
                 let (group, key) = rest.split_once('/')?;
                 let (id, port) = key.rsplit_once('|')?;
@@ -129,8 +138,13 @@ impl Work {
         drain_limit: SignedDuration,
     ) -> Result<bool, Refusal> {
         Ok(match &self.what {
-            What::Service(_) | What::TargetGroup(_) => true,
-            What::VpcAssociation(_) | What::ServiceAssociation(_) => self.since <= in_force,
+            What::Service(_)
+            | What::TargetGroup(_)
+            | What::ResourceGateway(_)
+            | What::ResourceConfiguration(_) => true,
+            What::VpcAssociation(_) | What::ServiceAssociation(_) | What::ResourceAssociation(_) => {
+                self.since <= in_force
+            }
             What::Target(group, key) => {
                 let Some(since) = target::draining_since(state, &self.place, group, key)? else {
                     return Ok(true);
@@ -154,6 +168,9 @@ impl Work {
             What::Target(group, key) => target::settle(tx, place, group, key),
             What::VpcAssociation(id) => vpc_association::settle(tx, place, id, now),
             What::ServiceAssociation(id) => service_association::settle(tx, place, id),
+            What::ResourceGateway(id) => resource_gateway::settle(tx, place, id, now),
+            What::ResourceConfiguration(id) => resource_configuration::settle(tx, place, id, now),
+            What::ResourceAssociation(id) => resource_association::settle(tx, place, id, now),
         }
     }
 }

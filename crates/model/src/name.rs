@@ -3,7 +3,7 @@
 //! The shape of a name is checked with the API description; what is kept here is what the
 //! description cannot say: what a generated domain name looks like, and which domains can be custom.
 
-use crate::id::{Region, ServiceId};
+use crate::id::{Region, ResourceAssociationId, ResourceConfigurationId, ServiceId};
 
 /// The partition id in generated names: "`7d67968` was the same in every region seen".
 pub const PARTITION_ID: &str = "7d67968";
@@ -16,6 +16,22 @@ pub const SERVICE_HOSTED_ZONE_ID: &str = "Z09127221KTH2CFUOHIZH";
 /// `{name}-{id suffix}.{partition id}.vpc-lattice-svcs.{region}.on.aws`.
 pub fn service_domain_name(name: &str, id: &ServiceId, region: &Region) -> String {
     format!("{name}-{}.{PARTITION_ID}.vpc-lattice-svcs.{region}.on.aws", id.suffix())
+}
+
+/// What stands in generated names of resources where [`PARTITION_ID`] stands in those of services.
+pub const RESOURCE_PARTITION_ID: &str = "4232ccc";
+
+/// The hosted zone id answered with every generated name of a resource: as [`SERVICE_HOSTED_ZONE_ID`].
+pub const RESOURCE_HOSTED_ZONE_ID: &str = "Z08285483B41F6ASEM5U1";
+
+/// The generated domain name of a resource in a service network:
+/// `{association id}.{resource configuration id}.{partition id}.vpc-lattice-rsc.{region}.on.aws`.
+pub fn resource_domain_name(
+    association: &ResourceAssociationId,
+    resource: &ResourceConfigurationId,
+    region: &Region,
+) -> String {
+    format!("{association}.{resource}.{RESOURCE_PARTITION_ID}.vpc-lattice-rsc.{region}.on.aws")
 }
 
 /// Whether `domain` may be a custom domain name: labels of letters, digits, `-` and `_`, 1 to 63

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use trellis_model::resource::lattice::Home;
 use trellis_model::{
-    AccessLogSubscriptionId, Arn, ListenerId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
+    AccessLogSubscriptionId, Arn, DomainVerificationId, ListenerId, ResourceAssociationId,
+    ResourceConfigurationId, ResourceGatewayId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
     TargetGroupId, VpcAssociationId,
 };
 
@@ -64,6 +65,22 @@ pub(crate) fn service_association(text: &str, home: &Home) -> Result<ServiceAsso
 
 pub(crate) fn access_log(text: &str, home: &Home) -> Result<AccessLogSubscriptionId, Refusal> {
     resolve(text, home, "accesslogsubscription/", Kind::AccessLogSubscription)
+}
+
+pub(crate) fn resource_gateway(text: &str, home: &Home) -> Result<ResourceGatewayId, Refusal> {
+    resolve(text, home, "resourcegateway/", Kind::ResourceGateway)
+}
+
+pub(crate) fn resource_configuration(text: &str, home: &Home) -> Result<ResourceConfigurationId, Refusal> {
+    resolve(text, home, "resourceconfiguration/", Kind::ResourceConfiguration)
+}
+
+pub(crate) fn resource_association(text: &str, home: &Home) -> Result<ResourceAssociationId, Refusal> {
+    resolve(text, home, "servicenetworkresourceassociation/", Kind::ResourceAssociation)
+}
+
+pub(crate) fn domain_verification(text: &str, home: &Home) -> Result<DomainVerificationId, Refusal> {
+    resolve(text, home, "domainverification/", Kind::DomainVerification)
 }
 
 #[cfg(test)]

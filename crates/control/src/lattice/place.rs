@@ -12,12 +12,20 @@
 //! network-service/{sn}/{svc}                  -> snsa id; and service-network/{svc}/{sn} -> snsa id
 //! network-domain/{sn}/{custom domain}         -> snsa id
 //! vpc-target-group/{vpc}/{tg}                 the group's targets are in the VPC
+//! vpc-gateway/{vpc}/{rgw}                     the gateway is in the VPC
+//! gateway-resource/{rgw}/{rcfg}               the configuration is behind the gateway, children among them
+//! group-child/{rcfg}/{rcfg}                   the second is a child of the first
+//! verified-resource/{dv}/{rcfg}               the configuration's domain rests on the verification
+//! network-resource/{sn}/{rcfg}                -> snra id; and resource-network/{rcfg}/{sn} -> snra id
+//! network-own-resource/{sn}/{rcfg}            the same without the associations of groups' children
+//! domain/{domain}                             -> dv id
 //! access-log/{sn or svc}/{stream}/{sink}      -> als id: one subscription for each kind of destination
 //! ```
 
 use trellis_model::resource::lattice::Home;
 use trellis_model::{
-    AccessLogSubscriptionId, ListenerId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
+    AccessLogSubscriptionId, DomainVerificationId, ListenerId, ResourceAssociationId,
+    ResourceConfigurationId, ResourceGatewayId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
     TargetGroupId, VpcAssociationId, VpcId,
 };
 
@@ -30,6 +38,9 @@ pub(crate) mod pending {
     pub(crate) const TARGET: &str = "target";
     pub(crate) const VPC_ASSOCIATION: &str = "vpc-association";
     pub(crate) const SERVICE_ASSOCIATION: &str = "service-association";
+    pub(crate) const RESOURCE_GATEWAY: &str = "resource-gateway";
+    pub(crate) const RESOURCE_CONFIGURATION: &str = "resource-configuration";
+    pub(crate) const RESOURCE_ASSOCIATION: &str = "resource-association";
 }
 
 /// Kinds of records, as record keys name them.
@@ -42,6 +53,11 @@ pub(crate) mod kind {
     pub(crate) const TARGET: &str = "target";
     pub(crate) const VPC_ASSOCIATION: &str = "vpc-association";
     pub(crate) const SERVICE_ASSOCIATION: &str = "service-association";
+    pub(crate) const RESOURCE_GATEWAY: &str = "resource-gateway";
+    pub(crate) const RESOURCE_CONFIGURATION: &str = "resource-configuration";
+    pub(crate) const RESOURCE_ASSOCIATION: &str = "resource-association";
+    pub(crate) const DOMAIN_VERIFICATION: &str = "domain-verification";
+    pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
     pub(crate) const AUTH_POLICY: &str = "auth-policy";
     pub(crate) const ACCESS_LOG: &str = "access-log";
 }
@@ -116,6 +132,27 @@ impl Place {
 
     pub(crate) fn access_log(&self, id: &AccessLogSubscriptionId) -> String {
         self.scope.record(kind::ACCESS_LOG, id)
+    }
+
+    pub(crate) fn resource_gateway(&self, id: &ResourceGatewayId) -> String {
+        self.scope.record(kind::RESOURCE_GATEWAY, id)
+    }
+
+    pub(crate) fn resource_configuration(&self, id: &ResourceConfigurationId) -> String {
+        self.scope.record(kind::RESOURCE_CONFIGURATION, id)
+    }
+
+    pub(crate) fn resource_association(&self, id: &ResourceAssociationId) -> String {
+        self.scope.record(kind::RESOURCE_ASSOCIATION, id)
+    }
+
+    pub(crate) fn domain_verification(&self, id: &DomainVerificationId) -> String {
+        self.scope.record(kind::DOMAIN_VERIFICATION, id)
+    }
+
+    /// The policy of a service network, a service or a resource configuration.
+    pub(crate) fn resource_policy(&self, id: &str) -> String {
+        self.scope.record(kind::RESOURCE_POLICY, id)
     }
 
     // === indexes ===
@@ -224,5 +261,89 @@ impl Place {
 
     pub(crate) fn vpc_target_groups(&self, vpc: &VpcId) -> String {
         self.scope.indexes_of("vpc-target-group", vpc)
+    }
+
+    pub(crate) fn vpc_gateway(&self, vpc: &VpcId, gateway: &ResourceGatewayId) -> String {
+        self.scope.index("vpc-gateway", format_args!("{vpc}/{gateway}"))
+    }
+
+    pub(crate) fn vpc_gateways(&self, vpc: &VpcId) -> String {
+        self.scope.indexes_of("vpc-gateway", vpc)
+    }
+
+    pub(crate) fn gateway_resource(
+        &self,
+        gateway: &ResourceGatewayId,
+        id: &ResourceConfigurationId,
+    ) -> String {
+        self.scope.index("gateway-resource", format_args!("{gateway}/{id}"))
+    }
+
+    pub(crate) fn gateway_resources(&self, gateway: &ResourceGatewayId) -> String {
+        self.scope.indexes_of("gateway-resource", gateway)
+    }
+
+    pub(crate) fn group_child(
+        &self,
+        group: &ResourceConfigurationId,
+        child: &ResourceConfigurationId,
+    ) -> String {
+        self.scope.index("group-child", format_args!("{group}/{child}"))
+    }
+
+    pub(crate) fn group_children(&self, group: &ResourceConfigurationId) -> String {
+        self.scope.indexes_of("group-child", group)
+    }
+
+    pub(crate) fn verified_resource(
+        &self,
+        verification: &DomainVerificationId,
+        id: &ResourceConfigurationId,
+    ) -> String {
+        self.scope.index("verified-resource", format_args!("{verification}/{id}"))
+    }
+
+    pub(crate) fn verified_resources(&self, verification: &DomainVerificationId) -> String {
+        self.scope.indexes_of("verified-resource", verification)
+    }
+
+    pub(crate) fn network_resource(
+        &self,
+        network: &ServiceNetworkId,
+        id: &ResourceConfigurationId,
+    ) -> String {
+        self.scope.index("network-resource", format_args!("{network}/{id}"))
+    }
+
+    pub(crate) fn network_resources(&self, network: &ServiceNetworkId) -> String {
+        self.scope.indexes_of("network-resource", network)
+    }
+
+    pub(crate) fn network_own_resource(
+        &self,
+        network: &ServiceNetworkId,
+        id: &ResourceConfigurationId,
+    ) -> String {
+        self.scope.index("network-own-resource", format_args!("{network}/{id}"))
+    }
+
+    pub(crate) fn network_own_resources(&self, network: &ServiceNetworkId) -> String {
+        self.scope.indexes_of("network-own-resource", network)
+    }
+
+    pub(crate) fn resource_network(
+        &self,
+        id: &ResourceConfigurationId,
+        network: &ServiceNetworkId,
+    ) -> String {
+        self.scope.index("resource-network", format_args!("{id}/{network}"))
+    }
+
+    pub(crate) fn resource_networks(&self, id: &ResourceConfigurationId) -> String {
+        self.scope.indexes_of("resource-network", id)
+    }
+
+    pub(crate) fn domain(&self, domain: &str) -> String {
+        self.scope.index("domain", domain.to_ascii_lowercase())
     }
 }

@@ -126,10 +126,11 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
     page.list(state, &place.scope.records(kind::NETWORK), |state, entry| {
         let description = describe(state, &place, decode(entry)?)?;
+        let resources = count(state, &place.network_own_resources(&description.id))?;
         Ok(Some(Description {
             auth_type: None,
             sharing_config: None,
-            number_of_associated_resource_configurations: Some(0),
+            number_of_associated_resource_configurations: Some(resources),
             ..description
         }))
     })
@@ -161,7 +162,11 @@ pub(crate) fn delete(
     let place = Place::new(ctx.home());
     let network = find(tx, &place, &input.service_network_identifier)?;
     let id = &network.id;
-    for (prefix, what) in [(place.network_vpcs(id), "VPC(s)"), (place.network_services(id), "service(s)")] {
+    for (prefix, what) in [
+        (place.network_vpcs(id), "VPC(s)"),
+        (place.network_services(id), "service(s)"),
+        (place.network_resources(id), "resource(s)"),
+    ] {
         if any(tx, &prefix)? {
             let message = format_args!("ServiceNetwork {id} has {what} associated");
             return Err(conflict(Kind::ServiceNetwork, id, message));

@@ -45,6 +45,16 @@ pub(crate) fn locate(state: &mut impl Read, home: &Home, text: &str) -> Result<(
         ["servicenetworkserviceassociation", id] => {
             (place.scope.record(kind::SERVICE_ASSOCIATION, id), Kind::ServiceAssociation)
         }
+        ["resourcegateway", id] => (place.scope.record(kind::RESOURCE_GATEWAY, id), Kind::ResourceGateway),
+        ["resourceconfiguration", id] => {
+            (place.scope.record(kind::RESOURCE_CONFIGURATION, id), Kind::ResourceConfiguration)
+        }
+        ["servicenetworkresourceassociation", id] => {
+            (place.scope.record(kind::RESOURCE_ASSOCIATION, id), Kind::ResourceAssociation)
+        }
+        ["domainverification", id] => {
+            (place.scope.record(kind::DOMAIN_VERIFICATION, id), Kind::DomainVerification)
+        }
         ["accesslogsubscription", id] => {
             (place.scope.record(kind::ACCESS_LOG, id), Kind::AccessLogSubscription)
         }

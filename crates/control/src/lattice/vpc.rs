@@ -3,26 +3,32 @@
 use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
-use trellis_model::resource::lattice::{Home, VpcAssociation};
+use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
 use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Subnet};
-use trellis_model::{InstanceId, SecurityGroupId, VpcId};
+use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::Read;
 
 use super::place::{Place, kind};
 use crate::keys::{Scope, last_part};
-use crate::record::{self, all, any};
-use crate::refusal::{Kind, Refusal, not_found};
+use crate::record::{self, all};
+use crate::refusal::{Kind, Refusal, invalid, not_found};
 
 /// A VPC and where its hosts can be.
 #[derive(Debug)]
 pub(crate) struct Vpc {
     id: VpcId,
+    default_security_group: SecurityGroupId,
     subnets: Vec<Ipv4Net>,
 }
 
 impl Vpc {
     pub(crate) fn id(&self) -> &VpcId {
         &self.id
+    }
+
+    /// The group the VPC was made with.
+    pub(crate) fn default_security_group(&self) -> &SecurityGroupId {
+        &self.default_security_group
     }
 
     /// VPCs have IPv4 blocks alone in this release.
@@ -44,7 +50,8 @@ pub(crate) fn get(state: &mut impl Read, home: &Home, id: &VpcId) -> Result<Opti
     let Some(vpc) = record::get::<ec2::Vpc>(state, &scope.record("vpc", id))? else { return Ok(None) };
     let subnets = all::<Subnet>(state, &scope.records("subnet"))?;
     let subnets = subnets.into_iter().filter(|subnet| subnet.vpc == vpc.id).map(|subnet| subnet.cidr);
-    Ok(Some(Vpc { subnets: subnets.collect(), id: vpc.id }))
+    let default_security_group = vpc.default_security_group;
+    Ok(Some(Vpc { subnets: subnets.collect(), id: vpc.id, default_security_group }))
 }
 
 /// The VPC `text` names.
@@ -88,12 +95,70 @@ pub(crate) fn security_group_vpc(
     Ok(group.map(|group| group.vpc))
 }
 
+/// Security groups an association or a gateway may have.
+const MAX_SECURITY_GROUPS: usize = 5;
+
+/// The security groups named, all of them groups of `vpc`.
+pub(crate) fn security_groups(
+    state: &mut impl Read,
+    home: &Home,
+    vpc: &Vpc,
+    ids: &[String],
+) -> Result<Vec<SecurityGroupId>, Refusal> {
+    if ids.len() > MAX_SECURITY_GROUPS {
+        return Err(invalid("securityGroupIds", format_args!("at most {MAX_SECURITY_GROUPS} are allowed")));
+    }
+    let mut found: Vec<SecurityGroupId> = Vec::with_capacity(ids.len());
+    for text in ids {
+        let missing = || not_found(Kind::SecurityGroup, text);
+        let id: SecurityGroupId = text.parse().map_err(|_| missing())?;
+        let owner = security_group_vpc(state, home, &id)?.ok_or_else(missing)?;
+        if owner != *vpc.id() {
+            return Err(invalid(
+                "securityGroupIds",
+                format_args!("{id} is not a security group of {}", vpc.id()),
+            ));
+        }
+        if !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// The subnets named, at least one, all of them subnets of `vpc`.
+pub(crate) fn subnets(
+    state: &mut impl Read,
+    home: &Home,
+    vpc: &Vpc,
+    ids: &[String],
+) -> Result<Vec<SubnetId>, Refusal> {
+    let mut found: Vec<SubnetId> = Vec::new();
+    for text in ids {
+        let missing = || not_found(Kind::Subnet, text);
+        let id: SubnetId = text.parse().map_err(|_| missing())?;
+        let subnet: Subnet =
+            record::get(state, &Scope::ec2(home).record("subnet", &id))?.ok_or_else(missing)?;
+        if subnet.vpc != *vpc.id() {
+            return Err(invalid("subnetIds", format_args!("{id} is not a subnet of {}", vpc.id())));
+        }
+        if !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    if found.is_empty() {
+        return Err(invalid("subnetIds", "at least one is required"));
+    }
+    Ok(found)
+}
+
 /// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.
 pub(crate) fn in_use(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<Option<String>, Refusal> {
     let place = Place::new(home.clone());
     for (prefix, what) in [
         (place.vpc_networks(vpc), "a service network association"),
         (place.vpc_target_groups(vpc), "a target group"),
+        (place.vpc_gateways(vpc), "a resource gateway"),
     ] {
         if let Some(entry) = state.scan(&prefix, None, 1)?.first() {
             return Ok(Some(format!("{what} ({})", last_part(&entry.key))));
@@ -102,17 +167,18 @@ pub(crate) fn in_use(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<
     Ok(None)
 }
 
-/// Why the security group cannot be deleted: the association that has it.
+/// Why the security group cannot be deleted: the association or gateway that has it.
 pub(crate) fn security_group_in_use(
     state: &mut impl Read,
     home: &Home,
     id: &SecurityGroupId,
 ) -> Result<Option<String>, Refusal> {
-    let prefix = Place::new(home.clone()).scope.records(kind::VPC_ASSOCIATION);
-    if !any(state, &prefix)? {
-        return Ok(None);
+    let scope = Place::new(home.clone()).scope;
+    let associations: Vec<VpcAssociation> = all(state, &scope.records(kind::VPC_ASSOCIATION))?;
+    if let Some(user) = associations.into_iter().find(|user| user.security_groups.contains(id)) {
+        return Ok(Some(format!("a service network association ({})", user.id)));
     }
-    let associations: Vec<VpcAssociation> = all(state, &prefix)?;
-    let user = associations.into_iter().find(|association| association.security_groups.contains(id));
-    Ok(user.map(|association| format!("a service network association ({})", association.id)))
+    let gateways: Vec<ResourceGateway> = all(state, &scope.records(kind::RESOURCE_GATEWAY))?;
+    let user = gateways.into_iter().find(|user| user.security_groups.contains(id));
+    Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }

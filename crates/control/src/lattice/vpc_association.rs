@@ -8,7 +8,7 @@ use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociation
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind, pending};
-use super::vpc::{self, Vpc};
+use super::vpc;
 use super::{identifier, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
@@ -16,9 +16,6 @@ use crate::page::{Listing, Page};
 use crate::record::{count, get, put};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
 use crate::tag_set::{self, Tags};
-
-/// Security groups an association may have.
-const MAX_SECURITY_GROUPS: usize = 5;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -76,7 +73,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
             _ => conflict(Kind::VpcAssociation, id, "VPC has already been associated to a service network"),
         });
     }
-    let security_groups = security_groups(tx, &place, &vpc, &input.security_group_ids)?;
+    let security_groups = vpc::security_groups(tx, &place.home, &vpc, &input.security_group_ids)?;
     let private_dns_enabled = input.private_dns_enabled.unwrap_or(false);
     let dns_options = dns_options(input.dns_options.as_ref(), private_dns_enabled)?;
     let have = count(tx, &place.network_vpcs(&network.id))?;
@@ -113,34 +110,6 @@ fn of_vpc(state: &mut impl Read, place: &Place, vpc: &VpcId) -> Result<Option<Vp
         return Ok(None);
     };
     get(state, &place.scope.record(kind::VPC_ASSOCIATION, last_part(&entry.key)))
-}
-
-/// The security groups named, all of them groups of `vpc`.
-fn security_groups(
-    state: &mut impl Read,
-    place: &Place,
-    vpc: &Vpc,
-    ids: &[String],
-) -> Result<Vec<SecurityGroupId>, Refusal> {
-    if ids.len() > MAX_SECURITY_GROUPS {
-        return Err(invalid("securityGroupIds", format_args!("at most {MAX_SECURITY_GROUPS} are allowed")));
-    }
-    let mut found: Vec<SecurityGroupId> = Vec::with_capacity(ids.len());
-    for text in ids {
-        let missing = || not_found(Kind::SecurityGroup, text);
-        let id: SecurityGroupId = text.parse().map_err(|_| missing())?;
-        let owner = vpc::security_group_vpc(state, &place.home, &id)?.ok_or_else(missing)?;
-        if owner != *vpc.id() {
-            return Err(invalid(
-                "securityGroupIds",
-                format_args!("{id} is not a security group of {}", vpc.id()),
-            ));
-        }
-        if !found.contains(&id) {
-            found.push(id);
-        }
-    }
-    Ok(found)
 }
 
 /// DNS options with the preference filled in; none where there is no private DNS and none was asked for.
@@ -298,7 +267,7 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
             return Err(invalid("securityGroupIds", "at least one is required"));
         }
         let vpc = vpc::find(tx, &place.home, association.vpc.as_str())?;
-        association.security_groups = security_groups(tx, &place, &vpc, ids)?;
+        association.security_groups = vpc::security_groups(tx, &place.home, &vpc, ids)?;
     }
     association.private_dns_enabled = input.private_dns_enabled.unwrap_or(association.private_dns_enabled);
     let options = input.dns_options.as_ref().or(association.dns_options.as_ref());

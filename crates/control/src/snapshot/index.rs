@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
 use trellis_model::resource::lattice::{
-    Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
-    VpcAssociation,
+    Listener, ResourceAssociation, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target,
+    TargetGroup, VpcAssociation,
 };
 use trellis_model::{
     ListenerId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId, TargetGroupId, VpcAssociationId,
@@ -79,6 +79,7 @@ impl Index {
             kind::TARGET => self.target(board, rest, read(key, value)),
             kind::VPC_ASSOCIATION => self.vpc_association(rest, read(key, value)),
             kind::SERVICE_ASSOCIATION => self.service_association(rest, read(key, value)),
+            kind::RESOURCE_ASSOCIATION => self.resource_association(read(key, value)),
             _ => {}
         }
     }
@@ -196,6 +197,10 @@ impl Index {
             self.touched.networks.insert(network);
             self.touched.vpcs.insert(vpc);
         }
+    }
+
+    fn resource_association(&mut self, record: Option<ResourceAssociation>) {
+        self.touched.is_awaited |= record.is_some_and(|record| record.status.is_in_progress());
     }
 
     fn service_association(&mut self, rest: &str, record: Option<ServiceAssociation>) {

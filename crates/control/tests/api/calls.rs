@@ -80,10 +80,10 @@ async fn a_service_that_is_not_served_and_a_path_that_is_not_there_are_told_apar
 #[tokio::test]
 async fn an_operation_that_is_not_there_yet_says_so() {
     let trellis = Installation::new().await;
-    let refused = trellis.refused("ListResourceGateways", json!({})).await;
+    let refused = trellis.refused("ListDomainVerifications", json!({})).await;
     assert!(refused.is(400, "ValidationException"));
     assert_eq!(refused.body["reason"], "unknownOperation");
-    assert!(refused.message().contains("ListResourceGateways"));
+    assert!(refused.message().contains("ListDomainVerifications"));
     let implemented = &trellis_control::implemented_operations()["vpc-lattice"];
     let service = trellis_api::service_by_signing_name("vpc-lattice").unwrap();
     for name in implemented {

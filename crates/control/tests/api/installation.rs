@@ -395,6 +395,37 @@ impl Installation {
         id
     }
 
+    /// The subnets of `vpc`.
+    pub(crate) fn subnets(&self, vpc: &VpcId) -> Vec<SubnetId> {
+        let prefix = format!("ec2/{ACCOUNT}/{REGION}/subnet/");
+        let entries = self.store.read().unwrap().scan(&prefix, None, 100).unwrap();
+        let subnets = entries.iter().map(|entry| serde_json::from_slice::<Subnet>(&entry.value).unwrap());
+        subnets.filter(|subnet| subnet.vpc == *vpc).map(|subnet| subnet.id).collect()
+    }
+
+    /// An ACTIVE resource gateway in every subnet of `vpc`.
+    pub(crate) async fn gateway(&self, vpc: &VpcId) -> Value {
+        self.gateway_with(vpc, json!({})).await
+    }
+
+    pub(crate) async fn gateway_with(&self, vpc: &VpcId, more: Value) -> Value {
+        let name = format!("gateway-{}", self.next());
+        let mut input = json!({"name": name, "vpcIdentifier": vpc, "subnetIds": self.subnets(vpc)});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let gateway = self.ok("CreateResourceGateway", input).await;
+        let by = json!({"resourceGatewayIdentifier": gateway["id"]});
+        self.wait_status("GetResourceGateway", by, "ACTIVE").await
+    }
+
+    /// An ACTIVE resource configuration of the type `kind`.
+    pub(crate) async fn resource(&self, kind: &str, more: Value) -> Value {
+        let mut input = json!({"name": format!("resource-{}", self.next()), "type": kind});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let resource = self.ok("CreateResourceConfiguration", input).await;
+        let by = json!({"resourceConfigurationIdentifier": resource["id"]});
+        self.wait_status("GetResourceConfiguration", by, "ACTIVE").await
+    }
+
     pub(crate) async fn instance(&self, vpc: &VpcId, address: &str, state: InstanceState) -> InstanceId {
         let instance = Instance {
             id: InstanceId::from_random(self.next()),

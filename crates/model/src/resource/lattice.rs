@@ -5,15 +5,23 @@
 
 mod action;
 mod association;
+mod domain_verification;
 mod network;
 mod policy;
+mod resource_association;
+mod resource_configuration;
+mod resource_gateway;
 mod service;
 mod target_group;
 
 pub use action::*;
 pub use association::*;
+pub use domain_verification::*;
 pub use network::*;
 pub use policy::*;
+pub use resource_association::*;
+pub use resource_configuration::*;
+pub use resource_gateway::*;
 pub use service::*;
 pub use target_group::*;
 

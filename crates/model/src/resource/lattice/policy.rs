@@ -1,4 +1,4 @@
-//! What is attached to a service or a service network: auth policies and access log subscriptions.
+//! What is attached to a resource: auth policies, resource policies and access log subscriptions.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,13 @@ pub struct AuthPolicy {
     pub policy: String,
     pub created_at: Moment,
     pub last_updated_at: Moment,
+}
+
+/// Which other accounts may use a service network, a service or a resource configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcePolicy {
+    /// The text as it was put, to the letter: clients compare it.
+    pub policy: String,
 }
 
 /// Where access logs of a service or a service network go.

@@ -1,0 +1,418 @@
+//! Associations of service networks with resource configurations.
+//!
+//! The association of a group brings one for each child, which clients can see but not delete: it
+//! comes with the child or the group's association, whichever is later, and goes with the first.
+
+use serde::{Deserialize, Serialize};
+use trellis_model::moment::Moment;
+use trellis_model::name::RESOURCE_HOSTED_ZONE_ID;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::{
+    ResourceAssociation, ResourceConfiguration, ResourceConfigurationType, SharingConfig, Status,
+    VerificationStatus,
+};
+use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId};
+use trellis_store::{Read, Reader, Transaction};
+
+use super::place::{Place, kind, pending};
+use super::{identifier, resource_configuration, service_network};
+use crate::context::Context;
+use crate::page::{Listing, Page};
+use crate::record::{count, get, get_id, put, scan_all};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::tag_set::{self, Tags};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create {
+    resource_configuration_identifier: String,
+    service_network_identifier: String,
+    private_dns_enabled: Option<bool>,
+    #[serde(default)]
+    tags: Tags,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    id: ResourceAssociationId,
+    arn: String,
+    status: Status,
+    created_by: AccountId,
+    private_dns_enabled: bool,
+}
+
+pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Created, Refusal> {
+    let place = Place::new(ctx.home());
+    let resource = resource_configuration::find(tx, &place, &input.resource_configuration_identifier)?;
+    let network = service_network::find(tx, &place, &input.service_network_identifier)?;
+    if matches!(resource.kind, ResourceConfigurationType::Child | ResourceConfigurationType::Cidr) {
+        let message = format_args!(
+            "a resource configuration of type {} cannot be associated with a service network",
+            resource.kind.as_str()
+        );
+        return Err(invalid("resourceConfigurationIdentifier", message));
+    }
+    if !matches!(resource.status, Status::Active | Status::UpdateInProgress) {
+        let message = format_args!("ResourceConfiguration {} is {}", resource.id, resource.status.as_str());
+        return Err(conflict(Kind::ResourceConfiguration, &resource.id, message));
+    }
+    let is_shareable = network.sharing_config == Some(SharingConfig { enabled: Some(true) });
+    if is_shareable && !resource.allow_association_to_shareable_service_network {
+        return Err(unacceptable(format_args!(
+            "ResourceConfiguration {} does not allow association to shareable service networks",
+            resource.id
+        )));
+    }
+    if let Some(id) = get_id(tx, &place.network_resource(&network.id, &resource.id))? {
+        let pair: Option<ResourceAssociation> =
+            get(tx, &place.scope.record(kind::RESOURCE_ASSOCIATION, &id))?;
+        let status = pair.map_or("ACTIVE", |pair| pair.status.as_str());
+        let message = format_args!(
+            "ResourceConfiguration {} has already been associated to ServiceNetwork {}: {id} is {status}",
+            resource.id, network.id
+        );
+        return Err(conflict(Kind::ResourceAssociation, &id, message));
+    }
+    let have = count(tx, &place.network_own_resources(&network.id))?;
+    let quota = Quota::ResourceConfigurationsPerServiceNetwork;
+    check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;
+    let is_arn = resource.kind == ResourceConfigurationType::Arn;
+    let association = ResourceAssociation {
+        id: ResourceAssociationId::from_random(ctx.random()),
+        home: place.home.clone(),
+        created_by: place.home.account.clone(),
+        network_name: network.name.clone(),
+        network_arn: network.arn(),
+        network: network.id,
+        resource_name: resource.name.clone(),
+        resource_arn: resource.arn(),
+        kind: resource.kind,
+        managed_by: None,
+        private_dns_enabled: is_arn || input.private_dns_enabled.unwrap_or(false),
+        custom_domain_name: resource.custom_domain_name,
+        resource: resource.id,
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+    };
+    tag_set::merge(tx, &place.home, &association.arn(), &input.tags)?;
+    begin(tx, &place, &association);
+    for child in resource_configuration::children(tx, &place, &association.resource)? {
+        if child.status.is_in_force() {
+            begin(tx, &place, &of_child(ctx, &association, &child));
+        }
+    }
+    Ok(Created {
+        arn: association.arn(),
+        id: association.id,
+        status: association.status,
+        created_by: association.created_by,
+        private_dns_enabled: association.private_dns_enabled,
+    })
+}
+
+/// The association of a child that comes with its group's.
+fn of_child(
+    ctx: &Context,
+    group: &ResourceAssociation,
+    child: &ResourceConfiguration,
+) -> ResourceAssociation {
+    ResourceAssociation {
+        id: ResourceAssociationId::from_random(ctx.random()),
+        resource: child.id.clone(),
+        resource_name: child.name.clone(),
+        resource_arn: child.arn(),
+        kind: child.kind,
+        managed_by: Some(group.id.clone()),
+        custom_domain_name: child.custom_domain_name.clone(),
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+        ..group.clone()
+    }
+}
+
+/// Writes a new association and what leads to it.
+fn begin(tx: &mut Transaction<'_>, place: &Place, association: &ResourceAssociation) {
+    for key in indexes(place, association) {
+        tx.put(&key, association.id.as_str().into());
+    }
+    put_pending(tx, place, association);
+}
+
+fn put_pending(tx: &mut Transaction<'_>, place: &Place, association: &ResourceAssociation) {
+    tx.put(&place.scope.pending(pending::RESOURCE_ASSOCIATION, &association.id), Vec::new());
+    put(tx, &place.resource_association(&association.id), association);
+}
+
+/// The index entries of an association.
+fn indexes(place: &Place, association: &ResourceAssociation) -> Vec<String> {
+    let ResourceAssociation { network, resource, managed_by, .. } = association;
+    let mut keys = vec![place.network_resource(network, resource), place.resource_network(resource, network)];
+    keys.extend(managed_by.is_none().then(|| place.network_own_resource(network, resource)));
+    keys
+}
+
+/// Associates a new child with every network its group is associated with.
+pub(super) fn adopt(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    place: &Place,
+    child: &ResourceConfiguration,
+) -> Result<(), Refusal> {
+    let Some(group) = &child.group else { return Ok(()) };
+    for association in of_resource(tx, place, group)? {
+        if association.status.is_in_force() {
+            begin(tx, place, &of_child(ctx, &association, child));
+        }
+    }
+    Ok(())
+}
+
+/// Ends the associations of a child that goes.
+pub(super) fn release(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    child: &ResourceConfigurationId,
+) -> Result<(), Refusal> {
+    for mut association in of_resource(tx, place, child)? {
+        association.status = Status::DeleteInProgress;
+        put_pending(tx, place, &association);
+    }
+    Ok(())
+}
+
+/// Every association of a resource, one for each network.
+fn of_resource(
+    state: &mut impl Read,
+    place: &Place,
+    resource: &ResourceConfigurationId,
+) -> Result<Vec<ResourceAssociation>, Refusal> {
+    let mut found = Vec::new();
+    for entry in scan_all(state, &place.resource_networks(resource))? {
+        let id = String::from_utf8_lossy(&entry.value);
+        found.extend(get(state, &place.scope.record(kind::RESOURCE_ASSOCIATION, id))?);
+    }
+    Ok(found)
+}
+
+fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<ResourceAssociation, Refusal> {
+    let id = identifier::resource_association(text, &place.home)?;
+    get(state, &place.resource_association(&id))?.ok_or_else(|| not_found(Kind::ResourceAssociation, id))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identify {
+    service_network_resource_association_identifier: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DnsEntry {
+    domain_name: String,
+    /// Private names are in no zone that could be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosted_zone_id: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    id: ResourceAssociationId,
+    arn: String,
+    status: Status,
+    created_by: AccountId,
+    created_at: Moment,
+    resource_configuration_id: ResourceConfigurationId,
+    resource_configuration_arn: String,
+    resource_configuration_name: String,
+    service_network_id: ServiceNetworkId,
+    service_network_arn: String,
+    service_network_name: String,
+    private_dns_enabled: bool,
+    is_managed_association: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_entry: Option<DnsEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_dns_entry: Option<DnsEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_verification_status: Option<VerificationStatus>,
+}
+
+impl From<ResourceAssociation> for Description {
+    /// Everything but the verification's status, which is another record's.
+    fn from(association: ResourceAssociation) -> Self {
+        let (failure_code, failure_reason) =
+            association.failure.clone().map(|failure| (failure.code, failure.message)).unzip();
+        let private_name = association.custom_domain_name.clone().filter(|_| association.private_dns_enabled);
+        Self {
+            arn: association.arn(),
+            dns_entry: association
+                .domain_name()
+                .map(|domain_name| DnsEntry { domain_name, hosted_zone_id: Some(RESOURCE_HOSTED_ZONE_ID) }),
+            private_dns_entry: private_name.map(|domain_name| DnsEntry { domain_name, hosted_zone_id: None }),
+            id: association.id,
+            status: association.status,
+            created_by: association.created_by,
+            created_at: association.created_at,
+            resource_configuration_id: association.resource,
+            resource_configuration_arn: association.resource_arn,
+            resource_configuration_name: association.resource_name,
+            service_network_id: association.network,
+            service_network_arn: association.network_arn,
+            service_network_name: association.network_name,
+            private_dns_enabled: association.private_dns_enabled,
+            is_managed_association: association.managed_by.is_some(),
+            failure_code,
+            failure_reason,
+            last_updated_at: Some(association.last_updated_at),
+            domain_verification_status: None,
+        }
+    }
+}
+
+pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let association = find(state, &place, &input.service_network_resource_association_identifier)?;
+    let resource: Option<ResourceConfiguration> =
+        get(state, &place.resource_configuration(&association.resource))?;
+    let verification = match resource {
+        Some(resource) => resource_configuration::verification(state, &place, &resource)?,
+        None => None,
+    };
+    Ok(Description {
+        domain_verification_status: verification.map(|verification| verification.status),
+        ..association.into()
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct List {
+    service_network_identifier: Option<String>,
+    resource_configuration_identifier: Option<String>,
+    include_children: Option<bool>,
+    max_results: Option<u16>,
+    next_token: Option<String>,
+}
+
+/// Associations of children are listed with `includeChildren`, and when a child itself is asked for.
+pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+    let place = Place::new(ctx.home());
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let with_children = input.include_children.unwrap_or(false);
+    let nothing = || Ok(Listing { items: Vec::new(), next_token: None });
+    let network = input.service_network_identifier.as_deref();
+    let Ok(network) = network.map(|text| identifier::network(text, &place.home)).transpose() else {
+        return nothing();
+    };
+    let resource = input.resource_configuration_identifier.as_deref();
+    let resource = resource.map(|text| identifier::resource_configuration(text, &place.home)).transpose();
+    let Ok(resource) = resource else { return nothing() };
+    let children = match &resource {
+        Some(group) if with_children => resource_configuration::children(state, &place, group)?,
+        _ => Vec::new(),
+    };
+    let is_wanted = |association: &ResourceAssociation| {
+        network.as_ref().is_none_or(|network| *network == association.network)
+            && match &resource {
+                Some(resource) => {
+                    *resource == association.resource
+                        || children.iter().any(|child| child.id == association.resource)
+                }
+                None => with_children || association.managed_by.is_none(),
+            }
+    };
+    let prefix = match (&resource, &network) {
+        (Some(resource), _) if children.is_empty() => place.resource_networks(resource),
+        (_, Some(network)) => place.network_resources(network),
+        _ => place.scope.records(kind::RESOURCE_ASSOCIATION),
+    };
+    let are_records = prefix == place.scope.records(kind::RESOURCE_ASSOCIATION);
+    page.list(state, &prefix, |state, entry| {
+        let association: Option<ResourceAssociation> = if are_records {
+            Some(crate::record::decode(entry)?)
+        } else {
+            let id = String::from_utf8_lossy(&entry.value);
+            get(state, &place.scope.record(kind::RESOURCE_ASSOCIATION, id))?
+        };
+        Ok(association.filter(is_wanted).map(|association| Description {
+            failure_reason: None,
+            last_updated_at: None,
+            ..association.into()
+        }))
+    })
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    id: ResourceAssociationId,
+    arn: String,
+    status: Status,
+}
+
+pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut association = find(tx, &place, &input.service_network_resource_association_identifier)?;
+    let id = &association.id;
+    if let Some(group) = &association.managed_by {
+        let message = format_args!("ServiceNetworkResourceAssociation {id} is managed: it goes with {group}");
+        return Err(unacceptable(message));
+    }
+    if association.status.is_in_progress() {
+        let message =
+            format_args!("ServiceNetworkResourceAssociation {id} is {}", association.status.as_str());
+        return Err(conflict(Kind::ResourceAssociation, id, message));
+    }
+    for child in resource_configuration::children(tx, &place, &association.resource)? {
+        for mut managed in of_resource(tx, &place, &child.id)? {
+            if managed.managed_by.as_ref() == Some(&association.id) {
+                managed.status = Status::DeleteInProgress;
+                managed.last_updated_at = ctx.now;
+                put_pending(tx, &place, &managed);
+            }
+        }
+    }
+    association.status = Status::DeleteInProgress;
+    association.last_updated_at = ctx.now;
+    put_pending(tx, &place, &association);
+    Ok(Deleted { arn: association.arn(), id: association.id, status: association.status })
+}
+
+/// One step of the workflow, taken once the data plane acts on what was asked for.
+pub(crate) fn settle(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    id: &ResourceAssociationId,
+    now: Moment,
+) -> Result<(), Refusal> {
+    let Some(mut association) = get::<ResourceAssociation>(tx, &place.resource_association(id))? else {
+        return Ok(());
+    };
+    match association.status {
+        Status::CreateInProgress => {
+            association.status = Status::Active;
+            association.last_updated_at = now;
+            put(tx, &place.resource_association(id), &association);
+        }
+        Status::DeleteInProgress => {
+            tag_set::forget(tx, &place.home, &association.arn());
+            for key in indexes(place, &association) {
+                tx.delete(&key);
+            }
+            tx.delete(&place.resource_association(id));
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,620 @@
+//! Resource configurations: single resources, groups and their children, databases by ARN, ranges.
+//!
+//! What goes with which type is one table, [`shape`]; a member that does not is refused as
+//! `Unexpected attribute X for type Y`, which clients look for.
+
+pub(crate) mod definition;
+
+use serde::{Deserialize, Serialize};
+use trellis_model::moment::Moment;
+use trellis_model::quota::Quota;
+use trellis_model::resource::lattice::{
+    DomainVerification, PortRange, ResourceConfiguration, ResourceConfigurationType, ResourceDefinition,
+    ResourceGateway, ResourceProtocol, Status, VerificationStatus,
+};
+use trellis_model::{DomainVerificationId, ResourceConfigurationId, ResourceGatewayId, name};
+use trellis_store::{Read, Reader, Transaction};
+
+use self::definition::Definition;
+use super::place::{Place, kind, pending};
+use super::{Nothing, identifier, resource_association, resource_gateway};
+use crate::context::Context;
+use crate::keys::last_part;
+use crate::page::{Listing, Page};
+use crate::record::{any, count, get, get_id, put};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found, unacceptable};
+use crate::tag_set::{self, Tags};
+
+/// Which members go with a type.
+struct Shape {
+    gateway: bool,
+    group: bool,
+    definition: bool,
+    ports: bool,
+    protocol: bool,
+    shareable: bool,
+    custom_domain: bool,
+    group_domain: bool,
+}
+
+fn shape(kind: ResourceConfigurationType) -> Shape {
+    let all = Shape {
+        gateway: true,
+        group: false,
+        definition: true,
+        ports: true,
+        protocol: true,
+        shareable: true,
+        custom_domain: true,
+        group_domain: false,
+    };
+    match kind {
+        ResourceConfigurationType::Single => all,
+        ResourceConfigurationType::Group => {
+            Shape { definition: false, custom_domain: false, group_domain: true, ..all }
+        }
+        ResourceConfigurationType::Child => Shape { group: true, shareable: false, ..all },
+        ResourceConfigurationType::Arn => Shape { ports: false, protocol: false, ..all },
+        ResourceConfigurationType::Cidr => Shape { custom_domain: false, ..all },
+    }
+}
+
+fn unexpected(attribute: &str, kind: ResourceConfigurationType) -> Refusal {
+    unacceptable(format_args!("Unexpected attribute {attribute} for type {}", kind.as_str()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create {
+    name: String,
+    #[serde(rename = "type")]
+    kind: ResourceConfigurationType,
+    port_ranges: Option<Vec<String>>,
+    protocol: Option<ResourceProtocol>,
+    resource_gateway_identifier: Option<String>,
+    resource_configuration_group_identifier: Option<String>,
+    resource_configuration_definition: Option<Definition>,
+    allow_association_to_shareable_service_network: Option<bool>,
+    custom_domain_name: Option<String>,
+    group_domain: Option<String>,
+    domain_verification_identifier: Option<String>,
+    #[serde(default)]
+    tags: Tags,
+}
+
+/// What answers say of a configuration, each with its own selection.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    id: ResourceConfigurationId,
+    name: String,
+    arn: String,
+    resource_gateway_id: ResourceGatewayId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_configuration_group_id: Option<ResourceConfigurationId>,
+    #[serde(rename = "type")]
+    kind: ResourceConfigurationType,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_association_to_shareable_service_network: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    port_ranges: Vec<PortRange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<ResourceProtocol>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_configuration_definition: Option<Definition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_domain_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_verification_id: Option<DomainVerificationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_verification_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_verification_status: Option<VerificationStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amazon_managed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated_at: Option<Moment>,
+}
+
+/// Everything GetResourceConfiguration answers.
+fn describe(
+    state: &mut impl Read,
+    place: &Place,
+    resource: ResourceConfiguration,
+) -> Result<Description, Refusal> {
+    let verification = verification(state, place, &resource)?;
+    Ok(Description {
+        arn: resource.arn(),
+        id: resource.id,
+        name: resource.name,
+        resource_gateway_id: resource.gateway,
+        resource_configuration_group_id: resource.group,
+        kind: resource.kind,
+        status: resource.status,
+        allow_association_to_shareable_service_network: Some(
+            resource.allow_association_to_shareable_service_network,
+        ),
+        port_ranges: resource.port_ranges,
+        protocol: resource.protocol,
+        resource_configuration_definition: resource.definition.map(Into::into),
+        custom_domain_name: resource.custom_domain_name,
+        group_domain: resource.group_domain,
+        domain_verification_arn: verification.as_ref().map(DomainVerification::arn),
+        domain_verification_status: verification.as_ref().map(|verification| verification.status),
+        domain_verification_id: verification.map(|verification| verification.id),
+        amazon_managed: Some(false),
+        failure_reason: resource.failure.map(|failure| failure.message),
+        created_at: Some(resource.created_at),
+        last_updated_at: Some(resource.last_updated_at),
+    })
+}
+
+/// The verification that the configuration rests on; none when it has been deleted since.
+pub(super) fn verification(
+    state: &mut impl Read,
+    place: &Place,
+    resource: &ResourceConfiguration,
+) -> Result<Option<DomainVerification>, Refusal> {
+    let id = resource.domain_verification.as_ref();
+    id.map_or(Ok(None), |id| get(state, &place.domain_verification(id)))
+}
+
+pub(crate) fn create(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    input: &Create,
+) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let kind = input.kind;
+    let shape = shape(kind);
+    for (attribute, is_given, is_allowed) in [
+        (
+            "resourceConfigurationGroupIdentifier",
+            input.resource_configuration_group_identifier.is_some(),
+            shape.group,
+        ),
+        (
+            "resourceConfigurationDefinition",
+            input.resource_configuration_definition.is_some(),
+            shape.definition,
+        ),
+        ("portRanges", input.port_ranges.is_some(), shape.ports),
+        ("protocol", input.protocol.is_some(), shape.protocol),
+        (
+            "allowAssociationToShareableServiceNetwork",
+            input.allow_association_to_shareable_service_network.is_some(),
+            shape.shareable,
+        ),
+        ("customDomainName", input.custom_domain_name.is_some(), shape.custom_domain),
+        ("groupDomain", input.group_domain.is_some(), shape.group_domain),
+        (
+            "domainVerificationIdentifier",
+            input.domain_verification_identifier.is_some(),
+            shape.custom_domain || shape.group_domain,
+        ),
+    ] {
+        if is_given && !is_allowed {
+            return Err(unexpected(attribute, kind));
+        }
+    }
+    let protocol = protocol(kind, input.protocol)?;
+    let group = group(tx, &place, input)?;
+    let gateway = gateway(tx, &place, input, group.as_ref())?;
+    let definition = match (&input.resource_configuration_definition, shape.definition) {
+        (Some(definition), _) => Some(definition::read(definition, kind, &place.home)?),
+        (None, true) => return Err(invalid("resourceConfigurationDefinition", "is required")),
+        (None, false) => None,
+    };
+    let port_ranges = match shape.ports {
+        true => definition::port_ranges(input.port_ranges.as_deref().unwrap_or_default())?,
+        false => Vec::new(),
+    };
+    let domain_verification = check_domains(tx, &place, input)?;
+    let name_key = place.name(kind::RESOURCE_CONFIGURATION, &input.name);
+    if let Some(id) = get_id(tx, &name_key)? {
+        return Err(name_taken(Kind::ResourceConfiguration, id, &input.name, &place.home.account));
+    }
+    check_quotas(tx, ctx, &place, group.as_ref())?;
+    let allow_association_to_shareable_service_network = match &group {
+        Some(group) => group.allow_association_to_shareable_service_network,
+        None => input.allow_association_to_shareable_service_network.unwrap_or(false),
+    };
+    let resource = ResourceConfiguration {
+        id: ResourceConfigurationId::from_random(ctx.random()),
+        home: place.home.clone(),
+        name: input.name.clone(),
+        kind,
+        gateway: gateway.id,
+        group: group.map(|group| group.id),
+        definition,
+        port_ranges,
+        protocol,
+        allow_association_to_shareable_service_network,
+        custom_domain_name: input.custom_domain_name.clone(),
+        group_domain: input.group_domain.clone(),
+        domain_verification,
+        status: Status::CreateInProgress,
+        failure: None,
+        created_at: ctx.now,
+        last_updated_at: ctx.now,
+    };
+    tag_set::merge(tx, &place.home, &resource.arn(), &input.tags)?;
+    for key in indexes(&place, &resource) {
+        tx.put(&key, resource.id.as_str().into());
+    }
+    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    put(tx, &place.resource_configuration(&resource.id), &resource);
+    resource_association::adopt(tx, ctx, &place, &resource)?;
+    let description = describe(tx, &place, resource)?;
+    Ok(Description {
+        domain_verification_status: None,
+        amazon_managed: None,
+        last_updated_at: None,
+        ..description
+    })
+}
+
+/// "TCP default; TCP_UDP only with CIDR." Databases have none.
+fn protocol(
+    kind: ResourceConfigurationType,
+    asked: Option<ResourceProtocol>,
+) -> Result<Option<ResourceProtocol>, Refusal> {
+    if asked == Some(ResourceProtocol::TcpUdp) && kind != ResourceConfigurationType::Cidr {
+        return Err(invalid("protocol", format_args!("TCP_UDP does not go with type {}", kind.as_str())));
+    }
+    Ok((kind != ResourceConfigurationType::Arn).then(|| asked.unwrap_or_default()))
+}
+
+/// The group of a child.
+fn group(
+    state: &mut impl Read,
+    place: &Place,
+    input: &Create,
+) -> Result<Option<ResourceConfiguration>, Refusal> {
+    let field = "resourceConfigurationGroupIdentifier";
+    let Some(text) = &input.resource_configuration_group_identifier else {
+        return match input.kind {
+            ResourceConfigurationType::Child => Err(invalid(field, "is required")),
+            _ => Ok(None),
+        };
+    };
+    let group = find(state, place, text)?;
+    if group.kind != ResourceConfigurationType::Group {
+        return Err(invalid(field, format_args!("{} is of type {}", group.id, group.kind.as_str())));
+    }
+    if !matches!(group.status, Status::Active | Status::UpdateInProgress) {
+        return Err(in_progress(&group));
+    }
+    Ok(Some(group))
+}
+
+/// The gateway asked for; a child's is its group's, which it may name too.
+fn gateway(
+    state: &mut impl Read,
+    place: &Place,
+    input: &Create,
+    group: Option<&ResourceConfiguration>,
+) -> Result<ResourceGateway, Refusal> {
+    let field = "resourceGatewayIdentifier";
+    let text = match (&input.resource_gateway_identifier, group) {
+        (Some(text), _) => text,
+        (None, Some(group)) => group.gateway.as_str(),
+        (None, None) => return Err(invalid(field, "is required")),
+    };
+    let gateway = resource_gateway::find(state, place, text)?;
+    if group.is_some_and(|group| group.gateway != gateway.id) {
+        return Err(unexpected(field, input.kind));
+    }
+    if !matches!(gateway.status, Status::Active | Status::UpdateInProgress) {
+        let message = format_args!("ResourceGateway {} is {}", gateway.id, gateway.status.as_str());
+        return Err(conflict(Kind::ResourceGateway, &gateway.id, message));
+    }
+    if !resource_gateway::serves(gateway.dns_resolution, input.kind) {
+        let message = format_args!(
+            "the DNS resolution of {} does not go with type {}",
+            gateway.id,
+            input.kind.as_str()
+        );
+        return Err(invalid(field, message));
+    }
+    Ok(gateway)
+}
+
+/// The domains can be, and the verification named covers the one that is given.
+fn check_domains(
+    state: &mut impl Read,
+    place: &Place,
+    input: &Create,
+) -> Result<Option<DomainVerificationId>, Refusal> {
+    for (field, domain) in
+        [("customDomainName", &input.custom_domain_name), ("groupDomain", &input.group_domain)]
+    {
+        if domain.as_deref().is_some_and(|domain| !name::is_domain_name(domain) || domain.starts_with('*')) {
+            return Err(invalid(field, "is not a domain name"));
+        }
+    }
+    let Some(text) = &input.domain_verification_identifier else { return Ok(None) };
+    let field = "domainVerificationIdentifier";
+    let id = identifier::domain_verification(text, &place.home)?;
+    let verification: DomainVerification = get(state, &place.domain_verification(&id))?
+        .ok_or_else(|| not_found(Kind::DomainVerification, &id))?;
+    let Some(domain) = input.custom_domain_name.as_ref().or(input.group_domain.as_ref()) else {
+        return Err(invalid(field, "only goes with a domain name"));
+    };
+    if !verification.covers(domain) {
+        return Err(invalid(field, format_args!("{id} does not cover {domain}")));
+    }
+    Ok(Some(id))
+}
+
+fn check_quotas(
+    state: &mut impl Read,
+    ctx: &Context,
+    place: &Place,
+    group: Option<&ResourceConfiguration>,
+) -> Result<(), Refusal> {
+    let have = count(state, &place.names(kind::RESOURCE_CONFIGURATION))?;
+    let quota = Quota::ResourceConfigurationsPerRegion;
+    check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, None)?;
+    let Some(group) = group else { return Ok(()) };
+    let have = count(state, &place.group_children(&group.id))?;
+    let quota = Quota::ChildrenPerResourceGroup;
+    check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, Some(group.id.as_str()))
+}
+
+/// The index entries of a configuration.
+fn indexes(place: &Place, resource: &ResourceConfiguration) -> Vec<String> {
+    let ResourceConfiguration { id, name, gateway, group, domain_verification, .. } = resource;
+    let mut keys = vec![place.name(kind::RESOURCE_CONFIGURATION, name), place.gateway_resource(gateway, id)];
+    keys.extend(group.as_ref().map(|group| place.group_child(group, id)));
+    keys.extend(domain_verification.as_ref().map(|verification| place.verified_resource(verification, id)));
+    keys
+}
+
+fn in_progress(resource: &ResourceConfiguration) -> Refusal {
+    let message = format_args!("ResourceConfiguration {} is {}", resource.id, resource.status.as_str());
+    conflict(Kind::ResourceConfiguration, &resource.id, message)
+}
+
+/// The configuration `text` means.
+pub(crate) fn find(
+    state: &mut impl Read,
+    place: &Place,
+    text: &str,
+) -> Result<ResourceConfiguration, Refusal> {
+    let id = identifier::resource_configuration(text, &place.home)?;
+    get(state, &place.resource_configuration(&id))?.ok_or_else(|| not_found(Kind::ResourceConfiguration, id))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identify {
+    resource_configuration_identifier: String,
+}
+
+pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let resource = find(state, &place, &input.resource_configuration_identifier)?;
+    describe(state, &place, resource)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct List {
+    resource_gateway_identifier: Option<String>,
+    resource_configuration_group_identifier: Option<String>,
+    domain_verification_identifier: Option<String>,
+    max_results: Option<u16>,
+    next_token: Option<String>,
+}
+
+/// What is asked for does not have to exist: the operation has no `ResourceNotFoundException`.
+pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+    let place = Place::new(ctx.home());
+    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let nothing = || Ok(Listing { items: Vec::new(), next_token: None });
+    let gateway = input.resource_gateway_identifier.as_deref();
+    let Ok(gateway) = gateway.map(|text| identifier::resource_gateway(text, &place.home)).transpose() else {
+        return nothing();
+    };
+    let group = input.resource_configuration_group_identifier.as_deref();
+    let Ok(group) = group.map(|text| identifier::resource_configuration(text, &place.home)).transpose()
+    else {
+        return nothing();
+    };
+    let verification = input.domain_verification_identifier.as_deref();
+    let verification =
+        verification.map(|text| identifier::domain_verification(text, &place.home)).transpose();
+    let Ok(verification) = verification else { return nothing() };
+    let prefix = match (&group, &verification, &gateway) {
+        (Some(group), _, _) => place.group_children(group),
+        (None, Some(verification), _) => place.verified_resources(verification),
+        (None, None, Some(gateway)) => place.gateway_resources(gateway),
+        (None, None, None) => place.scope.records(kind::RESOURCE_CONFIGURATION),
+    };
+    page.list(state, &prefix, |state, entry| {
+        let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
+        let Some(resource) = get::<ResourceConfiguration>(state, &key)? else { return Ok(None) };
+        let is_wanted = gateway.as_ref().is_none_or(|gateway| *gateway == resource.gateway)
+            && (verification.is_none() || resource.domain_verification == verification);
+        if !is_wanted {
+            return Ok(None);
+        }
+        let description = describe(state, &place, resource)?;
+        Ok(Some(Description {
+            allow_association_to_shareable_service_network: None,
+            port_ranges: Vec::new(),
+            protocol: None,
+            resource_configuration_definition: None,
+            domain_verification_arn: None,
+            domain_verification_status: None,
+            failure_reason: None,
+            ..description
+        }))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Update {
+    resource_configuration_identifier: String,
+    resource_configuration_definition: Option<Definition>,
+    allow_association_to_shareable_service_network: Option<bool>,
+    port_ranges: Option<Vec<String>>,
+}
+
+/// The operation has no `ConflictException`: what is on its way is refused as invalid.
+pub(crate) fn update(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    input: &Update,
+) -> Result<Description, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut resource = find(tx, &place, &input.resource_configuration_identifier)?;
+    let shape = shape(resource.kind);
+    if resource.status.is_in_progress() {
+        let status = resource.status.as_str();
+        return Err(unacceptable(format_args!("ResourceConfiguration {} is {status}", resource.id)));
+    }
+    if let Some(definition) = &input.resource_configuration_definition {
+        resource.definition = Some(redefine(&resource, definition, &place)?);
+    }
+    if let Some(ranges) = &input.port_ranges {
+        if !shape.ports {
+            return Err(unexpected("portRanges", resource.kind));
+        }
+        resource.port_ranges = definition::port_ranges(ranges)?;
+    }
+    if let Some(allow) = input.allow_association_to_shareable_service_network {
+        if !shape.shareable {
+            return Err(unexpected("allowAssociationToShareableServiceNetwork", resource.kind));
+        }
+        resource.allow_association_to_shareable_service_network = allow;
+        share_with_children(tx, &place, &resource)?;
+    }
+    resource.status = Status::UpdateInProgress;
+    resource.last_updated_at = ctx.now;
+    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    put(tx, &place.resource_configuration(&resource.id), &resource);
+    let description = describe(tx, &place, resource)?;
+    Ok(Description {
+        custom_domain_name: None,
+        group_domain: None,
+        domain_verification_id: None,
+        domain_verification_arn: None,
+        domain_verification_status: None,
+        amazon_managed: None,
+        failure_reason: None,
+        created_at: None,
+        last_updated_at: None,
+        ..description
+    })
+}
+
+/// What the resource is from now on: another address for an address, else what it was.
+fn redefine(
+    resource: &ResourceConfiguration,
+    definition: &Definition,
+    place: &Place,
+) -> Result<ResourceDefinition, Refusal> {
+    let Some(before) = &resource.definition else {
+        return Err(unexpected("resourceConfigurationDefinition", resource.kind));
+    };
+    let after = definition::read(definition, resource.kind, &place.home)?;
+    match (before, &after) {
+        (ResourceDefinition::Ip(_), ResourceDefinition::Ip(_)) => Ok(after),
+        _ if *before == after => Ok(after),
+        (ResourceDefinition::Cidr(_), _) => Err(unacceptable("cannot modify resource configuration CIDR")),
+        _ => Err(unacceptable("cannot modify resource configuration DNS or ARN")),
+    }
+}
+
+/// Children have the flag of their group.
+fn share_with_children(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    group: &ResourceConfiguration,
+) -> Result<(), Refusal> {
+    for mut child in children(tx, place, &group.id)? {
+        child.allow_association_to_shareable_service_network =
+            group.allow_association_to_shareable_service_network;
+        put(tx, &place.resource_configuration(&child.id), &child);
+    }
+    Ok(())
+}
+
+/// The children of a group; the quota bounds them.
+pub(super) fn children(
+    state: &mut impl Read,
+    place: &Place,
+    group: &ResourceConfigurationId,
+) -> Result<Vec<ResourceConfiguration>, Refusal> {
+    let mut children = Vec::new();
+    for entry in crate::record::scan_all(state, &place.group_children(group))? {
+        children
+            .extend(get(state, &place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key)))?);
+    }
+    Ok(children)
+}
+
+pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Nothing, Refusal> {
+    let place = Place::new(ctx.home());
+    let mut resource = find(tx, &place, &input.resource_configuration_identifier)?;
+    if resource.status.is_in_progress() {
+        return Err(in_progress(&resource));
+    }
+    if resource.kind == ResourceConfigurationType::Child {
+        resource_association::release(tx, &place, &resource.id)?;
+    } else if any(tx, &place.resource_networks(&resource.id))? {
+        return Err(unacceptable(format_args!(
+            "ResourceConfiguration {} has existing association with service networks",
+            resource.id
+        )));
+    }
+    if any(tx, &place.group_children(&resource.id))? {
+        let message =
+            format_args!("ResourceConfiguration {} has child resource configuration(s)", resource.id);
+        return Err(conflict(Kind::ResourceConfiguration, &resource.id, message));
+    }
+    resource.status = Status::DeleteInProgress;
+    resource.last_updated_at = ctx.now;
+    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    put(tx, &place.resource_configuration(&resource.id), &resource);
+    Ok(Nothing {})
+}
+
+/// One step of the workflow.
+pub(crate) fn settle(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    id: &ResourceConfigurationId,
+    now: Moment,
+) -> Result<(), Refusal> {
+    let Some(mut resource) = get::<ResourceConfiguration>(tx, &place.resource_configuration(id))? else {
+        return Ok(());
+    };
+    match resource.status {
+        Status::CreateInProgress | Status::UpdateInProgress => {
+            resource.status = Status::Active;
+            resource.last_updated_at = now;
+            put(tx, &place.resource_configuration(id), &resource);
+        }
+        Status::DeleteInProgress => {
+            tag_set::forget(tx, &place.home, &resource.arn());
+            tx.delete(&place.resource_policy(id.as_str()));
+            for key in indexes(place, &resource) {
+                tx.delete(&key);
+            }
+            tx.delete(&place.resource_configuration(id));
+        }
+        _ => {}
+    }
+    Ok(())
+}
