@@ -27,6 +27,12 @@ pub struct VpcPlan {
     pub cidrs: Vec<Ipv4Net>,
     pub subnets: BTreeMap<SubnetId, SubnetPlan>,
     pub hosts: BTreeMap<InstanceId, HostPlan>,
+    /// What the security groups of the host at an address let through. A host that is not in it is in no group, and
+    /// nothing of it is filtered. Apart from [`HostPlan`], so that a change of rules is no change of the host.
+    pub firewalls: BTreeMap<Ipv4Addr, Arc<Firewall>>,
+    /// Which clients may begin a connection to 169.254.171.0/24: the ingress rules of the VPC association's security
+    /// groups together. [`None`]: the association has no groups, and all may.
+    pub service_clients: Option<Arc<[FirewallRule]>>,
 }
 
 impl VpcPlan {
@@ -60,4 +66,54 @@ pub struct HostPlan {
     pub address: Ipv4Addr,
     /// What to run inside, started again when it has ended with the process that held it. Empty: nothing.
     pub command: Vec<String>,
+}
+
+/// What the security groups of one host say together, every reference resolved to addresses.
+///
+/// It is about who may begin: what belongs to a connection that was let through passes both ways.
+/// What no rule allows is dropped without a word. DNS to the VPC's resolver is not subject to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Firewall {
+    /// Who may reach the host.
+    pub ingress: Vec<FirewallRule>,
+    /// Whom the host may reach.
+    pub egress: Vec<FirewallRule>,
+}
+
+/// One allowance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirewallRule {
+    pub traffic: FirewallTraffic,
+    /// The other side: whoever is in one of the blocks. Empty, the rule allows nothing.
+    pub peers: Arc<[Ipv4Net]>,
+}
+
+impl FirewallRule {
+    /// Whether it allows all there is.
+    pub fn allows_everything(&self) -> bool {
+        self.traffic == FirewallTraffic::All && self.peers.iter().any(|block| block.prefix_len() == 0)
+    }
+}
+
+/// A protocol and, where it has them, ports or types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FirewallTraffic {
+    All,
+    /// Destination ports, both ends included.
+    Tcp {
+        first: u16,
+        last: u16,
+    },
+    /// Destination ports, both ends included.
+    Udp {
+        first: u16,
+        last: u16,
+    },
+    /// [`None`] is every type, every code.
+    Icmp {
+        kind: Option<u8>,
+        code: Option<u8>,
+    },
+    /// Any other protocol, by number.
+    Protocol(u8),
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
-use trellis_model::fabric::{FabricPlan, HostPlan, SubnetPlan, VpcPlan};
+use trellis_model::fabric::{
+    FabricPlan, Firewall, FirewallRule, FirewallTraffic, HostPlan, SubnetPlan, VpcPlan,
+};
 use trellis_model::id::{InstanceId, SubnetId, VpcId};
 use trellis_net::{Fabric, FabricEvent, FabricOptions, host, user_namespace};
 
@@ -72,12 +75,26 @@ fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
             cidrs: vec!["10.0.0.0/16".parse().expect("a block")],
             subnets: [(subnet.id.clone(), subnet.clone())].into(),
             hosts: (1..=hosts).map(|number| (InstanceId::from_random(number), host(number))).collect(),
+            firewalls: BTreeMap::new(),
+            service_clients: None,
         })
     };
     Arc::new(FabricPlan {
         revision: LAST.fetch_add(1, Ordering::Relaxed) + 1,
         vpcs: (1..=vpcs).map(|number| (VpcId::from_random(number), vpc(number))).collect(),
     })
+}
+
+/// The plan of one VPC and one host, which security groups let reach services and nothing else.
+fn restricted_plan() -> Arc<FabricPlan> {
+    let mut plan = Arc::unwrap_or_clone(plan(1, 1));
+    let block = "169.254.171.0/24".parse().expect("a block");
+    let rule = FirewallRule { traffic: FirewallTraffic::Tcp { first: 80, last: 80 }, peers: [block].into() };
+    let firewall = Arc::new(Firewall { ingress: vec![rule.clone()], egress: vec![rule] });
+    for vpc in plan.vpcs.values_mut().map(Arc::make_mut) {
+        vpc.firewalls = vpc.hosts.values().map(|host| (host.address, firewall.clone())).collect();
+    }
+    Arc::new(plan)
 }
 
 fn apply(fabric: &Fabric, events: &mut Receiver<FabricEvent>, plan: Arc<FabricPlan>) -> Duration {
@@ -158,6 +175,12 @@ fn round_trips(
     let namespace = fabric.vpc_netns_path(&vpc).ok_or("no such VPC")?;
     let own = std::process::id();
     for what in ["with the firewall", "with the firewall, again"] {
+        print!("round trip host to service address, {what}: us ");
+        io::stdout().flush()?;
+        host::enter(pid, &["/proc/self/exe", "ping-pong"])?;
+    }
+    row("a change of rules", apply(fabric, events, restricted_plan()));
+    for what in ["with a security group that restricts", "with it, again"] {
         print!("round trip host to service address, {what}: us ");
         io::stdout().flush()?;
         host::enter(pid, &["/proc/self/exe", "ping-pong"])?;

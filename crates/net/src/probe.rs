@@ -1,10 +1,16 @@
 //! Whether this machine can do what the fabric needs, and what is missing where it cannot.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
+
+use ipnet::Ipv4Net;
+use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, VpcPlan};
+use trellis_model::id::VpcId;
 
 use crate::firewall;
 use crate::namespace::Namespace;
@@ -54,17 +60,38 @@ fn probe_here(nft: &Path) -> Result<(), NetError> {
     netlink
         .add_veth("probe0", None, &peer)
         .map_err(|error| lacking(error, "veth pairs", "as root: modprobe veth (CONFIG_VETH)"))?;
-    firewall::install(nft, &firewall::ruleset(&[vpc::network::RESOLVER])).map_err(|source| {
+    firewall::install(nft, &firewall::ruleset(&restricted(), &[vpc::network::RESOLVER])).map_err(|source| {
         let text = source.to_string();
         if ["not supported", "No such file", "Invalid argument"].iter().any(|sign| text.contains(sign)) {
             NetError::MissingFeature {
-                feature: "nftables with reject rules",
-                advice: "as root: modprobe -a nf_tables nft_reject_inet (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_REJECT)",
+                feature: "nftables with connection tracking and reject rules",
+                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_inet (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT)",
             }
         } else {
             NetError::system("install firewall rules")(source)
         }
     })
+}
+
+/// A plan whose rules use everything that rules can.
+fn restricted() -> VpcPlan {
+    let rule = |traffic| FirewallRule {
+        traffic,
+        peers: [[192, 0, 2, 0], [198, 51, 100, 0]].map(|block| Ipv4Net::new_assert(block.into(), 24)).into(),
+    };
+    let ingress = vec![
+        rule(FirewallTraffic::Tcp { first: 1, last: 2 }),
+        rule(FirewallTraffic::Icmp { kind: Some(8), code: Some(0) }),
+    ];
+    let firewall = Firewall { ingress, egress: vec![rule(FirewallTraffic::All)] };
+    VpcPlan {
+        id: VpcId::from_random(0),
+        cidrs: Vec::new(),
+        subnets: BTreeMap::new(),
+        hosts: BTreeMap::new(),
+        service_clients: Some(firewall.ingress.clone().into()),
+        firewalls: [([192, 0, 2, 1].into(), Arc::new(firewall))].into(),
+    }
 }
 
 fn lacking(error: NetlinkError, feature: &'static str, advice: &'static str) -> NetError {

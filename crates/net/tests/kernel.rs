@@ -22,5 +22,7 @@ mod machine;
 mod plan;
 #[path = "kernel/proxying.rs"]
 mod proxying;
+#[path = "kernel/security_groups.rs"]
+mod security_groups;
 #[path = "kernel/unprivileged.rs"]
 mod unprivileged;

@@ -1,7 +1,9 @@
 //! What should be in the kernel: the [`FabricPlan`] of the newest state, kept current.
 //!
-//! Built from a watch on `ec2/`. A commit rebuilds the VPCs it touches; the others keep their `Arc`,
-//! and so does one that comes out as it was.
+//! Built from watches on `ec2/` and, for the security groups of VPC associations, `lattice/`. A commit
+//! rebuilds the VPCs it touches; the others keep their `Arc`, and so does one that comes out as it was.
+
+mod firewall;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,11 +13,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use trellis_model::VpcId;
 use trellis_model::fabric::{FabricPlan, HostPlan, SubnetPlan, VpcPlan};
-use trellis_model::resource::vpc::{Instance, Subnet, Vpc};
-use trellis_store::{Event, Store, StoreError};
+use trellis_model::resource::lattice::VpcAssociation;
+use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
+use trellis_store::{Event, Store, StoreError, Watch};
 
 use super::place::kind;
 use crate::keys;
+use crate::lattice::place::kind as lattice;
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,23 +31,32 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn publish(
     store: Store,
 ) -> Result<(watch::Receiver<Arc<FabricPlan>>, impl Future<Output = ()> + Send + 'static), StoreError> {
-    let mut changes = store.watch(keys::EC2)?;
+    let mut watches = Watches::start(&store)?;
     let mut known = Known::default();
-    let first = changes.next().await?;
-    let (sender, plans) = watch::channel(known.follow(first));
+    let associations = watches.lattice.next().await?;
+    known.follow(Part::Lattice, associations);
+    let first = watches.ec2.next().await?;
+    known.follow(Part::Ec2, first);
+    let (sender, plans) = watch::channel(known.plan.clone());
     let task = async move {
         loop {
-            match changes.next().await {
+            let (part, event) = tokio::select! {
+                event = watches.ec2.next() => (Part::Ec2, event),
+                event = watches.lattice.next() => (Part::Lattice, event),
+            };
+            match event {
                 Ok(event) => {
-                    sender.send_replace(known.follow(event));
+                    if known.follow(part, event) {
+                        sender.send_replace(known.plan.clone());
+                    }
                 }
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::error!(%error, "the kernel is not told of changes for now");
-                    changes = loop {
+                    watches = loop {
                         tokio::time::sleep(RETRY).await;
-                        match store.watch(keys::EC2) {
-                            Ok(changes) => break changes,
+                        match Watches::start(&store) {
+                            Ok(watches) => break watches,
                             Err(StoreError::Closed) => return,
                             Err(_) => {}
                         }
@@ -55,37 +68,66 @@ pub(super) async fn publish(
     Ok((plans, task))
 }
 
+/// What one watch tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Ec2,
+    Lattice,
+}
+
+struct Watches {
+    ec2: Watch,
+    lattice: Watch,
+}
+
+impl Watches {
+    fn start(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self { ec2: store.watch(keys::EC2)?, lattice: store.watch(keys::LATTICE)? })
+    }
+}
+
 /// The records that plans are made of, by id, and the newest plan.
 #[derive(Default)]
 struct Known {
     vpcs: BTreeMap<String, Vpc>,
     subnets: BTreeMap<String, Subnet>,
     instances: BTreeMap<String, Instance>,
+    groups: BTreeMap<String, SecurityGroup>,
+    associations: BTreeMap<String, VpcAssociation>,
     plan: Arc<FabricPlan>,
 }
 
 impl Known {
-    /// The plan after `event`.
-    fn follow(&mut self, event: Event) -> Arc<FabricPlan> {
-        let (revision, touched) = match event {
+    /// Takes up what happened. False: it is of no interest here, and the plan is the same.
+    fn follow(&mut self, part: Part, event: Event) -> bool {
+        let mut touched = BTreeSet::new();
+        let revision = match event {
             Event::Resync { revision, entries } => {
-                self.vpcs.clear();
-                self.subnets.clear();
-                self.instances.clear();
-                let mut touched: BTreeSet<VpcId> = self.plan.vpcs.keys().cloned().collect();
+                match part {
+                    Part::Ec2 => {
+                        self.vpcs.clear();
+                        self.subnets.clear();
+                        self.instances.clear();
+                        self.groups.clear();
+                    }
+                    Part::Lattice => self.associations.clear(),
+                }
+                touched.extend(self.plan.vpcs.keys().cloned());
                 for entry in entries {
                     self.take(&entry.key, Some(&entry.value), &mut touched);
                 }
-                (revision, touched)
+                revision
             }
             Event::Changes { revision, changes } => {
-                let mut touched = BTreeSet::new();
                 for change in changes {
                     self.take(&change.key, change.value.as_deref(), &mut touched);
                 }
-                (revision, touched)
+                revision
             }
         };
+        if part == Part::Lattice && touched.is_empty() {
+            return false;
+        }
         let mut vpcs = self.plan.vpcs.clone();
         for id in touched {
             match self.build(&id) {
@@ -98,8 +140,10 @@ impl Known {
                 }
             }
         }
+        // The two watches need not be equally far.
+        let revision = revision.max(self.plan.revision);
         self.plan = Arc::new(FabricPlan { revision, vpcs });
-        self.plan.clone()
+        true
     }
 
     /// Takes one record in or out, and notes the VPCs it belongs or belonged to.
@@ -113,7 +157,12 @@ impl Known {
             kind::INSTANCE => {
                 replace(&mut self.instances, key, id, value, |instance| &instance.vpc, touched);
             }
-            // Enforcement of security groups is not part of the plan yet.
+            kind::SECURITY_GROUP => {
+                replace(&mut self.groups, key, id, value, |group| &group.vpc, touched);
+            }
+            lattice::VPC_ASSOCIATION => {
+                replace(&mut self.associations, key, id, value, |association| &association.vpc, touched);
+            }
             _ => {}
         }
     }
@@ -142,7 +191,21 @@ impl Known {
                 (instance.id.clone(), plan)
             })
             .collect();
-        Some(VpcPlan { id: id.clone(), cidrs: vec![vpc.cidr], subnets, hosts })
+        let rules = firewall::Rules::of(
+            id,
+            &vpc.home.region,
+            self.groups.values(),
+            self.instances.values(),
+            self.associations.values(),
+        );
+        Some(VpcPlan {
+            id: id.clone(),
+            cidrs: vec![vpc.cidr],
+            subnets,
+            hosts,
+            firewalls: rules.firewalls(),
+            service_clients: rules.service_clients(),
+        })
     }
 }
 

@@ -39,7 +39,8 @@ pub struct RunInstance {
     pub name: String,
     /// `None`: the lowest free address of the subnet.
     pub ip: Option<Ipv4Addr>,
-    /// Ids of groups in the subnet's VPC; empty: its default group.
+    /// Ids of groups in the subnet's VPC. Empty: the host is in no group, not even the default one, and nothing of it
+    /// is filtered.
     pub security_groups: Vec<String>,
     /// What runs inside; empty: nothing.
     pub command: Vec<String>,
@@ -202,9 +203,6 @@ fn choose_groups(
     vpc: &Vpc,
     wanted: &[String],
 ) -> Result<Vec<trellis_model::SecurityGroupId>, HostError> {
-    if wanted.is_empty() {
-        return Ok(vec![vpc.default_security_group.clone()]);
-    }
     let mut groups = Vec::new();
     for text in wanted {
         let missing =

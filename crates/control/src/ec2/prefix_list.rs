@@ -43,6 +43,11 @@ pub(super) fn exists(region: &Region, id: &PrefixListId) -> bool {
     lists(region).iter().any(|list| list.id == id.as_str())
 }
 
+/// The IPv4 addresses a list stands for; none for a list of IPv6 or one there is not.
+pub(super) fn ipv4_block(region: &Region, id: &PrefixListId) -> Option<ipnet::Ipv4Net> {
+    lists(region).iter().find(|list| list.id == id.as_str())?.cidr.parse().ok()
+}
+
 fn chosen(region: &Region, ids: &[String]) -> Result<Vec<PrefixList>, Refusal> {
     for id in ids {
         id.parse::<PrefixListId>().map_err(|_| {

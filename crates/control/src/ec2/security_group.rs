@@ -1,7 +1,7 @@
 //! Security groups: create, describe, delete. Their rules are in [`rule`], what a request says of
 //! rules in [`permission`].
 //!
-//! They are records for now: what they allow is not enforced in the kernel yet.
+//! The kernel enforces them: [`super::fabric`] resolves them to addresses.
 
 mod permission;
 pub(super) mod rule;

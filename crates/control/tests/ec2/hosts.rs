@@ -29,7 +29,7 @@ async fn a_host_is_an_instance_from_pending_to_terminated() {
     assert_eq!(instance.text("subnetId"), subnet);
     assert_eq!(instance.text("privateIpAddress"), "10.0.1.4");
     assert_eq!(instance.text("privateDnsName"), "ip-10-0-1-4.ec2.internal");
-    assert_eq!(instance.texts("groupSet", "groupName"), ["default"]);
+    assert!(instance.texts("groupSet", "groupName").is_empty(), "it named none");
     assert_eq!(instance.tags(), [("Name".to_owned(), "web".to_owned())]);
     assert_eq!(instance.text("placement/availabilityZone"), "us-east-1a");
     assert_eq!(instance.texts("networkInterfaceSet", "privateIpAddress"), ["10.0.1.4"]);
@@ -122,6 +122,16 @@ async fn names_are_unique_in_the_installation_while_the_host_lives() {
 }
 
 #[tokio::test]
+async fn a_host_that_names_no_security_group_has_none() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    assert!(installation.run(&subnet, "web").await.unwrap().security_groups.is_empty());
+    let plan = installation.plan(|plan| plan.vpcs.values().any(|vpc| !vpc.hosts.is_empty())).await;
+    assert!(plan.vpcs.values().all(|vpc| vpc.firewalls.is_empty()));
+}
+
+#[tokio::test]
 async fn security_groups_of_a_host_are_of_its_vpc() {
     let installation = Installation::new().await;
     let (vpc, other) = (installation.vpc("10.0.0.0/16").await, installation.vpc("10.0.0.0/16").await);
@@ -148,7 +158,9 @@ async fn filters_choose_instances_and_their_interfaces() {
     let (left, right) =
         (installation.subnet(&vpc, "10.0.1.0/24").await, installation.subnet(&vpc, "10.0.2.0/24").await);
     let a = installation.run(&left, "a").await.unwrap().id;
-    let b = installation.run(&right, "b").await.unwrap().id;
+    let group = installation.group(&vpc, "servers").await;
+    let b = RunInstance { security_groups: vec![group], ..host(&right, "b") };
+    let b = installation.control.run_instance(b).await.unwrap().id;
     installation.control.host_ready(&b).await;
     let gone = installation.run(&right, "gone").await.unwrap().id;
     installation.control.terminate_instance("gone").await.unwrap();
@@ -160,7 +172,7 @@ async fn filters_choose_instances_and_their_interfaces() {
         ("network-interface.addresses.private-ip-address", "10.0.1.*", vec![&a]),
         ("instance-state-name", "running", vec![&b]),
         ("instance-state-code", "48", vec![&gone]),
-        ("instance.group-name", "default", vec![&a, &b]),
+        ("instance.group-name", "servers", vec![&b]),
         ("tag:Name", "?", vec![&a, &b]),
         ("availability-zone", "us-east-1a", vec![&a, &b, &gone]),
     ] {

@@ -28,6 +28,7 @@ const IFLA_BR_FORWARD_DELAY: u16 = 1;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BRPORT_LEARNING: u16 = 8;
 const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 const IFLA_BRPORT_LOCKED: u16 = 39;
 const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
@@ -36,6 +37,7 @@ const DEVCONF_FORWARDING: u16 = 1;
 const DEVCONF_ACCEPT_REDIRECTS: u16 = 4;
 const DEVCONF_SEND_REDIRECTS: u16 = 6;
 const DEVCONF_RP_FILTER: u16 = 8;
+const DEVCONF_PROXY_ARP_PVLAN: u16 = 25;
 /// The fixed part of a link message.
 const IFINFOMSG: usize = 16;
 
@@ -223,7 +225,8 @@ impl Netlink {
         Err(NetlinkError { action: what(), detail: String::new(), source })
     }
 
-    /// Makes a link route: forward, and take only packets whose source routes back through it (strict reverse path).
+    /// Makes a link route: forward, take only packets whose source routes back through it (strict reverse path), and
+    /// stand in for the neighbours on it, which do not hear each other (RFC 3069).
     /// Through netlink rather than /proc/sys, which is read-only in many containers.
     pub(crate) fn set_routing(&mut self, index: u32) -> Result<(), NetlinkError> {
         let message =
@@ -235,6 +238,7 @@ impl Netlink {
                             .number(DEVCONF_RP_FILTER, 1)
                             .number(DEVCONF_ACCEPT_REDIRECTS, 0)
                             .number(DEVCONF_SEND_REDIRECTS, 0)
+                            .number(DEVCONF_PROXY_ARP_PVLAN, 1)
                     })
                 })
             });
@@ -256,7 +260,8 @@ impl Netlink {
     }
 
     /// Ties a bridge port to the Ethernet addresses the bridge was told of: frames from others are dropped, and
-    /// frames to unknown ones are not flooded to it.
+    /// frames to unknown ones are not flooded to it. Ports do not hear each other: all that passes between hosts is
+    /// routed, where the firewall sees it.
     pub(crate) fn set_port_locked(&mut self, index: u32) -> Result<(), NetlinkError> {
         let message = Message::new(RTM_SETLINK, 0, &ifinfomsg(libc::AF_BRIDGE as u8, index, false)).nested(
             IFLA_PROTINFO,
@@ -265,6 +270,7 @@ impl Netlink {
                     .attribute(IFLA_BRPORT_LEARNING, &[0])
                     .attribute(IFLA_BRPORT_UNICAST_FLOOD, &[0])
                     .attribute(IFLA_BRPORT_LOCKED, &[1])
+                    .attribute(IFLA_BRPORT_ISOLATED, &[1])
             },
         );
         self.request(message, || format!("lock bridge port {index}"))

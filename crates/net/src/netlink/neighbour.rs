@@ -7,6 +7,11 @@ use super::{Message, NLM_F_CREATE, NLM_F_REPLACE, Netlink, NetlinkError};
 
 const RTM_NEWNEIGH: u16 = 28;
 const RTM_DELNEIGH: u16 = 29;
+const RTM_SETNEIGHTBL: u16 = 67;
+const NDTA_NAME: u16 = 1;
+const NDTA_PARMS: u16 = 6;
+const NDTPA_IFINDEX: u16 = 1;
+const NDTPA_PROXY_DELAY: u16 = 13;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NUD_NOARP: u16 = 0x40;
@@ -46,6 +51,17 @@ impl Netlink {
             Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// Answers ARP in the name of others at once. By default the kernel waits up to 0.8 s, in case they do it themselves.
+    pub(crate) fn set_prompt_proxy(&mut self, link: u32) -> Result<(), NetlinkError> {
+        // An `ndtmsg`: the family and three bytes of nothing.
+        let message = Message::new(RTM_SETNEIGHTBL, 0, &[libc::AF_INET as u8, 0, 0, 0])
+            .text(NDTA_NAME, "arp_cache")
+            .nested(NDTA_PARMS, |message| {
+                message.number(NDTPA_IFINDEX, link).attribute(NDTPA_PROXY_DELAY, &0_u64.to_ne_bytes())
+            });
+        self.request(message, || format!("let link {link} answer for others at once"))
     }
 
     /// Frames for `mac` leave the bridge through `port`, and only there may they come from.

@@ -81,7 +81,7 @@ impl Desired {
         Ok(Desired {
             bridges: plan.subnets.values().map(|subnet| (bridge_name(&subnet.id), gateway(subnet))).collect(),
             local: resolvers.into_iter().map(Ipv4Net::from).collect(),
-            rules: firewall::ruleset(&resolvers),
+            rules: firewall::ruleset(plan, &resolvers),
         })
     }
 }
@@ -232,6 +232,7 @@ fn converge_bridges(
         netlink.set_no_ipv6_address(index)?;
         netlink.add_address(&Address { link: index, network: *gateway })?;
         netlink.set_routing(index)?;
+        netlink.set_prompt_proxy(index)?;
         netlink.set_up(index)?;
         made.insert(name.clone());
     }
@@ -282,6 +283,8 @@ mod tests {
             cidrs: vec![block],
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            firewalls: BTreeMap::new(),
+            service_clients: None,
         };
         assert!(matches!(Desired::new(&plan), Err(NetworkError::BlockTooSmall { .. })));
         let plan = VpcPlan { cidrs: Vec::new(), ..plan };

@@ -44,7 +44,9 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
     let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match texts.as_slice() {
         ["serve", port] => serve(port.parse().unwrap()),
+        ["echo", port] => echo(port.parse().unwrap()),
         ["connect", to] => connect(to.parse().unwrap()),
+        ["send-on-lines", to] => send_on_lines(to.parse().unwrap()),
         ["ping", to] => ping(to.parse().unwrap()),
         ["send", from, to, text] => send_from(from.parse().unwrap(), to.parse().unwrap(), text),
         ["set-mac", mac] => {
@@ -96,6 +98,33 @@ fn connect(to: SocketAddr) -> std::io::Result<i32> {
     stream.read_to_string(&mut text)?;
     println!("{text}");
     Ok(0)
+}
+
+/// Keeps one connection to a server that echoes, and prints what comes back for each line of its input.
+fn send_on_lines(to: SocketAddr) -> std::io::Result<i32> {
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    println!("connected");
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        stream.write_all(line.as_bytes())?;
+        let mut echo = vec![0; line.len()];
+        stream.read_exact(&mut echo)?;
+        println!("{}", String::from_utf8_lossy(&echo));
+    }
+    Ok(0)
+}
+
+/// Answers each connection with what it sends.
+fn echo(port: u16) -> std::io::Result<i32> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        std::thread::spawn(move || {
+            let mut reader = stream.try_clone()?;
+            std::io::copy(&mut reader, &mut stream)
+        });
+    }
 }
 
 /// Succeeds when an ICMP echo is answered.

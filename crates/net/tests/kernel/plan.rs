@@ -26,6 +26,8 @@ pub(crate) fn vpc(number: u64) -> VpcPlan {
         cidrs: vec!["10.0.0.0/16".parse().unwrap()],
         subnets: [subnet(1), subnet(2)].into(),
         hosts: [].into(),
+        firewalls: [].into(),
+        service_clients: None,
     }
 }
 
