@@ -25,6 +25,7 @@
 //! tags/{account}/{region}/{arn}                            -> every tag of one resource: crate::tag_set
 //! token/{account}/{region}/{service}/{operation}/{hash}    -> an answer given before: crate::token
 //! pending/{service}/{account}/{region}/{kind}/{...}        -> work a workflow has to finish
+//! pending/domain/{account}/{region}/{dv}                  -> a TXT record to look for: crate::domain_proof
 //! access-key/{access key id}                               -> crate::access_key
 //! ```
 //!
@@ -40,6 +41,9 @@ pub(crate) const EC2: &str = "ec2/";
 
 /// Prefix of unfinished VPC Lattice work.
 pub(crate) const LATTICE_PENDING: &str = "pending/lattice/";
+
+/// Prefix of domain verifications whose record has not been found.
+pub(crate) const UNPROVEN: &str = "pending/domain/";
 
 /// Prefix of idempotency tokens.
 pub(crate) const TOKEN: &str = "token/";
@@ -95,6 +99,11 @@ impl Scope {
     pub(crate) fn pending(&self, kind: &str, id: impl std::fmt::Display) -> String {
         format!("pending/{}/{}/{kind}/{id}", self.service, self.place)
     }
+}
+
+/// The mark that the record of a domain verification is looked for.
+pub(crate) fn unproven(home: &Home, id: &str) -> String {
+    format!("{UNPROVEN}{}/{}/{id}", home.account, home.region)
 }
 
 /// The tags of the resource `arn` names.

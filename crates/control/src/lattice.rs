@@ -7,6 +7,8 @@
 pub(crate) mod access_log;
 pub(crate) mod action;
 pub(crate) mod auth_policy;
+pub(crate) mod domain_verification;
+pub(crate) mod endpoint_association;
 pub(crate) mod health_check;
 pub(crate) mod identifier;
 pub(crate) mod listener;
@@ -14,6 +16,7 @@ pub(crate) mod place;
 pub(crate) mod resource_association;
 pub(crate) mod resource_configuration;
 pub(crate) mod resource_gateway;
+pub(crate) mod resource_policy;
 pub(crate) mod rule;
 pub(crate) mod service;
 pub(crate) mod service_association;
@@ -93,9 +96,12 @@ operations! {
     "CreateTargetGroup" => create target_group::create,
     "DeleteAccessLogSubscription" => write access_log::delete,
     "DeleteAuthPolicy" => write auth_policy::delete,
+    "DeleteDomainVerification" => write domain_verification::delete,
     "DeleteListener" => write listener::delete,
     "DeleteResourceConfiguration" => write resource_configuration::delete,
+    "DeleteResourceEndpointAssociation" => write endpoint_association::delete,
     "DeleteResourceGateway" => write resource_gateway::delete,
+    "DeleteResourcePolicy" => write resource_policy::delete,
     "DeleteRule" => write rule::delete,
     "DeleteService" => write service::delete,
     "DeleteServiceNetwork" => write service_network::delete,
@@ -106,9 +112,11 @@ operations! {
     "DeregisterTargets" => write target::deregister,
     "GetAccessLogSubscription" => read access_log::get_one,
     "GetAuthPolicy" => read auth_policy::get_one,
+    "GetDomainVerification" => read domain_verification::get_one,
     "GetListener" => read listener::get_one,
     "GetResourceConfiguration" => read resource_configuration::get_one,
     "GetResourceGateway" => read resource_gateway::get_one,
+    "GetResourcePolicy" => read resource_policy::get_one,
     "GetRule" => read rule::get_one,
     "GetService" => read service::get_one,
     "GetServiceNetwork" => read service_network::get_one,
@@ -117,20 +125,25 @@ operations! {
     "GetServiceNetworkVpcAssociation" => read vpc_association::get_one,
     "GetTargetGroup" => read target_group::get_one,
     "ListAccessLogSubscriptions" => read access_log::list,
+    "ListDomainVerifications" => read domain_verification::list,
     "ListListeners" => read listener::list,
     "ListResourceConfigurations" => read resource_configuration::list,
+    "ListResourceEndpointAssociations" => read endpoint_association::list_of_resource,
     "ListResourceGateways" => read resource_gateway::list,
     "ListRules" => read rule::list,
     "ListServiceNetworkResourceAssociations" => read resource_association::list,
     "ListServiceNetworkServiceAssociations" => read service_association::list,
     "ListServiceNetworkVpcAssociations" => read vpc_association::list,
+    "ListServiceNetworkVpcEndpointAssociations" => read endpoint_association::list_of_network,
     "ListServiceNetworks" => read service_network::list,
     "ListServices" => read service::list,
     "ListTagsForResource" => read tags::list,
     "ListTargetGroups" => read target_group::list,
     "ListTargets" => read target::list,
     "PutAuthPolicy" => write auth_policy::put_one,
+    "PutResourcePolicy" => write resource_policy::put_one,
     "RegisterTargets" => write target::register,
+    "StartDomainVerification" => create domain_verification::start,
     "TagResource" => write tags::tag,
     "UntagResource" => write tags::untag,
     "UpdateAccessLogSubscription" => write access_log::update,

@@ -7,6 +7,7 @@
 mod access_key;
 mod call;
 mod context;
+mod domain_proof;
 mod ec2;
 mod health_board;
 mod keys;
@@ -45,6 +46,7 @@ use crate::refusal::Refusal;
 
 pub use access_key::SecretAccessKey;
 pub use context::{Clock, Random};
+pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};
 pub use trellis_model::resource::vpc::Instance;
 
@@ -65,6 +67,10 @@ pub struct Config {
     pub quotas: BTreeMap<String, u64>,
     /// How long a deregistered target waits for its requests to end, at most. Default 60 s.
     pub drain_limit: Duration,
+    /// How domain verifications look for their TXT records. Default: they find none.
+    pub txt_lookup: TxtLookup,
+    /// How often a record that was not there is looked for again. Default 60 s.
+    pub txt_lookup_interval: Duration,
     pub clock: Clock,
     pub random: Random,
 }
@@ -79,6 +85,8 @@ impl Default for Config {
             secret_access_key: SecretAccessKey::default(),
             quotas: BTreeMap::new(),
             drain_limit: Duration::from_secs(60),
+            txt_lookup: TxtLookup::none(),
+            txt_lookup_interval: Duration::from_secs(60),
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -138,6 +146,8 @@ impl Control {
             secret_access_key,
             quotas,
             drain_limit,
+            txt_lookup,
+            txt_lookup_interval,
             clock,
             random,
         } = config;
@@ -163,6 +173,7 @@ impl Control {
         let first = builder.build().unwrap_or_default();
         let (publish, snapshots) = watch::channel(first);
         let pending = store.watch(keys::LATTICE_PENDING)?;
+        let unproven = store.watch(keys::UNPROVEN)?;
         let (applied, in_force) = watch::channel(0);
 
         let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health });
@@ -172,6 +183,7 @@ impl Control {
         tasks.spawn(snapshot::follow(builder, changes, publish));
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
+        tasks.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
         let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
         let tasks = Mutex::new(tasks);
         Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, plans, applied, tasks }) })

@@ -17,7 +17,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use self::definition::Definition;
 use super::place::{Place, kind, pending};
-use super::{Nothing, identifier, resource_association, resource_gateway};
+use super::{Nothing, identifier, resource_association, resource_gateway, resource_policy};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
@@ -27,7 +27,6 @@ use crate::tag_set::{self, Tags};
 
 /// Which members go with a type.
 struct Shape {
-    gateway: bool,
     group: bool,
     definition: bool,
     ports: bool,
@@ -39,7 +38,6 @@ struct Shape {
 
 fn shape(kind: ResourceConfigurationType) -> Shape {
     let all = Shape {
-        gateway: true,
         group: false,
         definition: true,
         ports: true,
@@ -608,7 +606,7 @@ pub(crate) fn settle(
         }
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &resource.arn());
-            tx.delete(&place.resource_policy(id.as_str()));
+            resource_policy::forget(tx, place, id.as_str());
             for key in indexes(place, &resource) {
                 tx.delete(&key);
             }

@@ -8,7 +8,7 @@ use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind, pending};
-use super::{access_log, auth_policy, identifier, listener};
+use super::{access_log, auth_policy, identifier, listener, resource_policy};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, decode, get, get_id, put};
@@ -245,6 +245,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     if service.status != Status::DeleteInProgress {
         listener::delete_all(tx, &place, id)?;
         auth_policy::forget(tx, &place, id.as_str());
+        resource_policy::forget(tx, &place, id.as_str());
         access_log::forget_all(tx, &place, id.as_str())?;
         tx.put(&place.scope.pending(pending::SERVICE, id), Vec::new());
         service.status = Status::DeleteInProgress;

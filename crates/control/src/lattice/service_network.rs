@@ -8,7 +8,7 @@ use trellis_model::resource::lattice::{AuthType, ServiceNetwork, SharingConfig};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
-use super::{access_log, auth_policy, identifier};
+use super::{access_log, auth_policy, identifier, resource_policy};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, decode, get, get_id, put};
@@ -173,6 +173,7 @@ pub(crate) fn delete(
         }
     }
     auth_policy::forget(tx, &place, id.as_str());
+    resource_policy::forget(tx, &place, id.as_str());
     access_log::forget_all(tx, &place, id.as_str())?;
     tag_set::forget(tx, &place.home, &network.arn());
     tx.delete(&place.name(kind::NETWORK, &network.name));

@@ -1,7 +1,8 @@
 //! One control plane on a directory of its own, and a client that signs as an SDK does.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use trellis_api::schema::{Location, Segment};
 use trellis_auth::{Credentials, Payload, Scope, SignOptions, SignedRequest, sign};
-use trellis_control::{Clock, Config, Control};
+use trellis_control::{Clock, Config, Control, TxtLookup};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subnet, Vpc, VpcState, Zone};
@@ -46,6 +47,8 @@ impl Fault {
     }
 }
 
+type TxtRecords = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
+
 pub(crate) struct Installation {
     pub(crate) control: Control,
     pub(crate) store: Store,
@@ -54,6 +57,8 @@ pub(crate) struct Installation {
     /// Milliseconds the clock is ahead of the machine's.
     ahead: Arc<AtomicI64>,
     names: AtomicU64,
+    /// TXT records by name, as the control plane's look-ups find them.
+    pub(crate) txt: TxtRecords,
     data_plane: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -71,7 +76,14 @@ impl Installation {
             let now = Timestamp::now().as_millisecond() + offset.load(Ordering::SeqCst);
             Timestamp::from_millisecond(now).unwrap()
         });
+        let txt = TxtRecords::default();
+        let records = txt.clone();
         let config = Config {
+            txt_lookup: TxtLookup::new(move |name| {
+                let found = records.lock().unwrap().get(&name).cloned().unwrap_or_default();
+                Box::pin(std::future::ready(Ok(found)))
+            }),
+            txt_lookup_interval: Duration::from_millis(5),
             access_key_id: KEY_ID.into(),
             secret_access_key: SECRET.into(),
             quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
@@ -82,7 +94,7 @@ impl Installation {
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         let names = AtomicU64::new(1);
         let mut installation =
-            Self { control, store, dir: Some(dir), config, ahead, names, data_plane: None };
+            Self { control, store, dir: Some(dir), config, ahead, names, txt, data_plane: None };
         installation.start_data_plane();
         installation
     }
@@ -113,7 +125,7 @@ impl Installation {
     /// Ends the control plane and starts another on the same directory, without a data plane.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop_data_plane().await;
-        let Self { control, store, mut dir, config, ahead, names, .. } = self;
+        let Self { control, store, mut dir, config, ahead, names, txt, .. } = self;
         control.stop().await;
         drop((control, store));
         let dir = dir.take().unwrap();
@@ -128,7 +140,7 @@ impl Installation {
             }
         };
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
-        Self { control, store, dir: Some(dir), config, ahead, names, data_plane: None }
+        Self { control, store, dir: Some(dir), config, ahead, names, txt, data_plane: None }
     }
 
     pub(crate) fn advance_clock(&self, by: Duration) {

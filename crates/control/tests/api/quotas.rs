@@ -89,6 +89,55 @@ async fn each_quota_is_what_the_operator_says_and_answers_402() {
 }
 
 #[tokio::test]
+async fn quotas_of_resources_are_kept_too() {
+    let trellis = Installation::with_quotas(&[
+        ("L-0DCA4434", 1),
+        ("L-5FF8F9B9", 3),
+        ("L-9BC96FEF", 1),
+        ("L-6095700C", 1),
+    ])
+    .await;
+    let vpc = trellis.vpc(0).await;
+    let gateway = trellis.gateway(&vpc).await;
+    let more = json!({"name": "more", "vpcIdentifier": vpc, "subnetIds": trellis.subnets(&vpc)});
+    let refused = trellis.refused("CreateResourceGateway", more).await;
+    is_quota(&refused, "RESOURCE_GATEWAY", "L-0DCA4434");
+
+    let group = trellis.resource("GROUP", json!({"resourceGatewayIdentifier": gateway["id"]})).await;
+    let definition = json!({"ipResource": {"ipAddress": "10.0.1.10"}});
+    let child = json!({
+        "resourceConfigurationGroupIdentifier": group["id"], "resourceConfigurationDefinition": definition,
+    });
+    trellis.resource("CHILD", child.clone()).await;
+    let mut second = json!({"name": "second", "type": "CHILD"});
+    second.as_object_mut().unwrap().extend(child.as_object().unwrap().clone());
+    let refused = trellis.refused("CreateResourceConfiguration", second).await;
+    is_quota(&refused, "RESOURCE_CONFIGURATION", "L-9BC96FEF");
+    let single = json!({
+        "name": "single", "type": "SINGLE", "resourceGatewayIdentifier": gateway["id"],
+        "resourceConfigurationDefinition": definition,
+    });
+    let mut fourth = single.clone();
+    fourth["name"] = "fourth".into();
+    let single = trellis.resource("SINGLE", single).await;
+    let refused = trellis.refused("CreateResourceConfiguration", fourth).await;
+    is_quota(&refused, "RESOURCE_CONFIGURATION", "L-5FF8F9B9");
+
+    let network = trellis.network().await;
+    let with = |resource: &Value| json!({"serviceNetworkIdentifier": network["id"], "resourceConfigurationIdentifier": resource["id"]});
+    trellis.ok("CreateServiceNetworkResourceAssociation", with(&group)).await;
+    let refused = trellis.refused("CreateServiceNetworkResourceAssociation", with(&single)).await;
+    is_quota(&refused, "SERVICE_NETWORK_RESOURCE_ASSOCIATION", "L-6095700C");
+
+    for number in 0..5 {
+        let domain = format!("number-{number}.example.com");
+        trellis.ok("StartDomainVerification", json!({"domainName": domain})).await;
+    }
+    let refused = trellis.refused("StartDomainVerification", json!({"domainName": "six.example.com"})).await;
+    is_quota(&refused, "DOMAIN_VERIFICATION", "L-73D0F278");
+}
+
+#[tokio::test]
 async fn a_region_counts_for_itself() {
     let trellis = Installation::with_quotas(&[("L-9CAD07FB", 1)]).await;
     trellis.network().await;

@@ -28,11 +28,33 @@ async fn every_kind_of_resource_has_tags_of_its_own() {
     let log = json!({"resourceIdentifier": service["id"], "destinationArn": "arn:aws:s3:::access-logs"});
     let log = trellis.ok("CreateAccessLogSubscription", log).await;
 
-    for (number, resource) in
-        [&network, &service, &group, &listener, &rule, &default, &of_service, &of_vpc, &log]
-            .into_iter()
-            .enumerate()
-    {
+    let gateway = trellis.gateway(&vpc).await;
+    let resource = json!({
+        "resourceGatewayIdentifier": gateway["id"],
+        "resourceConfigurationDefinition": {"ipResource": {"ipAddress": "10.0.1.10"}},
+    });
+    let resource = trellis.resource("SINGLE", resource).await;
+    let by_resource =
+        json!({"serviceNetworkIdentifier": network["id"], "resourceConfigurationIdentifier": resource["id"]});
+    let of_resource = trellis.ok("CreateServiceNetworkResourceAssociation", by_resource).await;
+    let domain = trellis.ok("StartDomainVerification", json!({"domainName": "example.com"})).await;
+
+    let resources = [
+        &network,
+        &service,
+        &group,
+        &listener,
+        &rule,
+        &default,
+        &of_service,
+        &of_vpc,
+        &log,
+        &gateway,
+        &resource,
+        &of_resource,
+        &domain,
+    ];
+    for (number, resource) in resources.into_iter().enumerate() {
         let by_arn = json!({"resourceArn": resource["arn"]});
         let tags =
             json!({"number": number.to_string(), "application-networking.k8s.aws/ManagedBy": "a/b/c:d"});

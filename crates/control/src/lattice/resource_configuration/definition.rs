@@ -33,19 +33,16 @@ const RESERVED: [IpNet; 5] = [
 
 /// `resourceConfigurationDefinition`: exactly one member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(rename_all_fields = "camelCase", deny_unknown_fields)]
 pub(crate) enum Definition {
-    DnsResource {
-        domain_name: Option<String>,
-        ip_address_type: Option<ResourceIpAddressType>,
-    },
-    IpResource {
-        ip_address: Option<String>,
-    },
-    ArnResource {
-        arn: Option<String>,
-    },
-    CidrResource {
+    #[serde(rename = "dnsResource")]
+    Dns { domain_name: Option<String>, ip_address_type: Option<ResourceIpAddressType> },
+    #[serde(rename = "ipResource")]
+    Ip { ip_address: Option<String> },
+    #[serde(rename = "arnResource")]
+    Arn { arn: Option<String> },
+    #[serde(rename = "cidrResource")]
+    Cidr {
         #[serde(default)]
         cidr_ranges: Vec<String>,
     },
@@ -54,13 +51,13 @@ pub(crate) enum Definition {
 impl From<ResourceDefinition> for Definition {
     fn from(definition: ResourceDefinition) -> Self {
         match definition {
-            ResourceDefinition::Ip(address) => Self::IpResource { ip_address: Some(address.to_string()) },
+            ResourceDefinition::Ip(address) => Self::Ip { ip_address: Some(address.to_string()) },
             ResourceDefinition::Dns { domain, ip_address_type } => {
-                Self::DnsResource { domain_name: Some(domain), ip_address_type: Some(ip_address_type) }
+                Self::Dns { domain_name: Some(domain), ip_address_type: Some(ip_address_type) }
             }
-            ResourceDefinition::Arn(arn) => Self::ArnResource { arn: Some(arn) },
+            ResourceDefinition::Arn(arn) => Self::Arn { arn: Some(arn) },
             ResourceDefinition::Cidr(ranges) => {
-                Self::CidrResource { cidr_ranges: ranges.iter().map(ToString::to_string).collect() }
+                Self::Cidr { cidr_ranges: ranges.iter().map(ToString::to_string).collect() }
             }
         }
     }
@@ -77,14 +74,14 @@ pub(super) fn read(
 ) -> Result<ResourceDefinition, Refusal> {
     use ResourceConfigurationType as Type;
     match (definition, kind) {
-        (Definition::IpResource { ip_address }, Type::Single | Type::Child) => {
+        (Definition::Ip { ip_address }, Type::Single | Type::Child) => {
             ip(ip_address.as_deref().unwrap_or_default())
         }
-        (Definition::DnsResource { domain_name, ip_address_type }, Type::Single | Type::Child) => {
+        (Definition::Dns { domain_name, ip_address_type }, Type::Single | Type::Child) => {
             dns(domain_name.as_deref().unwrap_or_default(), ip_address_type.unwrap_or_default())
         }
-        (Definition::ArnResource { arn }, Type::Arn) => rds(arn.as_deref().unwrap_or_default(), home),
-        (Definition::CidrResource { cidr_ranges }, Type::Cidr) => cidr(cidr_ranges),
+        (Definition::Arn { arn }, Type::Arn) => rds(arn.as_deref().unwrap_or_default(), home),
+        (Definition::Cidr { cidr_ranges }, Type::Cidr) => cidr(cidr_ranges),
         (definition, kind) => Err(super::unexpected(member(definition), kind)),
     }
 }
@@ -92,10 +89,10 @@ pub(super) fn read(
 /// The name of the union's member.
 fn member(definition: &Definition) -> &'static str {
     match definition {
-        Definition::DnsResource { .. } => "dnsResource",
-        Definition::IpResource { .. } => "ipResource",
-        Definition::ArnResource { .. } => "arnResource",
-        Definition::CidrResource { .. } => "cidrResource",
+        Definition::Dns { .. } => "dnsResource",
+        Definition::Ip { .. } => "ipResource",
+        Definition::Arn { .. } => "arnResource",
+        Definition::Cidr { .. } => "cidrResource",
     }
 }
 
