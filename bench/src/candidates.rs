@@ -100,6 +100,7 @@ pub(crate) fn start(
         let site = Site {
             listen: address,
             upstream: topology.upstream,
+            source: topology.source,
             hosts: extent.hosts,
             rules: extent.rules,
             dir: &dir,
@@ -166,9 +167,12 @@ impl Candidate {
             match ask(client, &last, echo.clone()) {
                 Ok((200, body)) => break body,
                 answer if Instant::now() >= deadline => {
-                    let found = answer.map(|(status, _)| format!("status {status}"));
+                    let found = match answer {
+                        Ok((status, _)) => format!("status {status}"),
+                        Err(error) => format!("{error:#}"),
+                    };
                     let log = self.process.as_ref().map(Process::log_end).unwrap_or_default();
-                    bail!("does not serve after {START_PATIENCE:?}: {found:?}{log}");
+                    bail!("does not serve after {START_PATIENCE:?}: {found}{log}");
                 }
                 _ => std::thread::sleep(Duration::from_millis(100)),
             }
@@ -189,6 +193,7 @@ impl Candidate {
         }
         if let Some(process) = &self.process {
             self.counted = Counted(family(process.pid()));
+            process.prefer();
         }
         Ok(())
     }

@@ -43,19 +43,23 @@ impl LoadClient {
         Ok(Self { process, orders, reports, interrupt })
     }
 
-    /// Runs a slice. `window` is called when its window begins (`false`) and ends (`true`).
+    /// Puts it in front of the machine's other work.
+    pub(crate) fn prefer(&self) {
+        self.process.prefer();
+    }
+
+    /// Runs a slice. `look` is called when its window begins and when it ends.
     pub(crate) fn slice(
         &mut self,
         slice: Slice,
-        mut window: impl FnMut(bool) -> anyhow::Result<()>,
+        mut look: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
         let length = Duration::from_millis(slice.warm_up_ms + slice.window_ms + slice.tail_ms);
         self.order(&Order::Slice(slice))?;
         let deadline = Instant::now() + length + PATIENCE;
         loop {
             match self.report(deadline)? {
-                Report::Begin => window(false)?,
-                Report::End => window(true)?,
+                Report::Begin | Report::End => look()?,
                 Report::Done(outcome) => return Ok(outcome),
                 Report::Failed { reason } => bail!("{reason}"),
                 Report::Probed { .. } => bail!("the load generator answered what was not asked"),

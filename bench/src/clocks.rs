@@ -16,6 +16,8 @@ pub(crate) struct Reading {
     at: Instant,
     /// CPU time of the candidate, all threads, in ns.
     candidate: u64,
+    /// Ticks of it in user space, and in all.
+    ticks: (u64, u64),
     /// Time its threads were ready to run and did not get a core, in ns.
     waited: u64,
     proxy_core: Core,
@@ -35,6 +37,8 @@ struct Core {
 pub(crate) struct Spent {
     /// CPU seconds of the candidate per second.
     pub(crate) candidate: f64,
+    /// Share of that time spent in user space.
+    pub(crate) user: f64,
     /// Seconds per second its threads waited for a core that something else had.
     pub(crate) waited: f64,
     /// Share of the proxy's core that anything but the candidate used, time stolen by the
@@ -62,6 +66,11 @@ impl Reading {
         Ok(Self {
             at,
             candidate,
+            ticks: counted
+                .0
+                .iter()
+                .filter_map(|pid| ticks(*pid))
+                .fold((0, 0), |sum, (user, all)| (sum.0 + user, sum.1 + all)),
             waited: counted.0.iter().map(|pid| run_delay(*pid)).sum(),
             proxy_core: core(&stat, proxy_cpu).with_context(|| format!("no core {proxy_cpu}"))?,
             load_core: core(&stat, load_cpu).with_context(|| format!("no core {load_cpu}"))?,
@@ -74,6 +83,8 @@ impl Reading {
         let candidate = share(self.candidate.saturating_sub(earlier.candidate));
         Spent {
             candidate,
+            user: self.ticks.0.saturating_sub(earlier.ticks.0) as f64
+                / self.ticks.1.saturating_sub(earlier.ticks.1).max(1) as f64,
             waited: share(self.waited.saturating_sub(earlier.waited)),
             // Ticks are coarse: a little below zero means none.
             others: (self.proxy_core.share_since(&earlier.proxy_core) - candidate).max(0.0),
@@ -99,6 +110,16 @@ fn core(stat: &str, cpu: usize) -> Option<Core> {
     let [user, nice, system, idle, iowait, irq, softirq, stolen, ..] = ticks[..] else { return None };
     let busy = user + nice + system + irq + softirq;
     Some(Core { busy, stolen, total: busy + stolen + idle + iowait })
+}
+
+/// User time, and user and system time, of a process in clock ticks: the 14th and 15th field of its
+/// `stat`, the 12th and 13th after the name.
+fn ticks(pid: Pid) -> Option<(u64, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user, user + system))
 }
 
 /// Sum over the threads of a process of the second number of `schedstat`. A thread that has ended

@@ -151,7 +151,7 @@ struct Run {
     /// Seed of the orders of slices [default: from the clock]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Directory for http1.md and http1.json; a --quick run writes none unless told to
+    /// Directory for the results, http1.* or http1-loopback.*; a --quick run writes none unless told to
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Print all numbers as JSON on standard output instead of tables
@@ -241,6 +241,8 @@ fn start(run: &Run) -> anyhow::Result<ExitCode> {
         let context = candidate.name.clone();
         candidate.check(&mut client, &interrupt, extent, &plan.hosts).context(context)?;
     }
+    topology.prefer();
+    client.prefer();
     eprintln!("All candidates serve and add the same headers; measuring (seed {})", plan.seed);
 
     let findings = measure::run(&plan, &mut candidates, &mut topology, &mut client, &interrupt)?;
@@ -262,8 +264,9 @@ fn print(run: &Run, report: &Report<'_>) -> anyhow::Result<()> {
     let output = run.output.clone().or_else(|| (!run.quick).then(|| PathBuf::from("docs/benchmarks")));
     if let Some(output) = output {
         std::fs::create_dir_all(&output).with_context(|| format!("making {}", output.display()))?;
-        for (name, text) in [("http1.md", report.markdown()), ("http1.json", report.json_text())] {
-            let path = output.join(name);
+        let name = if run.topology == Place::Loopback { "http1-loopback" } else { "http1" };
+        for (ending, text) in [("md", report.markdown()), ("json", report.json_text())] {
+            let path = output.join(name).with_extension(ending);
             std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
             eprintln!("Wrote {}", path.display());
         }

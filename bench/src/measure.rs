@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::candidates::Candidate;
 use crate::cases::Case;
 use crate::client::LoadClient;
-use crate::clocks::Reading;
+use crate::clocks::{Reading, Spent};
 use crate::interrupt::Interrupt;
-use crate::load::{Pace, Slice};
+use crate::load::{Outcome, Pace, Slice};
 use crate::random::Random;
 use crate::topology::{Cores, Topology};
 
@@ -20,8 +20,11 @@ const WARM_UP_MS: u64 = 300;
 const TAIL_MS: u64 = 50;
 /// At a fixed rate no candidate may be asked for more than this share of what the slowest can do.
 const MAX_LOAD: f64 = 0.5;
-/// Share of the requests of an open loop that may be left at the end of a window.
+/// Share of the requests of an open loop that may be left at the end of a window before it is said.
 const MAX_BACKLOG: f64 = 0.01;
+/// Share by which a window may be longer or shorter than planned, and how often one is tried.
+const MAX_STRETCH: f64 = 0.2;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What is measured and for how long.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ pub(crate) struct Sample {
     pub(crate) candidate: usize,
     /// Microseconds of CPU time for each request.
     pub(crate) cpu_us: f64,
+    /// Share of that time in user space.
+    pub(crate) user: f64,
     /// Requests answered per second.
     pub(crate) per_second: f64,
     pub(crate) p50_us: f64,
@@ -79,6 +84,8 @@ pub(crate) struct Findings {
     pub(crate) rates: Vec<(Case, u32)>,
     /// What went wrong. A run with one of these is a failed run.
     pub(crate) errors: Vec<String>,
+    /// Open-loop slices that fell behind: what was left unsent is not in their latencies.
+    pub(crate) behind: Vec<String>,
     pub(crate) requests: u64,
     /// Bytes of access log for each request of a candidate that writes one.
     pub(crate) log_bytes_per_request: Option<f64>,
@@ -199,6 +206,7 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// One slice, and what it says.
     fn slice(
         &mut self,
         case: Case,
@@ -207,6 +215,60 @@ impl Run<'_> {
         index: usize,
         window: Duration,
     ) -> anyhow::Result<Sample> {
+        let mut attempts = 0;
+        let (outcome, spent) = loop {
+            attempts += 1;
+            let (outcome, spent) = self.load(case, pace, index, window)?;
+            let stretched = outcome.seconds / window.as_secs_f64();
+            if (1.0 - MAX_STRETCH..=1.0 + MAX_STRETCH).contains(&stretched) {
+                break (outcome, spent);
+            }
+            // Says nothing about the candidate: the load generator itself did not get to run.
+            eprintln!("  The machine stood still; the slice is repeated");
+            ensure!(attempts < MAX_ATTEMPTS, "the machine is too busy to measure anything");
+        };
+        let name = &self.candidates[index].name;
+        let label = format!("{name}, {}", case.title());
+        if outcome.errors > 0 {
+            let first = outcome.first_error.as_deref().unwrap_or_default();
+            let text = format!("{label}: {} errors; the first: {first}", outcome.errors);
+            eprintln!("  ERROR {text}");
+            self.findings.errors.push(text);
+        }
+        let due = outcome.requests + outcome.unsent;
+        if outcome.unsent as f64 > due as f64 * MAX_BACKLOG {
+            let text = format!("{label}: {} of {due} requests could not be sent in time", outcome.unsent);
+            eprintln!("  {text}");
+            self.findings.behind.push(text);
+        }
+        ensure!(outcome.requests > 0, "{label}: nothing answered in {window:?}");
+        self.findings.requests += outcome.requests;
+        let per_second = outcome.requests as f64 / outcome.seconds;
+        Ok(Sample {
+            case,
+            kind,
+            candidate: index,
+            // Two rates, each over its own window: what reading the clocks a moment late adds cancels out.
+            cpu_us: spent.candidate * 1e6 / per_second,
+            user: spent.user,
+            per_second,
+            p50_us: outcome.p50_ns as f64 / 1e3,
+            p99_us: outcome.p99_ns as f64 / 1e3,
+            used: spent.candidate,
+            others: spent.others,
+            waited: spent.waited,
+            load_core: spent.load_core,
+        })
+    }
+
+    /// Puts load on a candidate and looks at the clocks where the window begins and ends.
+    fn load(
+        &mut self,
+        case: Case,
+        pace: Pace,
+        index: usize,
+        window: Duration,
+    ) -> anyhow::Result<(Outcome, Spent)> {
         let Plan { connections, hosts, rules, cores, .. } = self.plan;
         self.topology.check_alive()?;
         let candidate = &mut self.candidates[index];
@@ -223,51 +285,21 @@ impl Run<'_> {
             tail_ms: TAIL_MS,
         };
         let mut readings = Vec::with_capacity(2);
-        let counted = candidate.counted.clone();
+        let look = || {
+            readings.push(Reading::take(&candidate.counted, cores.proxy, cores.load)?);
+            Ok(())
+        };
         let outcome = self
             .client
-            .slice(slice, |_| {
-                readings.push(Reading::take(&counted, cores.proxy, cores.load)?);
-                Ok(())
-            })
+            .slice(slice, look)
             .with_context(|| format!("{} with {}", candidate.name, case.title()))?;
-        let [before, after] = &readings[..] else { anyhow::bail!("a slice without a window") };
+        let [before, after] = &readings[..] else { bail!("a slice without a window") };
         if let Some(logs) = &candidate.access_logs {
             // Emptied, so that the kernel does not write it back to disk in another candidate's slice.
             self.logged.0 += outcome.requests;
             self.logged.1 += empty_files(logs)?;
         }
-        let mut complain = |what: String| {
-            let text = format!("{}, {}: {what}", candidate.name, case.title());
-            eprintln!("  ERROR {text}");
-            self.findings.errors.push(text);
-        };
-        if outcome.errors > 0 {
-            let first = outcome.first_error.as_deref().unwrap_or_default();
-            complain(format!("{} errors; the first: {first}", outcome.errors));
-        }
-        let due = outcome.requests + outcome.unsent;
-        if outcome.unsent as f64 > due as f64 * MAX_BACKLOG {
-            complain(format!("{} of {due} requests could not be sent in time", outcome.unsent));
-        }
-        ensure!(outcome.requests > 0, "{} answered nothing in {window:?}", candidate.name);
-        self.findings.requests += outcome.requests;
-        let spent = after.since(before);
-        let per_second = outcome.requests as f64 / outcome.seconds;
-        Ok(Sample {
-            case,
-            kind,
-            candidate: index,
-            // Two rates, each over its own window: what reading the clocks a moment late adds cancels out.
-            cpu_us: spent.candidate * 1e6 / per_second,
-            per_second,
-            p50_us: outcome.p50_ns as f64 / 1e3,
-            p99_us: outcome.p99_ns as f64 / 1e3,
-            used: spent.candidate,
-            others: spent.others,
-            waited: spent.waited,
-            load_core: spent.load_core,
-        })
+        Ok((outcome, after.since(before)))
     }
 }
 

@@ -5,7 +5,7 @@
 //! access logs and health checks are off and all hosts share one upstream pool: their best case.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,6 +32,8 @@ pub(crate) enum Peer {
 pub(crate) struct Site<'a> {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: SocketAddr,
+    /// The address to dial the upstream from, where it matters.
+    pub(crate) source: Option<IpAddr>,
     /// Virtual hosts.
     pub(crate) hosts: usize,
     /// Path rules of each.
@@ -116,6 +118,7 @@ fn example_site(dir: &Path) -> Site<'_> {
     Site {
         listen: SocketAddr::from(([169, 254, 171, 1], 8081)),
         upstream: SocketAddr::from(([10, 0, 2, 10], 9000)),
+        source: Some(IpAddr::from([169, 254, 171, 2])),
         hosts: 3,
         rules: 2,
         dir,

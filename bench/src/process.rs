@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 
 /// How long a process may take to end after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The highest priority of an ordinary process.
+const NICE: i32 = -20;
 /// Lines of a log shown when its process fails.
 const LOG_LINES: usize = 12;
 
@@ -70,6 +72,18 @@ impl Process {
 
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Puts it and all it has started in front of the machine's other work.
+    ///
+    /// The scheduler shares cores between sessions first: what else runs on the machine would take
+    /// half of the proxy's core or more, and how much depends on how a candidate sleeps and wakes.
+    /// Candidates, load generator and upstream all get the same priority.
+    pub(crate) fn prefer(&self) {
+        for pid in family(self.pid()) {
+            // A kernel that does not group by session has no such file; priorities then do alone.
+            let _ = std::fs::write(format!("/proc/{pid}/autogroup"), NICE.to_string());
+        }
     }
 
     /// # Errors
@@ -160,6 +174,12 @@ fn parent(pid: Pid) -> Option<Pid> {
     (state != "Z").then_some(Pid::from_raw(parent))
 }
 
+/// How nice this process is: the 19th field of its `stat`, the 17th after the name.
+fn niceness() -> Option<i32> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok()
+}
+
 /// Runs a program to its end and returns what it printed, on both outputs.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let result = command.stdin(Stdio::null()).output().with_context(|| format!("running {command:?}"))?;
@@ -171,15 +191,11 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Puts this process into a session of its own and in front of the machine's other work.
-///
-/// Ctrl-C then reaches the harness alone, which ends things in order. The scheduler shares cores
-/// between sessions first: what else runs on the machine would take half of the proxy's core or
-/// more, and how much depends on how a candidate sleeps and wakes. Every candidate, the load
-/// generator and the upstream get the same. Where it cannot be had, "other load" tells.
+/// Puts this process into a session of its own: Ctrl-C then reaches the harness alone, which ends
+/// things in order.
 pub(crate) fn set_apart() {
+    // It leads one already where that fails.
     let _ = nix::unistd::setsid();
-    let _ = std::fs::write("/proc/self/autogroup", "-20");
 }
 
 /// Lets this thread, and all it starts, run on one core only.
@@ -207,9 +223,15 @@ pub(crate) fn launch(cpu: usize, network_of: Option<i32>, words: &[OsString]) ->
             .with_context(|| format!("entering {path}"))?;
     }
     pin(cpu)?;
-    let program = words.first().context("no program was named")?;
-    // The counterpart of the session's priority where sessions have none.
-    let error = Command::new("nice").args(["-n", "-20", "--"]).args(words).exec();
+    let (program, arguments) = words.split_first().context("no program was named")?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    // Inherited into hosts, which may not set it themselves.
+    if niceness() != Some(NICE) {
+        command = Command::new("nice");
+        command.args(["-n", &NICE.to_string(), "--"]).args(words);
+    }
+    let error = command.exec();
     Err(error).with_context(|| format!("running {program:?}"))
 }
 

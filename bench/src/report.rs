@@ -32,6 +32,7 @@ pub(crate) struct Report<'a> {
 #[derive(Debug)]
 struct Row {
     cpu_us: f64,
+    user: f64,
     /// Subject's CPU time per request over this candidate's; absent for the subject.
     cpu_ratio: Option<Estimate>,
     per_second: f64,
@@ -117,6 +118,13 @@ impl Report<'_> {
             }
             text.push('\n');
         }
+        if !findings.behind.is_empty() {
+            text.push_str("Slices of the open loop that fell behind; what was never sent is not in their latencies:\n\n");
+            for slice in findings.behind.iter().take(20) {
+                let _ = writeln!(text, "- {slice}");
+            }
+            text.push('\n');
+        }
         text.push_str(&self.targets_table());
         text.push_str(&self.tables());
         text
@@ -130,15 +138,16 @@ impl Report<'_> {
             let _ = write!(
                 text,
                 "## {title}\n\nSaturated, closed loop:\n\n\
-                 | candidate | CPU per request | {subject} / it | requests/s | {subject} / it | core used | other load | load core |\n\
-                 |---|---|---|---|---|---|---|---|\n",
+                 | candidate | CPU per request | in user space | {subject} / it | requests/s | {subject} / it | core used | other load | load core |\n\
+                 |---|---|---|---|---|---|---|---|---|\n",
                 title = case.title()
             );
             for (name, row) in self.rows(*case, Kind::Saturated) {
                 let _ = writeln!(
                     text,
-                    "| {name} | {:.2} us | {} | {} | {} | {} | {} | {} |",
+                    "| {name} | {:.2} us | {} | {} | {} | {} | {} | {} | {} |",
                     row.cpu_us,
+                    percent(row.user),
                     interval(row.cpu_ratio),
                     thousands(row.per_second),
                     interval(row.per_second_ratio),
@@ -159,11 +168,11 @@ impl Report<'_> {
             for (name, row) in self.rows(*case, Kind::FixedRate) {
                 let _ = writeln!(
                     text,
-                    "| {name} | {:.2} us | {} | {:.0} us | {:.0} us | {} | {} |",
+                    "| {name} | {:.2} us | {} | {} us | {} us | {} | {} |",
                     row.cpu_us,
                     interval(row.cpu_ratio),
-                    row.p50_us,
-                    row.p99_us,
+                    thousands(row.p50_us),
+                    thousands(row.p99_us),
                     percent(row.used),
                     percent(row.others),
                 );
@@ -199,7 +208,7 @@ impl Report<'_> {
 
     /// What the project promises for the cases measured, and what was found.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        if self.candidates[0].name != "trellis" {
+        if !["trellis", "data-plane"].contains(&self.candidates[0].name.as_str()) {
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -232,6 +241,7 @@ impl Report<'_> {
             .map(|index| {
                 let row = Row {
                     cpu_us: middle(index, |sample| sample.cpu_us),
+                    user: middle(index, |sample| sample.user),
                     cpu_ratio: against(index, |sample| sample.cpu_us),
                     per_second: middle(index, |sample| sample.per_second),
                     per_second_ratio: against(index, |sample| sample.per_second),
@@ -261,6 +271,7 @@ impl Report<'_> {
                         "load": if kind == Kind::Saturated { "saturated" } else { "fixed-rate" },
                         "candidate": candidate.name,
                         "cpu_us": series(|sample| sample.cpu_us),
+                        "user": series(|sample| sample.user),
                         "per_second": series(|sample| sample.per_second),
                         "p50_us": series(|sample| sample.p50_us),
                         "p99_us": series(|sample| sample.p99_us),
@@ -287,6 +298,7 @@ impl Report<'_> {
             "requests": findings.requests,
             "log_bytes_per_request": findings.log_bytes_per_request.map(rounded),
             "errors": findings.errors,
+            "behind": findings.behind,
             "targets": self.targets().iter().map(Target::json).collect::<Vec<_>>(),
             "results": results,
         })

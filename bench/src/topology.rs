@@ -32,6 +32,8 @@ pub(crate) struct Topology {
     /// The address candidates listen on.
     pub(crate) front: IpAddr,
     pub(crate) upstream: SocketAddr,
+    /// The address candidates dial the upstream from, where it matters.
+    pub(crate) source: Option<IpAddr>,
     /// Trellis, already serving where the topology is made by it.
     pub(crate) subject: Subject,
     /// In the order they end.
@@ -57,6 +59,11 @@ pub(crate) struct Trellis {
 }
 
 impl Topology {
+    /// Puts everything in it in front of the machine's other work.
+    pub(crate) fn prefer(&self) {
+        self.processes.iter().for_each(Process::prefer);
+    }
+
     pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
         self.processes.iter_mut().try_for_each(Process::check_alive)
     }

@@ -39,6 +39,9 @@ pub(super) fn config(site: &Site<'_>) -> Value {
         "max_requests": 1_000_000_000,
         "max_retries": 1_000_000_000,
     });
+    let source = site
+        .source
+        .map(|source| json!({ "source_address": { "address": source.to_string(), "port_value": 0 } }));
     let endpoint = json!({ "endpoint": { "address": address(site.upstream) } });
     json!({
         "stats_config": { "stats_matcher": { "reject_all": true } },
@@ -57,6 +60,7 @@ pub(super) fn config(site: &Site<'_>) -> Value {
                 "type": "STATIC",
                 "connect_timeout": "5s",
                 "circuit_breakers": { "thresholds": [unlimited] },
+                "upstream_bind_config": source,
                 "load_assignment": {
                     "cluster_name": "target",
                     "endpoints": [{ "lb_endpoints": [endpoint] }],

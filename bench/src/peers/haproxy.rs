@@ -19,7 +19,8 @@ pub(super) fn map(site: &Site<'_>) -> String {
 }
 
 pub(super) fn config(site: &Site<'_>, map: &Path) -> String {
-    let Site { listen, upstream, .. } = site;
+    let Site { listen, upstream, source, .. } = site;
+    let source = source.map_or(String::new(), |source| format!(" source {source}"));
     let map = map.display();
     format!(
         "global
@@ -45,7 +46,7 @@ frontend front
     use_backend %[base,map_beg({map},none)]
 
 backend target
-    server target1 {upstream}
+    server target1 {upstream}{source}
 
 backend none
     http-request return status 404
@@ -66,7 +67,8 @@ mod tests {
         assert!(text.contains("s0002.bench.example/p1/ target\n"), "{text}");
         let text = config(&site, Path::new("/d/rules.map"));
         assert!(
-            text.contains("map_beg(/d/rules.map,none)") && text.contains("server target1 10.0.2.10:9000")
+            text.contains("map_beg(/d/rules.map,none)")
+                && text.contains("server target1 10.0.2.10:9000 source 169.254.171.2\n")
         );
     }
 }

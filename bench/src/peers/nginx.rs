@@ -6,7 +6,8 @@ use super::Site;
 use crate::cases::{host_name, rule_prefix};
 
 pub(super) fn config(site: &Site<'_>) -> String {
-    let Site { listen, upstream, hosts, rules, dir } = site;
+    let Site { listen, upstream, source, hosts, rules, dir } = site;
+    let bind = source.map_or(String::new(), |source| format!("proxy_bind {source};"));
     let dir = dir.display();
     let mut text = format!(
         r"daemon off;
@@ -45,6 +46,7 @@ http {{
         keepalive_requests 1000000000;
         keepalive_timeout 3600s;
     }}
+    {bind}
     proxy_http_version 1.1;
     proxy_set_header Connection '';
     proxy_set_header Host $host;
@@ -82,6 +84,7 @@ mod tests {
         assert_eq!(text.matches("server_name s").count(), 3);
         assert_eq!(text.matches("location /p1/ { proxy_pass http://target; }").count(), 3);
         assert_eq!(text.matches('{').count(), text.matches('}').count());
+        assert!(text.contains("proxy_bind 169.254.171.2;"));
         assert!(
             text.contains("server 10.0.2.10:9000;")
                 && text.contains("listen 169.254.171.1:8081 default_server")

@@ -34,6 +34,7 @@ pub(crate) fn start(dir: &Path, cores: Cores) -> anyhow::Result<Topology> {
         at_proxy: launcher(&program, cores.proxy, Some(pid)),
         front: Ipv4Addr::LOCALHOST.into(),
         upstream,
+        source: None,
         subject: Subject::DataPlane,
         processes: vec![server, holder],
     })

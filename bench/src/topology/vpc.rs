@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
-use trellis_model::snapshot::SERVICE_VIP;
+use trellis_model::snapshot::{SERVICE_VIP, SOURCE_IP};
 
 use super::{Cores, Subject, Topology, Trellis, launcher};
 use crate::aws::{Client, Endpoint, element, member};
@@ -80,9 +80,7 @@ pub(crate) fn start(
     host("upstream", &upstream_subnet, &["--ip", &UPSTREAM.0.to_string()], words)?;
 
     eprintln!("Making {} services with {} rules each", extent.hosts, extent.rules);
-    let began = Instant::now();
     make_services(&endpoint, &vpc, extent, interrupt)?;
-    eprintln!("Made them in {:.1} s", began.elapsed().as_secs_f64());
 
     let enter = |place: &[&str], cpu: usize| {
         let mut words: Vec<OsString> =
@@ -99,6 +97,8 @@ pub(crate) fn start(
         at_proxy: enter(&["--vpc", &vpc], cores.proxy),
         front: IpAddr::V4(SERVICE_VIP),
         upstream: SocketAddr::from(UPSTREAM),
+        // What the router lets answers to come in on.
+        source: Some(IpAddr::V4(SOURCE_IP)),
         subject: Subject::Trellis(Trellis {
             version,
             address: SocketAddr::from((SERVICE_VIP, LISTENER_PORT)),
@@ -126,6 +126,7 @@ fn up(
         command.arg("--quota").arg(format!("{code}={}", least.max(2 * extent.hosts)));
     }
     let mut server = Process::start("trellis", command, dir, true)?.ends_its_own();
+    server.prefer();
     let output = server.child().stdout.take().context("the output of trellis")?;
     let (sender, lines) = sync_channel(16);
     std::thread::spawn(move || {
@@ -167,6 +168,7 @@ fn make_services(
     await_active(&mut api, &format!("/servicenetworkvpcassociations/{association}"), interrupt)?;
 
     let next = AtomicUsize::new(0);
+    let began = Instant::now();
     let maker = || -> anyhow::Result<()> {
         let mut api = endpoint.connect()?;
         loop {
@@ -178,7 +180,7 @@ fn make_services(
             make_service(&mut api, network, vpc, n, extent.rules, interrupt)
                 .with_context(|| format!("service {n}"))?;
             if (n + 1).is_multiple_of(250) {
-                eprintln!("  {} services", n + 1);
+                eprintln!("  {} services after {:.1} s", n + 1, began.elapsed().as_secs_f64());
             }
         }
     };
