@@ -86,6 +86,8 @@ pub(crate) enum Report {
 pub(crate) struct Outcome {
     /// Answers that arrived in the window, all of them checked: status, length and every byte.
     pub(crate) requests: u64,
+    /// All answers, those of warm-up and tail included.
+    pub(crate) answered: u64,
     /// Length of the window as it really was.
     pub(crate) seconds: f64,
     /// Wrong answers and broken connections from the first connection to the last, warm-up and tail included.

@@ -22,6 +22,8 @@ const TAIL_MS: u64 = 50;
 const MAX_LOAD: f64 = 0.5;
 /// Share of the requests of an open loop that may be left at the end of a window before it is said.
 const MAX_BACKLOG: f64 = 0.01;
+/// Bytes a line of an access log has at least.
+const MIN_LOG_BYTES: f64 = 100.0;
 /// Share by which a window may be longer or shorter than planned, and how often one is tried.
 const MAX_STRETCH: f64 = 0.2;
 const MAX_ATTEMPTS: u32 = 5;
@@ -132,7 +134,13 @@ pub(crate) fn run(
     }
     let Run { mut findings, logged: (requests, bytes), .. } = run;
     if requests > 0 {
-        findings.log_bytes_per_request = Some(bytes as f64 / requests as f64);
+        let each = bytes as f64 / requests as f64;
+        if each < MIN_LOG_BYTES {
+            findings
+                .errors
+                .push(format!("an access log of {each:.0} bytes a request is not one of every request"));
+        }
+        findings.log_bytes_per_request = Some(each);
     }
     Ok(findings)
 }
@@ -296,7 +304,7 @@ impl Run<'_> {
         let [before, after] = &readings[..] else { bail!("a slice without a window") };
         if let Some(logs) = &candidate.access_logs {
             // Emptied, so that the kernel does not write it back to disk in another candidate's slice.
-            self.logged.0 += outcome.requests;
+            self.logged.0 += outcome.answered;
             self.logged.1 += empty_files(logs)?;
         }
         Ok((outcome, after.since(before)))

@@ -250,6 +250,7 @@ impl<'a> Engine<'a> {
 
     fn answered(&mut self, index: usize) {
         let now = self.now();
+        self.outcome.answered += 1;
         if self.phase == Phase::Window {
             self.outcome.requests += 1;
             self.latencies.record(now.saturating_sub(self.connections[index].due));
