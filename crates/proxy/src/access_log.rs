@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::config::AccessLogConfig;
 
 /// Size at which a worker hands a chunk over.
 pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// How long the writer waits for more before it goes to sleep.
+const DOZE: Duration = Duration::from_millis(20);
 
 /// Whole lines of one worker.
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ struct Queue {
     waiting: VecDeque<Chunk>,
     bytes: usize,
     unused: Vec<Vec<u8>>,
+    /// The writer sleeps until it is told; otherwise it looks by itself before long.
+    asleep: bool,
     closed: bool,
 }
 
@@ -65,8 +71,12 @@ impl Sink {
             queue.bytes -= oldest.bytes.len();
             self.dropped.fetch_add(oldest.lines, Ordering::Relaxed);
         }
-        drop(queue);
-        self.filled.notify_one();
+        // Under load the writer is only dozing: waking it for each chunk would cost the worker more
+        // than the chunk did.
+        if std::mem::take(&mut queue.asleep) {
+            drop(queue);
+            self.filled.notify_one();
+        }
     }
 
     /// Lines written, lines dropped, failed writes.
@@ -87,6 +97,7 @@ impl Sink {
     /// The next chunk, or `None` when closed and empty.
     fn take(&self) -> Option<Chunk> {
         let mut queue = self.lock();
+        let mut dozed = false;
         loop {
             if let Some(chunk) = queue.waiting.pop_front() {
                 queue.bytes -= chunk.bytes.len();
@@ -95,6 +106,13 @@ impl Sink {
             if queue.closed {
                 return None;
             }
+            if !dozed {
+                dozed = true;
+                let waited = self.filled.wait_timeout(queue, DOZE);
+                queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            queue.asleep = true;
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }

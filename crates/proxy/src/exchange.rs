@@ -42,6 +42,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) enum Ending {
     Delivered {
+        /// Its last byte left the moment its first one came.
+        at_once: bool,
         /// The target's connection can serve another request.
         reusable: bool,
         /// So can the client's.
@@ -69,8 +71,12 @@ pub(crate) struct Exchange<'a> {
     patience: Millis,
     /// The request is still being written.
     requesting: bool,
+    /// Nothing has been waited for yet, except perhaps a connection that was there.
+    fresh: bool,
     /// The target takes no more of it.
     refused: Option<io::ErrorKind>,
+    /// The first byte of the answer came in this very poll.
+    answered_now: bool,
     /// From the target.
     inbox: Inbox,
     /// Bytes of `inbox` known not to hold a whole head.
@@ -100,6 +106,7 @@ impl<'a> Exchange<'a> {
         asked: Asked,
     ) -> Self {
         let patience = asked.patience.as_millis() as Millis;
+        let upstream_is_kept = upstream.reused;
         let mut exchange = Self {
             worker,
             client,
@@ -109,7 +116,9 @@ impl<'a> Exchange<'a> {
             asked,
             patience,
             requesting: true,
+            fresh: upstream_is_kept,
             refused: None,
+            answered_now: false,
             inbox: Inbox::default(),
             scanned: 0,
             interim: Vec::new(),
@@ -133,6 +142,7 @@ impl<'a> Exchange<'a> {
     /// To be polled until it is ready, then [`Exchange::finish`]ed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let before = self.moved();
+        self.answered_now = false;
         if let Poll::Ready(ending) = self.poll_both(cx) {
             return Poll::Ready(ending);
         }
@@ -169,7 +179,10 @@ impl<'a> Exchange<'a> {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => {
                     self.requesting = false;
-                    self.record.forwarded = Some(self.worker.clock.now());
+                    // Gone at once: no need to ask what time it is.
+                    let at_once = std::mem::take(&mut self.fresh);
+                    let now = if at_once { self.record.started } else { self.worker.clock.now() };
+                    self.record.forwarded = Some(now);
                 }
                 Poll::Ready(Err(PumpError::SourceClosed)) => {
                     return Poll::Ready(self.failed(400, Failure::ClientConnectionClosed));
@@ -183,16 +196,20 @@ impl<'a> Exchange<'a> {
                     self.refused = Some(error.kind());
                 }
             }
-        } else if let Poll::Ready(ending) = self.poll_read_ahead(cx) {
-            return Poll::Ready(ending);
         }
-        if self.response.is_none() {
-            match ready!(self.poll_head(cx)) {
+        self.fresh = false;
+        if self.response.is_none()
+            && let Poll::Ready(head) = self.poll_head(cx)
+        {
+            match head {
                 Ok(response) => self.response = Some(response),
                 Err(ending) => return Poll::Ready(ending),
             }
         }
-        self.poll_response(cx)
+        if let Poll::Ready(ending) = self.poll_response(cx) {
+            return Poll::Ready(ending);
+        }
+        if self.requesting { Poll::Pending } else { self.poll_read_ahead(cx) }
     }
 
     /// Once the request is through, looks for what the client sends next, to notice that it has
@@ -241,6 +258,7 @@ impl<'a> Exchange<'a> {
                 Err(error) => return Poll::Ready(Err(self.on_target_closed(Some(error.kind())))),
                 Ok(_) if self.record.answered.is_none() => {
                     self.record.answered = Some(self.worker.clock.now());
+                    self.answered_now = true;
                 }
                 Ok(_) => {}
             }
@@ -310,6 +328,7 @@ impl<'a> Exchange<'a> {
         let (source, sink) = (&mut self.upstream.stream, &mut self.client.stream);
         match ready!(response.pump.poll(cx, source, &mut self.inbox, sink, &self.worker.buffers)) {
             Ok(()) => Poll::Ready(Ending::Delivered {
+                at_once: self.answered_now,
                 reusable: response.reusable
                     && !self.requesting
                     && self.refused.is_none()

@@ -38,6 +38,7 @@ struct Checker {
     changes: watch::Sender<u64>,
     cells: Arc<ProbeCells>,
     random: Random,
+    began: Instant,
 }
 
 /// A target being probed.
@@ -73,7 +74,7 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(std::io::Result<()>)) {
 async fn work(parts: Parts, random: Random) {
     let Parts { dial, concurrent, mut snapshots, mut stage, changes, cells } = parts;
     let room = Semaphore::new(concurrent.max(1));
-    let checker = Rc::new(Checker { dial, room, changes, cells, random });
+    let checker = Rc::new(Checker { dial, room, changes, cells, random, began: Instant::now() });
     let mut probed: FxHashMap<Key, Probed> = FxHashMap::default();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
@@ -143,7 +144,7 @@ fn can_probe(check: &HealthCheck, group: &TargetGroup) -> bool {
 }
 
 /// Probes one target for ever: at once, then every interval, counted from somewhere within the
-/// first so that targets registered together are not probed together.
+/// first so that targets registered together are not all probed together for ever.
 async fn watch_over(
     checker: Rc<Checker>,
     vpc: VpcId,
@@ -153,9 +154,10 @@ async fn watch_over(
 ) {
     let address = SocketAddr::new(address.ip(), check.port.unwrap_or(address.port()));
     let mut history = ProbeHistory::default();
+    let period = check.interval.max(SHORTEST);
     let share = (checker.random.next() >> 32) as u32;
-    let first = check.interval.mul_f64(0.5 + f64::from(share) / f64::from(u32::MAX) / 2.0);
-    let mut interval = tokio::time::interval_at(Instant::now() + first, check.interval.max(SHORTEST));
+    let first = period.mul_f64(0.5 + f64::from(share) / f64::from(u32::MAX) / 2.0);
+    let mut interval = tokio::time::interval_at(checker.slot_before(Instant::now() + first), period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let Ok(permit) = checker.room.acquire().await else { return };
@@ -177,7 +179,18 @@ async fn watch_over(
 /// No check is made more often than this, whatever it says.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// Probes begin at multiples of this. A probe made by itself, by a core that was doing something
+/// else or nothing, costs several times what it costs among others.
+const SLOT: Duration = Duration::from_millis(250);
+
 impl Checker {
+    /// The last multiple of [`SLOT`] before `at`; `at` itself if that is past.
+    fn slot_before(&self, at: Instant) -> Instant {
+        let since = at.saturating_duration_since(self.began).as_millis();
+        let slot = self.began + Duration::from_millis((since - since % SLOT.as_millis()) as u64);
+        if slot > Instant::now() { slot } else { at }
+    }
+
     /// Sets a status and tells who waits. Whether it moved.
     fn set(&self, health: &TargetHealth, status: TargetStatus) -> bool {
         let moved = health.status() != status && health.set(status) != status;

@@ -52,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) forwarded: Option<Instant>,
     /// The first byte has come from the target.
     pub(crate) answered: Option<Instant>,
+    /// The last byte has gone to the client, if that was looked at already.
+    pub(crate) ended: Option<Instant>,
     pub(crate) request_id: RequestId,
     method: Span,
     path: Span,
@@ -77,6 +79,7 @@ impl Record {
             started,
             forwarded: None,
             answered: None,
+            ended: None,
             request_id: RequestId::Ours(request_id),
             method: 0..0,
             path: 0..0,
@@ -114,7 +117,7 @@ impl Record {
 
     /// Step 12 of a request: counts it and writes its line.
     pub(crate) fn finish(&self, worker: &Worker, client: &Client) {
-        let ended = worker.clock.now();
+        let ended = self.ended.unwrap_or_else(|| worker.clock.now());
         let took = ended.saturating_duration_since(self.started);
         match &self.site {
             Some(site) => {

@@ -278,7 +278,8 @@ async fn forward(
         };
         drop(in_flight);
         match ending {
-            Ending::Delivered { reusable, stay, linger } => {
+            Ending::Delivered { at_once, reusable, stay, linger } => {
+                record.ended = if at_once { record.answered } else { None };
                 if reusable && !worker.draining.get() {
                     let expires = worker.clock.coarse().saturating_add(asked.patience.as_millis() as Millis);
                     upstream.keep(target, expires, worker.limits.idle_per_target);
