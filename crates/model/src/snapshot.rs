@@ -200,6 +200,16 @@ impl TargetGroup {
         self.targets.get(self.pick_index(turn)?)
     }
 
+    /// Where in `targets` the targets are that take turns: the usable ones, or all if none is. What
+    /// [`TargetGroup::pick`] chooses from, for who would rather not look through a large group each time.
+    pub fn usable_indices(&self) -> Vec<usize> {
+        let usable = |index: &usize| {
+            matches!(self.targets[*index].health.status(), TargetStatus::Healthy | TargetStatus::Unavailable)
+        };
+        let indices: Vec<usize> = (0..self.targets.len()).filter(usable).collect();
+        if indices.is_empty() { (0..self.targets.len()).collect() } else { indices }
+    }
+
     /// Where in `targets` that target is.
     pub fn pick_index(&self, turn: usize) -> Option<usize> {
         let usable = |target: &Target| {
@@ -262,7 +272,11 @@ mod tests {
             (&[Unhealthy, Unhealthy], vec![1, 2, 1, 2]),
             (&[], vec![]),
         ] {
-            assert_eq!(picked(&group(statuses)), expected, "{statuses:?}");
+            let group = group(statuses);
+            assert_eq!(picked(&group), expected, "{statuses:?}");
+            let usable = group.usable_indices();
+            let turns = (0..4).filter_map(|turn| usable.get(turn % usable.len().max(1)));
+            assert_eq!(turns.map(|index| *index as u8 + 1).collect::<Vec<_>>(), expected, "{statuses:?}");
         }
     }
 

@@ -111,11 +111,10 @@ impl Proxy {
             let (listens, dials) = (network.clone(), network.clone());
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
             let (applied, cells, log) = (applying.clone(), cells.clone(), sink.clone());
-            let core = pin.then_some(index % cores);
             threads.spawn(format!("proxy-{index}"), move |started| {
                 let parts = worker::Parts {
                     index,
-                    core,
+                    pin,
                     limits,
                     listen: Box::new(move |vpc, port| listens.listen(vpc, port)),
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),

@@ -223,12 +223,11 @@ async fn forward(
     loop {
         // 9, continued. The target, by round robin over the healthy ones. After a failed connect
         // another one, if there is another.
-        let index = view.group.pick_index(state.next_turn());
-        let index = match (index, failed_target) {
-            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => view
-                .group
-                .pick_index(state.next_turn())
-                .map(|other| if other == failed { (failed + 1) % view.targets.len() } else { other }),
+        let next = || view.next_target(worker.ticks.get());
+        let index = match (next(), failed_target) {
+            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => {
+                next().map(|other| if other == failed { (failed + 1) % view.targets.len() } else { other })
+            }
             (index, _) => index,
         };
         let Some((index, target)) = index.and_then(|index| Some((index, view.targets.get(index)?))) else {

@@ -59,6 +59,29 @@ pub(crate) struct GroupView {
     pub(crate) state: Rc<GroupState>,
     /// Parallel to `group.targets`.
     pub(crate) targets: Box<[Rc<TargetState>]>,
+    /// For large groups: which targets were usable, and at which tick that was looked up.
+    usable: RefCell<Option<(u32, Vec<usize>)>>,
+}
+
+/// A group larger than this is not looked through for every request.
+const LARGE_GROUP: usize = 32;
+
+impl GroupView {
+    /// The index of the next target: round robin over the usable ones, all of them if none is. In
+    /// a large group a change of health may be noticed one tick late.
+    pub(crate) fn next_target(&self, tick: u32) -> Option<usize> {
+        let turn = self.state.next_turn();
+        if self.targets.len() <= LARGE_GROUP {
+            return self.group.pick_index(turn);
+        }
+        let mut usable = self.usable.borrow_mut();
+        let (_, indices) = match &mut *usable {
+            Some(known) if known.0 == tick => known,
+            stale => stale.insert((tick, self.group.usable_indices())),
+        };
+        // Never empty: the group is not.
+        indices.get(turn % indices.len().max(1)).copied()
+    }
 }
 
 /// What a worker keeps of a target group from Snapshot to Snapshot.
@@ -86,7 +109,7 @@ pub(crate) struct TargetState {
 }
 
 impl GroupState {
-    pub(crate) fn next_turn(&self) -> usize {
+    fn next_turn(&self) -> usize {
         self.turn.replace(self.turn.get().wrapping_add(1))
     }
 
@@ -207,7 +230,8 @@ impl View {
         let shared = shared.unwrap_or_else(|| {
             let state = states.group(group);
             let targets = group.targets.iter().map(|target| States::target(&state, target.address)).collect();
-            let made = Rc::new(GroupView { group: group.clone(), state, targets });
+            let made =
+                Rc::new(GroupView { group: group.clone(), state, targets, usable: RefCell::new(None) });
             self.groups.borrow_mut().insert(key, made.clone());
             made
         });

@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts to open what could not be opened.
 const RETRY: Duration = Duration::from_millis(20);
 const RETRY_LATER: Duration = Duration::from_millis(500);
+/// Sweeps between two looks for what is kept and no longer needed.
+const TIDY: u32 = 5;
 /// After the deadline of a drain: for cut requests to be recorded.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -64,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
+    /// Counts sweeps.
+    pub(crate) ticks: Cell<u32>,
     /// Told when a connection ends.
     pub(crate) room: Notify,
     view: RefCell<Rc<View>>,
@@ -137,7 +141,8 @@ impl Applied {
 /// Everything a worker is given when it starts.
 pub(crate) struct Parts {
     pub(crate) index: usize,
-    pub(crate) core: Option<usize>,
+    /// Stay on one core, chosen by `index`.
+    pub(crate) pin: bool,
     pub(crate) limits: Limits,
     pub(crate) listen: Listen,
     pub(crate) dial: Dial,
@@ -150,8 +155,8 @@ pub(crate) struct Parts {
 
 /// Runs a worker on this thread until it has drained. `started` is told once.
 pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
-    if let Some(core) = parts.core {
-        pin_to(core);
+    if parts.pin {
+        pin_to(parts.index);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -165,18 +170,25 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
     runtime.block_on(work(parts, random));
 }
 
-/// Best effort: a worker that may run anywhere works as well.
-fn pin_to(core: usize) {
-    let mut set = nix::sched::CpuSet::new();
-    let pinned =
-        set.set(core).and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set));
+/// Keeps this thread on the `index`-th of the cores it may use. Best effort: a worker that may run
+/// anywhere works as well.
+fn pin_to(index: usize) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let this = nix::unistd::Pid::from_raw(0);
+    let pinned = sched_getaffinity(this).and_then(|allowed| {
+        let cores: Vec<usize> =
+            (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false)).collect();
+        let mut only = CpuSet::new();
+        only.set(cores.get(index % cores.len().max(1)).copied().unwrap_or(0))?;
+        sched_setaffinity(this, &only)
+    });
     if let Err(error) = pinned {
-        tracing::warn!(core, %error, "cannot keep a worker on its core");
+        tracing::warn!(index, %error, "cannot keep a worker on its core");
     }
 }
 
 async fn work(parts: Parts, random: Random) {
-    let Parts { index, core: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log } = parts;
+    let Parts { index, pin: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log } = parts;
     let worker = Rc::new(Worker {
         lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
         limits,
@@ -189,6 +201,7 @@ async fn work(parts: Parts, random: Random) {
         dial,
         draining: Cell::new(false),
         connections: Cell::new(0),
+        ticks: Cell::new(0),
         room: Notify::new(),
         view: RefCell::new(Rc::new(View::new(Arc::new(Snapshot::default())))),
         log,
@@ -197,7 +210,6 @@ async fn work(parts: Parts, random: Random) {
     let mut listeners = Listeners::new(listen);
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tick = 0u32;
     let mut since_change = Instant::now();
     let mut unreported = true;
     let mut untidy = true;
@@ -224,8 +236,7 @@ async fn work(parts: Parts, random: Random) {
             },
             _ = ticks.tick() => {
                 worker.on_tick();
-                tick = tick.wrapping_add(1);
-                if tick.is_multiple_of(5) {
+                if worker.ticks.get().is_multiple_of(TIDY) {
                     worker.states.expire(worker.clock.coarse());
                     if std::mem::take(&mut untidy) {
                         let snapshot = worker.view.borrow().snapshot.clone();
@@ -265,6 +276,7 @@ async fn sleep_until(at: Option<Instant>) {
 
 impl Worker {
     fn on_tick(&self) {
+        self.ticks.set(self.ticks.get().wrapping_add(1));
         self.clock.tick();
         self.watchdog.sweep(self.clock.coarse());
         self.flush_log();

@@ -93,6 +93,43 @@ fn a_client_that_goes_away_inside_its_body_is_recorded_and_the_target_let_go() {
 }
 
 #[test]
+fn a_client_that_resets_while_its_target_is_at_work_lets_the_target_go() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counter = ended.clone();
+    let target = TestTarget::new(move |mut wire, _| {
+        wire.read_message();
+        // Never answered: returns when the proxy closes.
+        wire.read_to_end();
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    let used = group(1, &[target.address]);
+    let health = used.targets[0].health.clone();
+    let mut fixture = Fixture::new(world(vec![service("a", forward(&used))]));
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the target is at work", || health.in_flight() == 1);
+    socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    eventually("the target is let go", || ended.load(Ordering::SeqCst) == 1);
+    assert_eq!(reasons(&mut fixture), [(0, "ClientConnectionClosed".to_owned())]);
+}
+
+#[test]
+fn a_client_that_has_closed_its_half_still_gets_its_answer() {
+    let target = TestTarget::new(|mut wire, _| {
+        wire.read_message();
+        std::thread::sleep(Duration::from_millis(50));
+        wire.send(ok("late"));
+    });
+    let fixture = one_service(&target);
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.finish_sending();
+    assert_eq!(client.read_message().unwrap().text(), "late");
+    assert!(client.is_closed());
+}
+
+#[test]
 fn garbage_from_a_target_is_a_502() {
     for garbage in [
         "SSH-2.0-OpenSSH_9.2p1 Debian\r\n",

@@ -165,3 +165,25 @@ fn a_target_that_is_no_longer_registered_is_no_longer_probed() {
         before == count()
     });
 }
+
+#[test]
+fn in_a_large_group_too_only_healthy_targets_are_used() {
+    let (good, _) = with_status();
+    let mut targets: Vec<_> = (0..99)
+        .map(|n| Target {
+            address: (std::net::Ipv4Addr::new(127, 1, 1, n), 9).into(),
+            health: Arc::new(TargetHealth::new(TargetStatus::Unhealthy)),
+        })
+        .collect();
+    targets.push(healthy(good.address));
+    // Checked too rarely to matter here, so that the statuses stay as they are.
+    let rare = HealthCheck { interval: Duration::from_secs(300), unhealthy_threshold: 10, ..check() };
+    let fixture = Fixture::new(world(vec![service("a", forward(&group_of(1, Some(rare), targets)))]));
+    let mut client = fixture.client();
+    for _ in 0..150 {
+        assert_eq!(client.get("a", "/").status(), 200);
+    }
+    let served =
+        good.requests.lock().unwrap().iter().filter(|request| request.head.starts_with("GET / ")).count();
+    assert_eq!(served, 150);
+}
