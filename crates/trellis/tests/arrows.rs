@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["trellis"]),
     ("httparse", &["proxy"]),
     ("quick-xml", &["api"]),
-    ("hmac", &["auth"]),
+    ("hmac", &["auth", "api"]),
     ("rcgen", &["ca"]),
     ("kube", &["kube"]),
 ];
