@@ -149,10 +149,10 @@ def test_a_target_outside_its_vpc_is_not_registered(shared):
     assert len(lattice.list_targets(targetGroupIdentifier=group)["items"]) == 1
 
 
-def test_an_operation_that_is_not_there_yet_says_so(shared):
+def test_an_operation_that_is_not_there_says_what_to_use_instead(shared):
     code, status, response = refused(
-        shared.lattice.start_domain_verification, domainName="example.com")
-    assert status // 100 == 4 and "StartDomainVerification" in str(response), response
+        shared.ec2.run_instances, ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
+    assert (code, status) == ("UnsupportedOperation", 400) and "trellis run" in str(response), response
 
 
 def test_an_unknown_service_is_named(shared):
