@@ -20,6 +20,7 @@ mod pump;
 mod random;
 mod record;
 mod request;
+mod ticker;
 mod upstream;
 mod view;
 mod watchdog;
@@ -107,9 +108,12 @@ impl Proxy {
         let sink = log.as_ref().map(|writer| writer.sink.clone());
 
         let mut threads = Threads::default();
+        let mut ticks = Vec::new();
         for (index, cells) in cells.iter().enumerate() {
             let (listens, dials) = (network.clone(), network.clone());
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
+            let tick = Arc::new(tokio::sync::Notify::new());
+            ticks.push(Arc::downgrade(&tick));
             let (applied, cells, log) = (applying.clone(), cells.clone(), sink.clone());
             threads.spawn(format!("proxy-{index}"), move |started| {
                 let parts = worker::Parts {
@@ -123,10 +127,12 @@ impl Proxy {
                     applied,
                     cells,
                     log,
+                    tick,
                 };
                 worker::run(parts, started);
             })?;
         }
+        threads.spawn("ticker".into(), move |started| ticker::run(&ticks, started))?;
         let (dials, checked, cells_of_probes) = (network, snapshots.clone(), probes.clone());
         threads.spawn("health".into(), move |started| {
             let parts = health::Parts {
@@ -163,7 +169,7 @@ impl Proxy {
     /// has passed, cuts the rest, writes the access log out and ends every thread.
     pub async fn drain(self, deadline: Duration) {
         let Self { stage, threads, log, .. } = self;
-        stage.send_replace(Stage::Draining(tokio::time::Instant::now() + deadline));
+        stage.send_replace(Stage::Draining(std::time::Instant::now() + deadline));
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 // A thread that panicked has said so.

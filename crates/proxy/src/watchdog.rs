@@ -10,10 +10,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::clock::Millis;
+use crate::ticker::TICK;
 use crate::worker::Entrance;
 
-/// Time between two sweeps.
-pub(crate) const SWEEP: Duration = Duration::from_millis(200);
+/// Ticks between two sweeps: 200 ms.
+pub(crate) const SWEEP: u32 = (200 / TICK.as_millis()) as u32;
 
 /// Why a connection is being woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
 use trellis_model::VpcId;
 use trellis_model::snapshot::Snapshot;
 
@@ -24,6 +23,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Limits;
 use crate::metrics::WorkerCells;
 use crate::random::Random;
+use crate::ticker::TICK;
 use crate::view::{States, View};
 use crate::watchdog::{SWEEP, Watchdog, Watched};
 
@@ -37,11 +37,10 @@ pub(crate) type Listen = Box<dyn Fn(&VpcId, u16) -> io::Result<std::net::TcpList
 
 /// How long a listener that cannot be opened keeps a revision from counting as applied.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two attempts to open what could not be opened.
-const RETRY: Duration = Duration::from_millis(20);
-const RETRY_LATER: Duration = Duration::from_millis(500);
-/// Sweeps between two looks for what is kept and no longer needed.
-const TIDY: u32 = 5;
+/// Ticks between two attempts to open what could not be opened, once that has lasted for a while.
+const RETRY_LATER: u32 = (500 / TICK.as_millis()) as u32;
+/// Ticks between two looks for what is kept and no longer needed.
+const TIDY: u32 = (1000 / TICK.as_millis()) as u32;
 /// After the deadline of a drain: for cut requests to be recorded.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -66,10 +65,12 @@ pub(crate) struct Worker {
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
-    /// Counts sweeps.
+    /// Counts ticks.
     pub(crate) ticks: Cell<u32>,
     /// Told when a connection ends.
     pub(crate) room: Notify,
+    /// Told by every tick.
+    pub(crate) ticked: Notify,
     view: RefCell<Rc<View>>,
     log: Option<Arc<Sink>>,
     chunk: RefCell<Chunk>,
@@ -151,16 +152,18 @@ pub(crate) struct Parts {
     pub(crate) applied: Arc<Applied>,
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) log: Option<Arc<Sink>>,
+    /// Told every [`TICK`].
+    pub(crate) tick: Arc<Notify>,
 }
 
-/// Runs a worker on this thread until it has drained. `started` is told once.
+/// Runs a worker on this thread until it has drained. Its runtime has no timers: a timer would be
+/// set and cancelled around every sleep of the thread. `started` is told once.
 pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
     if parts.pin {
         pin_to(parts.index);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
-        .enable_time()
         .build_local(tokio::runtime::LocalOptions::default());
     let (runtime, random) = match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?))) {
         Ok(made) => made,
@@ -188,7 +191,8 @@ fn pin_to(index: usize) {
 }
 
 async fn work(parts: Parts, random: Random) {
-    let Parts { index, pin: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log } = parts;
+    let Parts { index, pin: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log, tick } =
+        parts;
     let worker = Rc::new(Worker {
         lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
         limits,
@@ -203,17 +207,15 @@ async fn work(parts: Parts, random: Random) {
         connections: Cell::new(0),
         ticks: Cell::new(0),
         room: Notify::new(),
+        ticked: Notify::new(),
         view: RefCell::new(Rc::new(View::new(Arc::new(Snapshot::default())))),
         log,
         chunk: RefCell::default(),
     });
     let mut listeners = Listeners::new(listen);
-    let mut ticks = tokio::time::interval(SWEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut since_change = Instant::now();
     let mut unreported = true;
     let mut untidy = true;
-    let mut retry_at: Option<Instant> = None;
     let mut changes = true;
     snapshots.mark_changed();
 
@@ -234,8 +236,12 @@ async fn work(parts: Parts, random: Random) {
                 (Stage::Running, Err(_)) => break Instant::now(),
                 (Stage::Running, Ok(())) => {}
             },
-            _ = ticks.tick() => {
+            () = tick.notified() => {
                 worker.on_tick();
+                let patient = since_change.elapsed() < PATIENCE;
+                if patient || worker.ticks.get().is_multiple_of(RETRY_LATER) {
+                    listeners.retry(&worker);
+                }
                 if worker.ticks.get().is_multiple_of(TIDY) {
                     worker.states.expire(worker.clock.coarse());
                     if std::mem::take(&mut untidy) {
@@ -244,19 +250,8 @@ async fn work(parts: Parts, random: Random) {
                     }
                 }
             }
-            () = sleep_until(retry_at) => {
-                retry_at = None;
-                listeners.retry(&worker);
-            }
         }
-        let patient = since_change.elapsed() < PATIENCE;
-        if listeners.missing().is_empty() {
-            retry_at = None;
-        } else {
-            let pause = if patient { RETRY } else { RETRY_LATER };
-            retry_at.get_or_insert_with(|| Instant::now() + pause);
-        }
-        if unreported && (retry_at.is_none() || !patient) {
+        if unreported && (listeners.missing().is_empty() || since_change.elapsed() >= PATIENCE) {
             unreported = false;
             for (vpc, port, error) in listeners.missing() {
                 tracing::warn!(%vpc, port, %error, "cannot listen, will go on trying");
@@ -264,27 +259,23 @@ async fn work(parts: Parts, random: Random) {
             applied.report(index, worker.view.borrow().snapshot.revision);
         }
     };
-    drain(&worker, listeners, &mut ticks, deadline).await;
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
+    drain(&worker, listeners, &tick, deadline).await;
 }
 
 impl Worker {
     fn on_tick(&self) {
         self.ticks.set(self.ticks.get().wrapping_add(1));
         self.clock.tick();
-        self.watchdog.sweep(self.clock.coarse());
-        self.flush_log();
+        self.ticked.notify_waiters();
+        if self.ticks.get().is_multiple_of(SWEEP) {
+            self.watchdog.sweep(self.clock.coarse());
+            self.flush_log();
+        }
     }
 }
 
 /// Stops accepting, lets requests end until `deadline`, then ends them.
-async fn drain(worker: &Rc<Worker>, mut listeners: Listeners, ticks: &mut Interval, deadline: Instant) {
+async fn drain(worker: &Rc<Worker>, mut listeners: Listeners, tick: &Notify, deadline: Instant) {
     worker.draining.set(true);
     listeners.close_all();
     worker.watchdog.close(|_| true);
@@ -294,8 +285,7 @@ async fn drain(worker: &Rc<Worker>, mut listeners: Listeners, ticks: &mut Interv
         while worker.watchdog.count() > 0 && Instant::now() < end {
             tokio::select! {
                 () = worker.room.notified() => {}
-                _ = ticks.tick() => worker.on_tick(),
-                () = tokio::time::sleep_until(end) => {}
+                () = tick.notified() => worker.on_tick(),
             }
         }
         worker.watchdog.cut();

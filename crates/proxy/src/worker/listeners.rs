@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,9 +15,6 @@ use trellis_model::snapshot::{ListenerProtocol, Snapshot};
 
 use super::{Listen, Worker};
 use crate::client;
-
-/// Pause after an accept that failed for want of something, such as file descriptors.
-const OUT_OF_BREATH: Duration = Duration::from_millis(50);
 
 /// Where clients come in: a port in a VPC. Steps 1 and 2 of a request: which VPC a client is in and
 /// which listener it wants are facts of the socket.
@@ -155,7 +151,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Rc<Entrance
                 // A connection that was gone before it was accepted harms nobody else.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
                     tracing::warn!(%error, vpc = %entrance.vpc, port = entrance.port, "cannot accept");
-                    tokio::time::sleep(OUT_OF_BREATH).await;
+                    // Something is lacking, such as file descriptors: a pause.
+                    worker.ticked.notified().await;
                 }
             }
         }
