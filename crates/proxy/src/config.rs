@@ -21,7 +21,7 @@ pub struct AccessLogConfig {
     /// The file appended to; its directory is made when absent. Older files are `PATH.1` (youngest)
     /// to `PATH.N`.
     pub path: PathBuf,
-    /// A file larger than this is rotated. Default 64 MiB.
+    /// A file larger than this is rotated. Default 256 MiB.
     pub max_bytes: u64,
     /// Rotated files kept. Default 4.
     pub keep: usize,
@@ -33,7 +33,7 @@ pub struct AccessLogConfig {
 impl AccessLogConfig {
     /// The defaults, into `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), max_bytes: 64 << 20, keep: 4, max_waiting: 16 << 20 }
+        Self { path: path.into(), max_bytes: 256 << 20, keep: 4, max_waiting: 16 << 20 }
     }
 }
 

@@ -2,7 +2,20 @@
 //!
 //! A [`Proxy`] acts on one thing, the newest [`Snapshot`] of a watch channel, and opens sockets
 //! through one thing, a [`Network`]. It knows neither store nor API. One worker thread per core
-//! shares nothing with the others on the path of a request but the Snapshot.
+//! shares nothing with the others on the path of a request but the Snapshot. `request.rs` is the
+//! life of a request, top to bottom.
+//!
+//! Where VPC Lattice's behaviour is not known, this is ours:
+//! - `TRACE` and `CONNECT` get 405; `Upgrade` is dropped and the request goes on without it.
+//! - `x-forwarded-for` is appended to; the path in logs and rules is without the query, undecoded.
+//! - An unknown host, and a service without a listener on the port, get 404; a client too slow with
+//!   head or body 408; a group without targets 503; a target that is silent 504.
+//! - One more try, at another target, when a connect fails. A request is sent again only when a
+//!   kept connection turns out to be closed, and, unless it is idempotent, only when the kernel
+//!   tells that the target did not read it.
+//!
+//! Not spoken yet: HTTPS and TLS passthrough listeners (their ports stay closed), HTTPS, HTTP/2 and
+//! gRPC targets (502, `TargetProtocolError`), health checks over TLS or HTTP/2 (UNAVAILABLE).
 
 mod access_log;
 mod answer;
