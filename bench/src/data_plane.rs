@@ -135,6 +135,7 @@ fn snapshot(port: u16, upstream: SocketAddr, extent: Extent) -> anyhow::Result<S
             auth: Auth::None,
             idle_timeout: Duration::from_secs(60),
             listeners: [Arc::new(listener)].into(),
+            certificates: Box::new([]),
         };
         network.hosts.insert(host_name(n).into(), Arc::new(service));
     }
@@ -142,6 +143,7 @@ fn snapshot(port: u16, upstream: SocketAddr, extent: Extent) -> anyhow::Result<S
         vpc: vpc.clone(),
         vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
         vpc_owner: account,
+        resources: Box::new([]),
         network: Arc::new(network),
     };
     snapshot.ingresses.insert(vpc, Arc::new(ingress));

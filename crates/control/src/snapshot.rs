@@ -155,6 +155,7 @@ impl Builder {
                     vpc: vpc.clone(),
                     vpc_arn: association.vpc_arn().into(),
                     vpc_owner: association.home.account.clone(),
+                    resources: Box::new([]),
                     network: self.networks.get(&association.network)?.clone(),
                 })
             });

@@ -61,6 +61,7 @@ fn snapshot() -> Snapshot {
         auth: Auth::None,
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
+        certificates: Box::new([]),
     });
     let network = Network {
         id: ServiceNetworkId::from_random(1),
@@ -73,6 +74,7 @@ fn snapshot() -> Snapshot {
         vpc: VpcId::from_random(1),
         vpc_arn: "arn".into(),
         vpc_owner: "111122223333".parse().unwrap(),
+        resources: Box::new([]),
         network: Arc::new(network),
     };
     let ingresses = [(VpcId::from_random(1), Arc::new(ingress))].into_iter().collect();

@@ -107,6 +107,7 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
             auth: Auth::None,
             idle_timeout: Duration::from_secs(60),
             listeners: [Arc::new(listener)].into(),
+            certificates: Box::new([]),
         };
         hosts.insert(name.into(), Arc::new(service));
     }
@@ -115,6 +116,7 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
         vpc: vpc.clone(),
         vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
         vpc_owner: account,
+        resources: Box::new([]),
         network: Arc::new(ServiceNetwork {
             arn: arn("servicenetwork", id.as_str()),
             id,

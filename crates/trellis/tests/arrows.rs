@@ -31,6 +31,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("quick-xml", &["api"]),
     ("hmac", &["auth", "api"]),
     ("rcgen", &["ca"]),
+    ("rustls", &["proxy", "bench"]),
+    ("h2", &["proxy", "bench"]),
     ("kube", &["kube"]),
 ];
 

@@ -96,6 +96,7 @@ pub(super) fn service<'a>(
         auth: auth(service.auth_type),
         idle_timeout: Duration::from_secs(service.idle_timeout_seconds.into()),
         listeners: listeners.into(),
+        certificates: Box::new([]),
     }
 }
 

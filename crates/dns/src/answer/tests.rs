@@ -23,6 +23,7 @@ fn snapshot() -> Snapshot {
         auth: Auth::None,
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
+        certificates: Box::new([]),
     });
     let custom = "cart.example.vpc-lattice-svcs.us-east-1.on.aws";
     let network = Network {
@@ -37,6 +38,7 @@ fn snapshot() -> Snapshot {
         vpc: vpc.clone(),
         vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
         vpc_owner: account(),
+        resources: Box::new([]),
         network: Arc::new(network),
     };
     Snapshot {

@@ -197,6 +197,7 @@ impl World {
                 auth: spec.auth,
                 idle_timeout: spec.idle_timeout,
                 listeners: [Arc::new(listener)].into(),
+                certificates: Box::new([]),
             };
             hosts.insert(spec.name.into(), Arc::new(service));
         }
@@ -212,6 +213,7 @@ impl World {
             let ingress = Ingress {
                 vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
                 vpc_owner: "111122223333".parse().unwrap(),
+                resources: Box::new([]),
                 network: network.clone(),
                 vpc: vpc.clone(),
             };
