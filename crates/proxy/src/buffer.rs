@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::http1::MAX_HEAD;
+use crate::stream::Stream;
 
 /// Holds a 16 KiB body with its head, twice.
 const STANDARD: usize = 32 * 1024;
@@ -150,7 +150,7 @@ impl Inbox {
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty() {

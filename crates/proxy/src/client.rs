@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use crate::buffer::Inbox;
 use crate::clock::Millis;
 use crate::request;
+use crate::stream::Stream;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
 
@@ -29,7 +30,7 @@ const GRACE: Millis = 50;
 /// A client connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) inbox: Inbox,
     pub(crate) watched: Rc<Watched>,
     /// `ip:port`.
@@ -64,7 +65,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let watched = worker.watchdog.add(now, worker.limits.connection_lifetime, entrance);
     let _open = Open::new(&worker, &watched);
     let mut client = Client {
-        stream,
+        stream: Stream::Tcp(stream),
         inbox: Inbox::default(),
         watched: watched.clone(),
         peer: peer.to_string().into(),
@@ -76,7 +77,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match request::serve(&worker, &mut client).await {
             Next::Stay => client.inbox.compact(&worker.buffers),
             Next::Close => {
-                let _ = client.shut_down().await;
+                let _ = client.shut_down(&worker).await;
                 break;
             }
             Next::Linger => {
@@ -84,7 +85,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
                 break;
             }
             Next::Abort => {
-                let _ = client.stream.set_zero_linger();
+                let _ = client.stream.reset_on_close();
                 break;
             }
         }
@@ -130,8 +131,7 @@ impl Client {
             if let Poll::Ready(read) = inbox.poll_fill(cx, stream, &worker.buffers) {
                 return Poll::Ready(read.map_err(Interrupted::Io));
             }
-            watched.register(cx);
-            watched.alarm().map_or(Poll::Pending, |alarm| Poll::Ready(Err(Interrupted::Alarm(alarm))))
+            watched.wait(cx)
         })
         .await
     }
@@ -148,26 +148,31 @@ impl Client {
                     }
                     Poll::Ready(Ok(count)) => written += count,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Interrupted::Io(error))),
-                    Poll::Pending => {
-                        watched.register(cx);
-                        return watched
-                            .alarm()
-                            .map_or(Poll::Pending, |alarm| Poll::Ready(Err(Interrupted::Alarm(alarm))));
-                    }
+                    Poll::Pending => return watched.wait(cx),
                 }
             }
-            Poll::Ready(Ok(()))
+            match Pin::new(&mut *stream).poll_flush(cx) {
+                Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Interrupted::Io)),
+                Poll::Pending => watched.wait(cx),
+            }
         })
         .await
     }
 
-    async fn shut_down(&mut self) -> io::Result<()> {
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
+    /// Says that nothing more will be sent.
+    async fn shut_down(&mut self, worker: &Worker) -> Result<(), Interrupted> {
+        let Self { stream, watched, .. } = self;
+        watched.arm(worker.clock.coarse().saturating_add(LINGER.as_millis() as Millis));
+        poll_fn(|cx| match Pin::new(&mut *stream).poll_shutdown(cx) {
+            Poll::Ready(done) => Poll::Ready(done.map_err(Interrupted::Io)),
+            Poll::Pending => watched.wait(cx),
+        })
+        .await
     }
 
     /// Says that nothing more will be sent, then reads what the client still sends until it stops.
     async fn linger(&mut self, worker: &Worker) {
-        if self.shut_down().await.is_err() {
+        if self.shut_down(worker).await.is_err() {
             return;
         }
         self.inbox.release(&worker.buffers);
@@ -194,6 +199,14 @@ impl Client {
 pub(crate) enum Interrupted {
     Io(#[expect(dead_code, reason = "for Debug")] io::Error),
     Alarm(Alarm),
+}
+
+impl Watched {
+    /// To be returned when an operation is left pending: pending, unless there is an alarm.
+    pub(crate) fn wait<T>(&self, cx: &Context<'_>) -> Poll<Result<T, Interrupted>> {
+        self.register(cx);
+        self.alarm().map_or(Poll::Pending, |alarm| Poll::Ready(Err(Interrupted::Alarm(alarm))))
+    }
 }
 
 /// Counts a connection while it lives.

@@ -268,14 +268,17 @@ impl<'a> Exchange<'a> {
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         use std::pin::Pin;
         use tokio::io::AsyncWrite;
+        if self.interim.is_empty() && !self.client.stream.is_behind() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut sink = Pin::new(&mut self.client.stream);
         while !self.interim.is_empty() {
-            match ready!(Pin::new(&mut self.client.stream).poll_write(cx, &self.interim)) {
-                Ok(1..) if self.interim.is_empty() => {}
+            match ready!(sink.as_mut().poll_write(cx, &self.interim)) {
                 Ok(count @ 1..) => drop(self.interim.drain(..count)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(())),
             }
         }
-        Poll::Ready(Ok(()))
+        sink.poll_flush(cx).map_err(|_| ())
     }
 
     /// Takes one head out of the inbox. `None` with `scanned` zero: it was an interim one.

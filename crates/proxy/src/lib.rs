@@ -33,6 +33,7 @@ mod pump;
 mod random;
 mod record;
 mod request;
+mod stream;
 mod ticker;
 mod upstream;
 mod view;

@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 use crate::body::Body;
 use crate::buffer::{Buffers, Inbox};
 use crate::http1::chunked::SizeLine;
+use crate::stream::Stream;
 
 /// Data up to this size is copied behind the head: one plain write is cheaper than a vectored one.
 const COPIED: usize = 2048;
@@ -99,9 +99,9 @@ impl Pump {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &mut Stream,
         inbox: &mut Inbox,
-        to: &mut TcpStream,
+        to: &mut Stream,
         buffers: &Buffers,
     ) -> Poll<Result<(), PumpError>> {
         loop {
@@ -173,12 +173,7 @@ impl Pump {
         }
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        inbox: &Inbox,
-        to: &mut TcpStream,
-    ) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, inbox: &Inbox, to: &mut Stream) -> Poll<io::Result<()>> {
         let parts = [
             if self.batch.with_head { &self.head[..] } else { b"" },
             self.batch.size_line.as_ref().map_or(&b""[..], SizeLine::as_bytes),
@@ -209,7 +204,7 @@ impl Pump {
             self.batch.sent += sent;
             self.written += sent as u64;
         }
-        Poll::Ready(Ok(()))
+        Pin::new(to).poll_flush(cx)
     }
 
     /// Whether it waits for the sink; otherwise it waits for the source.

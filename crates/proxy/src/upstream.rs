@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use tokio::net::TcpStream;
 
 use crate::clock::Millis;
 use crate::metrics::GroupCells;
+use crate::stream::Stream;
 use crate::view::{GroupState, Route, TargetState};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
@@ -17,7 +18,7 @@ use crate::worker::Worker;
 /// An open connection to a target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// It has served a request before, so the target may have closed it unnoticed.
     pub(crate) reused: bool,
     cells: Arc<GroupCells>,
@@ -38,8 +39,8 @@ pub(crate) struct Idle {
 
 impl Idle {
     /// Neither expired nor, as far as the kernel has told, closed by the target.
-    pub(crate) fn is_worth_keeping(&self, now: Millis) -> bool {
-        now < self.expires && self.upstream.is_quiet()
+    pub(crate) fn is_worth_keeping(&mut self, now: Millis) -> bool {
+        now < self.expires && self.upstream.stream.is_quiet()
     }
 }
 
@@ -55,24 +56,11 @@ pub(crate) enum ConnectError {
 }
 
 impl Upstream {
-    /// Whether nothing, not even the end, has arrived that nobody asked for. No system call, unless
-    /// something has.
-    fn is_quiet(&self) -> bool {
-        match self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => true,
-            // Readiness is a hint that can outlive its cause; a read tells.
-            Poll::Ready(_) => matches!(
-                self.stream.try_read(&mut [0]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock
-            ),
-        }
-    }
-
     /// The most recently used idle connection to `target`, if there is one.
     pub(crate) fn take_idle(target: &TargetState) -> Option<Self> {
         let mut idle = target.idle.borrow_mut();
-        while let Some(Idle { upstream, .. }) = idle.pop_back() {
-            if upstream.is_quiet() {
+        while let Some(Idle { mut upstream, .. }) = idle.pop_back() {
+            if upstream.stream.is_quiet() {
                 return Some(upstream);
             }
         }
@@ -112,7 +100,7 @@ impl Upstream {
             Err(ConnectError::TimedOut) => group.cells.connection_timeouts.add(1),
             Err(_) => group.cells.connection_errors.add(1),
         }
-        Ok(Self { stream: result?, reused: false, cells: group.cells.clone() })
+        Ok(Self { stream: Stream::Tcp(result?), reused: false, cells: group.cells.clone() })
     }
 }
 

@@ -116,7 +116,7 @@ impl GroupState {
     /// Drops idle connections that have expired or that the target has closed.
     fn expire(&self, now: u64) {
         for target in self.targets.borrow().values() {
-            target.idle.borrow_mut().retain(|idle| idle.is_worth_keeping(now));
+            target.idle.borrow_mut().retain_mut(|idle| idle.is_worth_keeping(now));
         }
     }
 }
