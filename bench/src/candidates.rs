@@ -17,6 +17,8 @@ use crate::topology::{Subject, Topology, Trellis};
 
 /// The first port a peer listens on; the others follow.
 const FIRST_PORT: u16 = 8081;
+/// Name of the candidate that does no work.
+pub(crate) const RELAY: &str = "relay";
 /// How long a candidate may take until it serves.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -77,6 +79,7 @@ pub(crate) fn start(
         Subject::Trellis(trellis) => Candidate::trellis(trellis.clone()),
         Subject::DataPlane => Candidate::data_plane(topology, listen(), extent, dir)?,
     }];
+    candidates.push(Candidate::relay(topology, listen(), dir)?);
     for extra in extras {
         let address = listen();
         let fill = |word: &String| {
@@ -141,6 +144,18 @@ impl Candidate {
         Ok(Self { access_logs: Some(access_logs), ..candidate })
     }
 
+    /// What the system calls of a proxy cost by themselves, to compare with and not to beat.
+    fn relay(topology: &Topology, address: SocketAddr, dir: &Path) -> anyhow::Result<Self> {
+        let mut command = process::command(&topology.at_proxy, [this_program()?]);
+        command.args(["relay", &address.to_string(), &topology.upstream.to_string()]);
+        if let Some(source) = topology.source {
+            command.args(["--source", &source.to_string()]);
+        }
+        let process = Process::start(RELAY, command, dir, false)?;
+        let version = "relay: four system calls and nothing between them".to_owned();
+        Ok(Self::new(RELAY.to_owned(), version, address, process))
+    }
+
     pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
         self.process.as_mut().map_or(Ok(()), Process::check_alive)
     }
@@ -177,6 +192,10 @@ impl Candidate {
                 _ => std::thread::sleep(Duration::from_millis(100)),
             }
         };
+        if self.name == RELAY {
+            self.note_processes();
+            return Ok(());
+        }
         check_added_headers(&head, self.address.port())
             .with_context(|| format!("the upstream saw:\n{head}"))?;
         for host in hosts {
@@ -191,11 +210,15 @@ impl Candidate {
             let (status, _) = ask(client, &host, path.clone())?;
             ensure!(status != 200, "{host}{path} matches nothing and was answered with 200");
         }
+        self.note_processes();
+        Ok(())
+    }
+
+    fn note_processes(&mut self) {
         if let Some(process) = &self.process {
             self.counted = Counted(family(process.pid()));
             process.prefer();
         }
-        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ mod measure;
 mod peers;
 mod process;
 mod random;
+mod relay;
 mod report;
 mod stats;
 mod topology;
@@ -60,6 +61,14 @@ enum Command {
     /// The upstream
     #[command(hide = true)]
     Upstream { listen: SocketAddr },
+    /// A relay that reads nothing: the floor
+    #[command(hide = true)]
+    Relay {
+        listen: SocketAddr,
+        upstream: SocketAddr,
+        #[arg(long)]
+        source: Option<std::net::IpAddr>,
+    },
     /// Hold a new network namespace until standard input ends
     #[command(hide = true)]
     HoldNetwork,
@@ -128,7 +137,7 @@ struct Run {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Case::ALL)]
     cases: Vec<Case>,
     /// Peers
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "nginx,haproxy,envoy")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "nginx,haproxy,envoy,envoy-stats")]
     peers: Vec<Peer>,
     /// One more proxy: `NAME=COMMAND` with {listen}, {upstream}, {hosts} and {rules} filled in; repeatable
     #[arg(long = "with", value_name = "NAME=COMMAND")]
@@ -178,6 +187,7 @@ fn be(part: Command) -> anyhow::Result<()> {
         Command::Run(_) => Ok(()),
         Command::Load => load::serve(),
         Command::Upstream { listen } => upstream::serve(listen),
+        Command::Relay { listen, upstream, source } => relay::serve(listen, upstream, source),
         Command::HoldNetwork => topology::loopback::hold(),
         Command::DataPlane { listen, upstream, hosts, rules, access_log } => {
             data_plane::serve(listen, upstream, Extent { hosts, rules }, access_log)

@@ -24,7 +24,10 @@ pub(crate) use envoy_install::{EnvoySource, PACKAGE as ENVOY_PACKAGE};
 pub(crate) enum Peer {
     Nginx,
     Haproxy,
+    /// Without statistics, as its guide to benchmarking has it.
     Envoy,
+    /// With the statistics it keeps unless told otherwise, as Trellis keeps its metrics.
+    EnvoyStats,
 }
 
 /// What one peer is configured for.
@@ -48,6 +51,7 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Envoy => "envoy",
+            Self::EnvoyStats => "envoy-stats",
         }
     }
 
@@ -55,13 +59,13 @@ impl Peer {
     pub(crate) fn program(self, envoy: &EnvoySource) -> anyhow::Result<PathBuf> {
         match self {
             Self::Nginx | Self::Haproxy => find_program(self.name()),
-            Self::Envoy => envoy.program(),
+            Self::Envoy | Self::EnvoyStats => envoy.program(),
         }
     }
 
     /// Name and version for the report, such as `nginx 1.22.1`.
     pub(crate) fn version(self, program: &Path) -> anyhow::Result<String> {
-        let flag = if self == Self::Envoy { "--version" } else { "-v" };
+        let flag = if matches!(self, Self::Nginx | Self::Haproxy) { "-v" } else { "--version" };
         let text = process::output(Command::new(program).arg(flag))?;
         let number = text
             .split([' ', '/', '\n', '-'])
@@ -89,8 +93,9 @@ impl Peer {
                 let config = write("haproxy.cfg", &haproxy::config(site, &map))?;
                 words.extend(["-db".into(), "-f".into(), config.into()]);
             }
-            Self::Envoy => {
-                let config = write("envoy.json", &envoy::config(site).to_string())?;
+            Self::Envoy | Self::EnvoyStats => {
+                let config = envoy::config(site, self == Self::EnvoyStats);
+                let config = write("envoy.json", &config.to_string())?;
                 words.extend(
                     ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"]
                         .map(Into::into),

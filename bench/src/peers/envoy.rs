@@ -1,5 +1,5 @@
 //! Envoy: one worker, and what its guide to benchmarking says to turn off: circuit breakers, dynamic
-//! statistics, all statistics. The request id stays on, it is part of the work.
+//! statistics, all statistics, the last unless `statistics` are wanted. The request id stays on, it is part of the work.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Site;
 use crate::cases::{host_name, rule_prefix};
 
-pub(super) fn config(site: &Site<'_>) -> Value {
+pub(super) fn config(site: &Site<'_>, statistics: bool) -> Value {
     let routes: Vec<Value> = (0..site.rules)
         .map(|rule| json!({ "match": { "prefix": rule_prefix(rule) }, "route": { "cluster": "target" } }))
         .collect();
@@ -19,7 +19,7 @@ pub(super) fn config(site: &Site<'_>) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-            "dynamic_stats": false,
+            "dynamic_stats": statistics,
             "suppress_envoy_headers": true,
         },
     });
@@ -44,7 +44,7 @@ pub(super) fn config(site: &Site<'_>) -> Value {
         .map(|source| json!({ "source_address": { "address": source.to_string(), "port_value": 0 } }));
     let endpoint = json!({ "endpoint": { "address": address(site.upstream) } });
     json!({
-        "stats_config": { "stats_matcher": { "reject_all": true } },
+        "stats_config": if statistics { json!({}) } else { json!({ "stats_matcher": { "reject_all": true } }) },
         "static_resources": {
             "listeners": [{
                 "name": "front",
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_host_has_every_rule() {
-        let config = config(&example_site(std::path::Path::new("/d")));
+        let config = config(&example_site(std::path::Path::new("/d")), false);
         let manager =
             config.pointer("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config").unwrap();
         let hosts = manager.pointer("/route_config/virtual_hosts").unwrap().as_array().unwrap();

@@ -6,7 +6,8 @@ use crate::cases::Case;
 use crate::stats::Estimate;
 
 /// CPU per request at saturation, at most so much of a peer's.
-const SMALL_GET: [(&str, f64); 3] = [("nginx", 0.65), ("haproxy", 0.65), ("envoy", 0.15)];
+const SMALL_GET: [(&str, f64); 4] =
+    [("nginx", 0.65), ("haproxy", 0.65), ("envoy", 0.15), ("envoy-stats", 0.15)];
 /// In the other cases, at most so much of the best peer's.
 const OTHERS: f64 = 0.80;
 
