@@ -16,6 +16,7 @@ import botocore
 import compare
 import described
 import round_trip
+import tests_of
 
 PAGE = described.REPOSITORY / "docs/operations.md"
 PAGE_HEAD = [
@@ -96,8 +97,14 @@ def list_operations(service, states, quiet):
 def page_section(name, states):
     """The operations of one service as Markdown."""
     count = sum(state == "implemented" for state in states.values())
-    rows = [f"| {operation} | {'yes' if state == 'implemented' else 'not yet'} |" for operation, state in states.items()]
-    return ["", f"## {name}: {count} of {len(states)}", "", "| operation | implemented |", "|---|---|", *rows]
+    index, shown = tests_of.index(), tests_of.of_operations(states, "control")
+    rows = [
+        f"| {operation} | {'yes' if state == 'implemented' else 'not yet'} |"
+        f" {tests_of.link(index, shown[operation]) if shown[operation] else ''} |"
+        for operation, state in states.items()
+    ]
+    head = ["| operation | implemented | shown by, among others |", "|---|---|---|"]
+    return ["", f"## {name}: {count} of {len(states)}", "", *head, *rows]
 
 
 if __name__ == "__main__":
