@@ -2,19 +2,34 @@
 
 use std::borrow::Cow;
 
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
 use crate::http1::response::{Delivery, write_delivery};
+
+/// `grpc-status` DEADLINE_EXCEEDED: the call's own deadline has passed.
+pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
+/// `grpc-status` UNAVAILABLE: what gRPC clients make of 502, 503 and 504 too.
+pub(crate) const UNAVAILABLE: u32 = 14;
 
 /// A status and a text for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Cow<'static, str>,
+    /// A gRPC answer made of trailers only: this is its `grpc-status` and `body` its message.
+    pub(crate) grpc_status: Option<u32>,
 }
 
 impl Answer {
     /// An answer whose body is its reason phrase: what clients of VPC Lattice look for in a 404.
     pub(crate) fn plain(status: u16) -> Self {
-        Self { status, body: Cow::Borrowed(reason(status)) }
+        Self { status, body: Cow::Borrowed(reason(status)), grpc_status: None }
+    }
+
+    /// An answer in the words of gRPC, for a request that came as gRPC.
+    pub(crate) fn grpc(status: u32, message: &'static str) -> Self {
+        Self { status: 200, body: Cow::Borrowed(message), grpc_status: Some(status) }
     }
 
     /// The text of a denial, as reference clients compare it.
@@ -27,6 +42,7 @@ impl Answer {
                  vpc-lattice-svcs:Invoke on resource: {service_arn}{path} because no {layer} policy \
                  allows the vpc-lattice-svcs:Invoke action"
             )),
+            grpc_status: None,
         }
     }
 
@@ -62,6 +78,45 @@ impl Answer {
         }
     }
 }
+
+impl Answer {
+    /// The head of the answer as HTTP/2 sends it, and the body that follows, if any does.
+    pub(crate) fn response(&self, to_head: bool, request_id: &[u8], date: &[u8]) -> (Response<()>, &[u8]) {
+        let mut fields = HeaderMap::with_capacity(6);
+        let mut put = |name: HeaderName, value: &[u8]| {
+            // Ids and dates were checked when they came; what does not fit is left out.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                fields.append(name, value);
+            }
+        };
+        let body = match self.grpc_status {
+            Some(status) => {
+                put(header::CONTENT_TYPE, b"application/grpc");
+                put(GRPC_STATUS, itoa::Buffer::new().format(status).as_bytes());
+                put(GRPC_MESSAGE, self.body.as_bytes());
+                &b""[..]
+            }
+            None => {
+                put(header::CONTENT_TYPE, b"text/plain");
+                put(header::CONTENT_LENGTH, itoa::Buffer::new().format(self.body.len()).as_bytes());
+                self.body.as_bytes()
+            }
+        };
+        put(header::DATE, date);
+        put(REQUEST_ID, request_id);
+        if self.status == 405 {
+            put(header::ALLOW, b"");
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
+        *response.headers_mut() = fields;
+        (response, if to_head { b"" } else { body })
+    }
+}
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 fn reason(status: u16) -> &'static str {
     match status {

@@ -88,6 +88,11 @@ impl Inbox {
         part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr())
     }
 
+    /// The whole buffer, read or not.
+    pub(crate) fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// A part of the buffer, read or not.
     pub(crate) fn part(&self, part: std::ops::Range<usize>) -> &[u8] {
         self.bytes.get(part).unwrap_or_default()

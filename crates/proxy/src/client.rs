@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::buffer::Inbox;
 use crate::clock::Millis;
+use crate::record::Seen;
 use crate::request;
 use crate::stream::Stream;
 use crate::watchdog::{Alarm, Watched};
@@ -94,6 +95,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 }
 
 impl Client {
+    /// Itself, as a record of the request in its inbox shows it.
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { text: self.inbox.all(), peer: &self.peer, entrance: &self.watched.entrance }
+    }
+
     /// Waits for the first byte of the next request. False: there will be none.
     async fn wait_for_request(&mut self, worker: &Worker) -> bool {
         if !self.inbox.is_empty() {

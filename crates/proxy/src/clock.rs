@@ -64,6 +64,11 @@ impl Clock {
         with(&self.texts.borrow().date_line)
     }
 
+    /// Calls `with` with `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub(crate) fn with_date<T>(&self, at: Instant, with: impl FnOnce(&[u8]) -> T) -> T {
+        self.with_date_line(at, |line| with(&line[b"date: ".len()..line.len() - 2]))
+    }
+
     /// Appends `1994-11-06T08:49:37Z`.
     pub(crate) fn write_iso(&self, at: Instant, out: &mut Vec<u8>) {
         self.refresh(at);

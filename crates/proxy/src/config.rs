@@ -43,6 +43,12 @@ pub struct Limits {
     /// Client connections of one worker. At it the worker stops accepting; clients wait in the
     /// kernel's queue. Default 32,768.
     pub connections_per_worker: usize,
+    /// Requests one worker may have under way over HTTP/2, over all connections; more are refused with
+    /// REFUSED_STREAM, which a client may repeat. Default 32,768.
+    pub http2_streams_per_worker: usize,
+    /// HTTP/2 connections one worker opens to one target, each for 100 requests at once; when all are
+    /// full, requests get 503. Default 64.
+    pub http2_connections_per_target: usize,
     /// Idle upstream connections one worker keeps per target; more are closed. Default 256.
     pub idle_per_target: usize,
     /// Connects one worker may have under way to one target group; requests beyond it get 503.
@@ -65,6 +71,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_per_worker: 32_768,
+            http2_streams_per_worker: 32_768,
+            http2_connections_per_target: 64,
             idle_per_target: 256,
             pending_connects_per_group: 1_024,
             connect_timeout: Duration::from_secs(5),

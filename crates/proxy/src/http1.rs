@@ -5,7 +5,7 @@
 //! that was not understood reaches the other side.
 
 pub mod chunked;
-mod fields;
+pub(crate) mod fields;
 pub mod request;
 pub mod response;
 
@@ -143,7 +143,7 @@ fn copy_fields(out: &mut Vec<u8>, head: &[u8], headers: &[Header<'_>], dropped: 
 }
 
 /// "1*DIGIT" that fits; no sign, no list, no space.
-fn content_length(value: &[u8]) -> Result<u64, HeadError> {
+pub(crate) fn content_length(value: &[u8]) -> Result<u64, HeadError> {
     if value.is_empty() || value.len() > 18 {
         return Err(HeadError::ContentLength);
     }

@@ -5,12 +5,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::buffer::Inbox;
-use crate::client::Client;
 use crate::failure::Failure;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
 use crate::view::{Route, Site, TargetState};
-use crate::worker::Worker;
+use crate::worker::{Entrance, Worker};
 
 /// Bytes of a text from the client that the log keeps: a line must stay a line.
 const MAX_LOGGED: usize = 2048;
@@ -18,8 +17,26 @@ const MAX_LOGGED: usize = 2048;
 /// "or the client's value truncated to 512 bytes" (VPC Lattice user guide).
 const MAX_REQUEST_ID: usize = 512;
 
-/// A part of the client's buffer. Heads stay where they are until their request has ended.
+/// A part of the text a record refers to: over HTTP/1 the client's buffer, where a head stays until
+/// its request has ended; over HTTP/2 a copy of what is shown.
 type Span = Range<u32>;
+
+/// The protocol a request came in, in the words of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http10,
+    Http11,
+    Http2,
+}
+
+/// Whom a record is of, and the text its spans are parts of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) text: &'a [u8],
+    /// `ip:port`.
+    pub(crate) peer: &'a str,
+    pub(crate) entrance: &'a Entrance,
+}
 
 /// The request id, where it is.
 #[derive(Debug, Clone)]
@@ -30,11 +47,26 @@ pub(crate) enum RequestId {
 
 impl RequestId {
     pub(crate) fn bytes<'a>(&'a self, inbox: &'a Inbox) -> &'a [u8] {
+        self.within(inbox.all())
+    }
+
+    /// The id, where the client's own is a part of `text`.
+    pub(crate) fn within<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
         match self {
-            Self::Ours(text) => text,
-            Self::Clients(span) => part(inbox, span),
+            Self::Ours(id) => id,
+            Self::Clients(span) => part(text, span),
         }
     }
+}
+
+/// The parts of an HTTP/2 head that the log shows; empty where there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Shown<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) user_agent: &'a [u8],
+    pub(crate) request_id: &'a [u8],
 }
 
 /// Which layer of authorisation denied: the log's `authDeniedReason`.
@@ -59,8 +91,10 @@ pub(crate) struct Record {
     path: Span,
     host: Span,
     user_agent: Span,
-    version: Version,
+    protocol: Protocol,
     pub(crate) status: u16,
+    /// `grpc-status` of the answer to a gRPC request.
+    pub(crate) grpc_status: Option<u32>,
     /// Bytes from and to the client, heads included.
     pub(crate) received: u64,
     pub(crate) sent: u64,
@@ -85,8 +119,9 @@ impl Record {
             path: 0..0,
             host: 0..0,
             user_agent: 0..0,
-            version: Version::Http11,
+            protocol: Protocol::Http11,
             status: 0,
+            grpc_status: None,
             received: 0,
             sent: 0,
             site: None,
@@ -108,15 +143,39 @@ impl Record {
         self.path = span(head.path);
         self.host = span(head.authority);
         self.user_agent = head.user_agent.map_or(0..0, span);
-        self.version = head.version;
+        self.protocol = match head.version {
+            Version::Http10 => Protocol::Http10,
+            Version::Http11 => Protocol::Http11,
+        };
         self.received = head.length() as u64;
         if let Some(id) = head.request_id.filter(|id| !id.is_empty()) {
             self.request_id = RequestId::Clients(span(&id[..id.len().min(MAX_REQUEST_ID)]));
         }
     }
 
+    /// Copies the parts of an HTTP/2 head that the log shows to the end of `text`, and remembers
+    /// where they are.
+    pub(crate) fn note_parts(&mut self, text: &mut Vec<u8>, head: &Shown<'_>) {
+        let mut copy = |part: &[u8], most: usize| {
+            let start = text.len() as u32;
+            text.extend_from_slice(&part[..part.len().min(most)]);
+            start..text.len() as u32
+        };
+        self.method = copy(head.method, MAX_LOGGED);
+        self.path = copy(head.path, MAX_LOGGED);
+        self.host = copy(head.host, MAX_LOGGED);
+        self.user_agent = copy(head.user_agent, MAX_LOGGED);
+        self.protocol = Protocol::Http2;
+        if !head.request_id.is_empty() {
+            self.request_id = RequestId::Clients(copy(head.request_id, MAX_REQUEST_ID));
+        }
+    }
+
     /// Step 12 of a request: counts it and writes its line.
-    pub(crate) fn finish(&self, worker: &Worker, client: &Client) {
+    pub(crate) fn finish(&self, worker: &Worker, seen: &Seen<'_>) {
+        if let Some(site) = &self.site {
+            site.service.active.subtract(1);
+        }
         let ended = self.ended.unwrap_or_else(|| worker.clock.now());
         let took = ended.saturating_duration_since(self.started);
         match &self.site {
@@ -140,16 +199,15 @@ impl Record {
             route.group.state.cells.responses.record(self.status);
             route.group.state.cells.duration.record(took);
         }
-        worker.log_line(|out| self.write_line(out, worker, client, ended));
+        worker.log_line(|out| self.write_line(out, worker, seen, ended));
     }
 
-    fn write_line(&self, out: &mut Vec<u8>, worker: &Worker, client: &Client, ended: Instant) {
-        let inbox = &client.inbox;
+    fn write_line(&self, out: &mut Vec<u8>, worker: &Worker, seen: &Seen<'_>, ended: Instant) {
         let millis = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis() as u64;
         out.extend_from_slice(b"{\"startTime\":\"");
         worker.clock.write_iso(self.started, out);
         out.extend_from_slice(b"\",\"requestId\":");
-        write_json_string(out, self.request_id.bytes(inbox));
+        write_json_string(out, self.request_id.within(seen.text));
         for (name, span) in [
             (&b",\"requestMethod\":"[..], &self.method),
             (b",\"requestPath\":", &self.path),
@@ -157,12 +215,13 @@ impl Record {
             (b",\"userAgent\":", &self.user_agent),
         ] {
             out.extend_from_slice(name);
-            let text = part(inbox, span);
+            let text = part(seen.text, span);
             write_json_string(out, if text.is_empty() { b"-" } else { &text[..text.len().min(MAX_LOGGED)] });
         }
-        out.extend_from_slice(match self.version {
-            Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
-            Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
+        out.extend_from_slice(match self.protocol {
+            Protocol::Http11 => b",\"protocol\":\"HTTP/1.1\"",
+            Protocol::Http10 => b",\"protocol\":\"HTTP/1.0\"",
+            Protocol::Http2 => b",\"protocol\":\"HTTP/2\"",
         });
         let forwarded = self.forwarded.map_or(0, |at| millis(self.started, at));
         let answered = self.answered.map_or(0, |at| millis(at, ended));
@@ -177,15 +236,19 @@ impl Record {
             out.extend_from_slice(name);
             out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         }
+        if let Some(status) = self.grpc_status {
+            out.extend_from_slice(b",\"grpcResponseCode\":");
+            out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+        }
         out.extend_from_slice(b",\"sourceIpPort\":\"");
-        out.extend_from_slice(client.peer.as_bytes());
+        out.extend_from_slice(seen.peer.as_bytes());
         out.extend_from_slice(b"\",\"targetIpPort\":\"");
         out.extend_from_slice(self.target.as_ref().map_or("-", |target| &target.text).as_bytes());
         out.push(b'"');
         match &self.site {
             Some(site) => out.extend_from_slice(&site.log),
             None => {
-                let vpc = &client.watched.entrance.vpc;
+                let vpc = &seen.entrance.vpc;
                 write_member(out, "sourceVpcId", vpc.as_str());
                 let view = worker.view();
                 let ingress = view.snapshot.ingresses.get(vpc);
@@ -218,8 +281,8 @@ const NO_CALLER: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNam
 \"callerX509SubjectCN\":\"-\",\"callerX509IssuerOU\":\"-\",\"callerX509SANNameCN\":\"-\",\
 \"callerX509SANDNS\":\"-\",\"callerX509SANURI\":\"-\",\"failureReason\":\"";
 
-fn part<'a>(inbox: &'a Inbox, span: &Span) -> &'a [u8] {
-    inbox.part(span.start as usize..span.end as usize)
+fn part<'a>(text: &'a [u8], span: &Span) -> &'a [u8] {
+    text.get(span.start as usize..span.end as usize).unwrap_or_default()
 }
 
 /// Appends `,"name":"value"`.

@@ -1,29 +1,28 @@
 //! The life of a request, top to bottom.
 
+mod answering;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 
 use trellis_model::health::ProtocolVersion;
+use trellis_model::matching;
 use trellis_model::snapshot::{Action, Auth, ListenerProtocol, TargetProtocol};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, UNAVAILABLE};
 use crate::body::Body;
 use crate::client::{Client, Interrupted, Next};
 use crate::clock::Millis;
 use crate::exchange::{Asked, Ending, Exchange};
 use crate::failure::Failure;
-use crate::http1::response::Delivery;
 use crate::http1::{self, Framing, Version};
 use crate::pump::Pump;
 use crate::record::{Denied, Record};
 use crate::upstream::{ConnectError, InFlight, Upstream};
-use crate::view::Route;
+use crate::view::{GroupView, Route};
 use crate::watchdog::Alarm;
-use crate::worker::Worker;
-
-/// A body this small is read to its end after an answer that did not need it, so that the
-/// connection can stay.
-const WORTH_DISCARDING: u64 = 64 * 1024;
+use crate::worker::{Entrance, Worker};
+use answering::give_answer;
 
 /// What step 4 to 9 come to.
 enum Plan {
@@ -36,9 +35,10 @@ enum Plan {
     },
 }
 
-/// Serves the request whose first bytes are in `client`'s inbox, from step 4 of its life to
+/// Serves the HTTP/1 request whose first bytes are in `client`'s inbox, from step 4 of its life to
 /// step 12. Steps 1 (accept in the client's VPC), 2 (listener by destination port) and 3 (TLS) have
-/// been taken when the connection was accepted, in [`crate::worker`].
+/// been taken when the connection was accepted, in [`crate::worker`]. A request that comes over
+/// HTTP/2 takes the same steps in [`crate::http2`].
 pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
     let started = worker.clock.now();
     let mut record = Record::new(started, worker.random.uuid());
@@ -84,71 +84,16 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
                 matches!(head.method, b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE");
             asked.keep_alive = head.keep_alive;
             asked.expects_continue = head.expects_continue;
-            if matches!(head.method, b"CONNECT" | b"TRACE") {
-                // A tunnel is not to be had here, and an echo would show the client the fields that
-                // only targets are meant to see.
-                record.failure = Some(Failure::ClientProtocolError);
-                break 'plan Plan::Answer(Answer::plain(405));
+            // 5 to 9. The service, who is calling, the policies, the rule, the target group.
+            let decision = decide(worker, &client.watched.entrance, &head, &mut record);
+            if let Some(site) = &record.site {
+                asked.patience = site.idle_timeout;
+                client.idle_timeout = site.idle_timeout;
             }
-
-            // 5. The service, by Host, within the service network of the client's VPC.
-            let view = worker.view();
-            let entrance = &client.watched.entrance;
-            let Some(ingress) = view.snapshot.ingresses.get(&entrance.vpc) else {
-                break 'plan Plan::Answer(Answer::plain(404));
+            let route = match decision {
+                Decision::Answer(answer) => break 'plan Plan::Answer(answer),
+                Decision::Forward(route) => route,
             };
-            let network = &ingress.network;
-            let mut lower = [0; 256];
-            let Some(service) = lower_case(head.host(), &mut lower).and_then(|host| network.hosts.get(host))
-            else {
-                break 'plan Plan::Answer(Answer::plain(404));
-            };
-            let Some(listener) = service
-                .listener(entrance.port)
-                .filter(|listener| listener.protocol == ListenerProtocol::Http)
-            else {
-                break 'plan Plan::Answer(Answer::plain(404));
-            };
-            let site = view.site(&worker.states, entrance, ingress, service, listener);
-            site.service.active.add(1);
-            asked.patience = site.idle_timeout;
-            client.idle_timeout = site.idle_timeout;
-            record.site = Some(site.clone());
-
-            // 6. Who is calling: signatures come with auth policies, so everybody is anonymous.
-            // 7. The policies, network before service. Without a policy everybody is denied.
-            record.checked = network.auth != Auth::None || service.auth != Auth::None;
-            let denied = if network.auth == Auth::DenyAll {
-                Some((Denied::Network, "network-based"))
-            } else if service.auth == Auth::DenyAll {
-                Some((Denied::Service, "service-based"))
-            } else {
-                None
-            };
-            if let Some((layer, words)) = denied {
-                record.denied = Some(layer);
-                record.failure = Some(Failure::ClientAccessDenied);
-                break 'plan Plan::Answer(Answer::denied(&service.arn, head.path, words));
-            }
-
-            // 8. The rule, by priority.
-            let forward = match listener.route(&head) {
-                Action::FixedResponse(status) => break 'plan Plan::Answer(Answer::plain(*status)),
-                Action::Forward(forward) => forward,
-            };
-
-            // 9. The target group, by weight. Its target is chosen just before it is needed.
-            let Some(group) = forward.choose((worker.random.next() >> 32) as u32) else {
-                record.failure = Some(Failure::InternalError);
-                break 'plan Plan::Answer(Answer::plain(500));
-            };
-            let route = view.route(&worker.states, &site, group);
-            record.route = Some(route.clone());
-            if group.protocol != TargetProtocol::Http || group.version != ProtocolVersion::Http1 {
-                // HTTPS targets, HTTP/2 and gRPC are not spoken yet.
-                record.failure = Some(Failure::TargetProtocolError);
-                break 'plan Plan::Answer(Answer::plain(502));
-            }
             let mut out = worker.buffers.take_head();
             let id = record.request_id.bytes(&client.inbox);
             head.write_for_target(&mut out, &route.header, client.address.as_bytes(), id);
@@ -172,7 +117,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         if status != 0 {
             break Plan::Answer(Answer::plain(status));
         }
-        record.finish(worker, client);
+        record.finish(worker, &client.seen());
         return Next::Close;
     };
 
@@ -200,11 +145,130 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
     };
 
     // 12. Record: metrics and access log.
-    if let Some(site) = &record.site {
-        site.service.active.subtract(1);
-    }
-    record.finish(worker, client);
+    record.finish(worker, &client.seen());
     next
+}
+
+/// What steps 5 to 9 come to.
+pub(crate) enum Decision {
+    Answer(Answer),
+    Forward(Rc<Route>),
+}
+
+/// What a client speaks, as far as it matters to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+    /// HTTP/2, POST, and a content type of `application/grpc`.
+    Grpc,
+}
+
+/// A head, whatever protocol it came in, as steps 5 to 9 look at it.
+pub(crate) trait Head: matching::RequestHead {
+    /// `Host` or `:authority` without its port and without a final dot.
+    fn host(&self) -> &[u8];
+    fn speaks(&self) -> Speaks;
+}
+
+/// Steps 5 to 9, which are the same for every protocol. What is found on the way is noted in
+/// `record`; the request counts as active from the moment its service is known until `record` is
+/// finished.
+pub(crate) fn decide(
+    worker: &Worker,
+    entrance: &Entrance,
+    head: &impl Head,
+    record: &mut Record,
+) -> Decision {
+    if matches!(head.method(), b"CONNECT" | b"TRACE") {
+        // A tunnel is not to be had here, and an echo would show the client the fields that only
+        // targets are meant to see.
+        record.failure = Some(Failure::ClientProtocolError);
+        return Decision::Answer(Answer::plain(405));
+    }
+
+    // 5. The service, by Host, within the service network of the client's VPC.
+    let view = worker.view();
+    let Some(ingress) = view.snapshot.ingresses.get(&entrance.vpc) else {
+        return Decision::Answer(Answer::plain(404));
+    };
+    let network = &ingress.network;
+    let mut lower = [0; 256];
+    let Some(service) = lower_case(head.host(), &mut lower).and_then(|host| network.hosts.get(host)) else {
+        return Decision::Answer(Answer::plain(404));
+    };
+    let Some(listener) =
+        service.listener(entrance.port).filter(|listener| listener.protocol == ListenerProtocol::Http)
+    else {
+        return Decision::Answer(Answer::plain(404));
+    };
+    let site = view.site(&worker.states, entrance, ingress, service, listener);
+    site.service.active.add(1);
+    record.site = Some(site.clone());
+
+    // 6. Who is calling: signatures come with auth policies, so everybody is anonymous.
+    // 7. The policies, network before service. Without a policy everybody is denied.
+    record.checked = network.auth != Auth::None || service.auth != Auth::None;
+    let denied = if network.auth == Auth::DenyAll {
+        Some((Denied::Network, "network-based"))
+    } else if service.auth == Auth::DenyAll {
+        Some((Denied::Service, "service-based"))
+    } else {
+        None
+    };
+    if let Some((layer, words)) = denied {
+        record.denied = Some(layer);
+        record.failure = Some(Failure::ClientAccessDenied);
+        return Decision::Answer(Answer::denied(&service.arn, head.path(), words));
+    }
+
+    // 8. The rule, by priority.
+    let forward = match listener.route(head) {
+        Action::FixedResponse(status) => return Decision::Answer(Answer::plain(*status)),
+        Action::Forward(forward) => forward,
+    };
+
+    // 9. The target group, by weight. Its target is chosen just before it is needed.
+    let Some(group) = forward.choose((worker.random.next() >> 32) as u32) else {
+        record.failure = Some(Failure::InternalError);
+        return Decision::Answer(Answer::plain(500));
+    };
+    let route = view.route(&worker.states, &site, group);
+    record.route = Some(route.clone());
+    let speaks = head.speaks();
+    if group.protocol != TargetProtocol::Http || !understands(group.version, speaks, head.method()) {
+        record.failure = Some(Failure::TargetProtocolError);
+        return Decision::Answer(match speaks {
+            Speaks::Grpc => Answer::grpc(UNAVAILABLE, "the target group does not speak gRPC"),
+            Speaks::Http1 | Speaks::Http2 => Answer::plain(502),
+        });
+    }
+    Decision::Forward(route)
+}
+
+/// The protocol matrix: whether targets of `version` are given what the client `speaks`.
+fn understands(version: ProtocolVersion, speaks: Speaks, method: &[u8]) -> bool {
+    match (speaks, version) {
+        (Speaks::Http1 | Speaks::Http2, ProtocolVersion::Http1) | (Speaks::Http2, ProtocolVersion::Http2) => {
+            true
+        }
+        (Speaks::Http1, ProtocolVersion::Http2 | ProtocolVersion::Grpc) => false,
+        (Speaks::Http2, ProtocolVersion::Grpc) => method == b"POST",
+        (Speaks::Grpc, ProtocolVersion::Http2 | ProtocolVersion::Grpc) => true,
+        (Speaks::Grpc, ProtocolVersion::Http1) => false,
+    }
+}
+
+/// 9, continued. The target, by round robin over the healthy ones. After a failed connect to
+/// `failed` another one, if there is another.
+pub(crate) fn choose_target(worker: &Worker, group: &GroupView, failed: Option<usize>) -> Option<usize> {
+    let next = || group.next_target(worker.ticks.get());
+    match (next(), failed) {
+        (Some(index), Some(failed)) if index == failed && group.targets.len() > 1 => {
+            next().map(|other| if other == failed { (failed + 1) % group.targets.len() } else { other })
+        }
+        (index, _) => index,
+    }
 }
 
 /// Steps 10 and 11: a connection to a target, and the exchange over it.
@@ -221,15 +285,7 @@ async fn forward(
     let mut fresh_only = false;
     let mut failed_target = None;
     loop {
-        // 9, continued. The target, by round robin over the healthy ones. After a failed connect
-        // another one, if there is another.
-        let next = || view.next_target(worker.ticks.get());
-        let index = match (next(), failed_target) {
-            (Some(index), Some(failed)) if index == failed && view.targets.len() > 1 => {
-                next().map(|other| if other == failed { (failed + 1) % view.targets.len() } else { other })
-            }
-            (index, _) => index,
-        };
+        let index = choose_target(worker, view, failed_target);
         let Some((index, target)) = index.and_then(|index| Some((index, view.targets.get(index)?))) else {
             record.failure = Some(Failure::TargetConnectionError);
             let rest = Some(request.rest());
@@ -254,14 +310,7 @@ async fn forward(
                 }
                 Err(error) => {
                     tracing::debug!(?error, target = %target.text, "no connection to a target");
-                    let (status, failure) = match error {
-                        ConnectError::Failed(_) | ConnectError::TimedOut => {
-                            (500, Failure::TargetConnectionError)
-                        }
-                        ConnectError::TooMany => (503, Failure::ClientRateLimited),
-                        ConnectError::Ended(Alarm::Lifetime) => (504, Failure::ConnectionDurationExceeded),
-                        ConnectError::Ended(_) => (503, Failure::InternalError),
-                    };
+                    let (status, failure) = no_connection(&error);
                     record.failure = Some(failure);
                     let rest = Some(request.rest());
                     return give_answer(worker, client, record, asked, Answer::plain(status), rest).await;
@@ -311,66 +360,14 @@ async fn forward(
     }
 }
 
-/// Sends `answer`. With `rest`, the part of the request's body nobody has read yet and where in the
-/// inbox it may be read to, the connection may stay if that is little; without, it ends.
-async fn give_answer(
-    worker: &Worker,
-    client: &mut Client,
-    record: &mut Record,
-    asked: &Asked,
-    answer: Answer,
-    mut rest: Option<(&mut Body, usize)>,
-) -> Next {
-    // What is here already, and whether the remainder is little and sure to come.
-    let mut remains = true;
-    let mut little = false;
-    if let Some((body, _)) = &mut rest {
-        discard(client, record, body);
-        remains = !body.is_over();
-        little = match body {
-            Body::Length(rest) => *rest <= WORTH_DISCARDING && !asked.expects_continue,
-            _ => false,
-        };
+/// What a client is told when there is no connection to a target, and what the log says.
+pub(crate) fn no_connection(error: &ConnectError) -> (u16, Failure) {
+    match error {
+        ConnectError::Failed(_) | ConnectError::TimedOut => (500, Failure::TargetConnectionError),
+        ConnectError::TooMany => (503, Failure::ClientRateLimited),
+        ConnectError::Ended(Alarm::Lifetime) => (504, Failure::ConnectionDurationExceeded),
+        ConnectError::Ended(_) => (503, Failure::InternalError),
     }
-    let stay = asked.keep_alive && worker.may_stay(&client.watched) && (!remains || little);
-    record.status = answer.status;
-    let mut out = worker.buffers.take_head();
-    let delivery = Delivery { chunked: false, close: !stay, http10: asked.version == Version::Http10 };
-    let id = record.request_id.bytes(&client.inbox);
-    worker
-        .clock
-        .with_date_line(record.started, |date| answer.write(&mut out, delivery, asked.head, id, date));
-    let patience = client.idle_timeout.as_millis() as Millis;
-    client.watched.arm(worker.clock.coarse().saturating_add(patience));
-    let written = client.write(&out).await;
-    record.sent += out.len() as u64;
-    worker.buffers.give_back_head(out);
-    if written.is_err() {
-        record.failure.get_or_insert(Failure::ClientConnectionClosed);
-        return Next::Close;
-    }
-    if !stay {
-        return if remains { Next::Linger } else { Next::Close };
-    }
-    if let Some((body, base)) = rest {
-        while !body.is_over() {
-            client.inbox.make_room_beside(base);
-            client.inbox.rewind(base);
-            if !matches!(client.read(worker).await, Ok(1..)) {
-                return Next::Close;
-            }
-            discard(client, record, body);
-        }
-    }
-    Next::Stay
-}
-
-/// Takes what has arrived of a body nobody wants.
-fn discard(client: &mut Client, record: &mut Record, body: &mut Body) {
-    let start = client.inbox.position();
-    // A malformed body is not over, and so ends the connection.
-    let _ = body.take(&mut client.inbox);
-    record.received += (client.inbox.position() - start) as u64;
 }
 
 /// `host` in lower case, in `space`; `None` if no name can be that long.
@@ -379,4 +376,14 @@ fn lower_case<'a>(host: &[u8], space: &'a mut [u8; 256]) -> Option<&'a str> {
     space.copy_from_slice(host);
     space.make_ascii_lowercase();
     std::str::from_utf8(space).ok()
+}
+
+impl Head for http1::request::RequestHead<'_, '_> {
+    fn host(&self) -> &[u8] {
+        http1::request::RequestHead::host(self)
+    }
+
+    fn speaks(&self) -> Speaks {
+        Speaks::Http1
+    }
 }

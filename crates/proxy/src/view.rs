@@ -8,11 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HeaderName, HeaderValue};
 use rustc_hash::FxHashMap;
+use trellis_model::health::ProtocolVersion;
 use trellis_model::snapshot::{Ingress, Listener, ListenerProtocol, Service, Snapshot, TargetGroup};
 use trellis_model::{ServiceId, TargetGroupId, VpcId};
 
 use crate::metrics::{GroupCells, ServiceCells, WorkerCells};
+use crate::multiplexed::Pool;
 use crate::record::write_member;
 use crate::upstream::Idle;
 use crate::worker::Entrance;
@@ -48,6 +51,8 @@ pub(crate) struct Route {
     pub(crate) group: Rc<GroupView>,
     /// Header lines every target of this route gets.
     pub(crate) header: Box<[u8]>,
+    /// The same lines as fields, for targets that are spoken to over HTTP/2; empty for others.
+    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
     /// The members of a log line that are the same for every request of this route.
     pub(crate) log: Box<[u8]>,
 }
@@ -104,6 +109,8 @@ pub(crate) struct TargetState {
     pub(crate) text: Box<str>,
     /// Connections nobody uses, the oldest first.
     pub(crate) idle: RefCell<VecDeque<Idle>>,
+    /// HTTP/2 connections, used by many requests at once.
+    pub(crate) multiplexed: Pool,
     /// Still a target of its group: connections to it are worth keeping.
     pub(crate) current: Cell<bool>,
 }
@@ -117,6 +124,7 @@ impl GroupState {
     fn expire(&self, now: u64) {
         for target in self.targets.borrow().values() {
             target.idle.borrow_mut().retain_mut(|idle| idle.is_worth_keeping(now));
+            target.multiplexed.expire(now);
         }
     }
 }
@@ -154,6 +162,7 @@ impl States {
                 address,
                 text: address.to_string().into(),
                 idle: RefCell::default(),
+                multiplexed: Pool::default(),
                 current: Cell::new(true),
             })
         });
@@ -167,6 +176,7 @@ impl States {
         let retire = |target: &TargetState| {
             target.current.set(false);
             target.idle.borrow_mut().clear();
+            target.multiplexed.clear();
         };
         self.groups.borrow_mut().retain(|id, state| {
             let group = snapshot.target_groups.get(id);
@@ -292,6 +302,19 @@ impl Route {
         let mut log = Vec::new();
         write_member(&mut log, "destinationVpcId", group.vpc.as_str());
         write_member(&mut log, "targetGroupArn", &group.arn);
-        Self { group: shared, header: header.into(), log: log.into() }
+        let fields = if group.version == ProtocolVersion::Http1 { Box::default() } else { fields(&header) };
+        Self { group: shared, header: header.into(), fields, log: log.into() }
     }
+}
+
+/// Header lines, `name: value` and CRLF, taken apart.
+fn fields(lines: &[u8]) -> Box<[(HeaderName, HeaderValue)]> {
+    let lines = lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
+    lines
+        .filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+            Some((HeaderName::from_bytes(&line[..colon]).ok()?, value))
+        })
+        .collect()
 }

@@ -82,7 +82,8 @@ impl Watched {
         self.end_of_life
     }
 
-    fn wake(&self) {
+    /// Has the connection look after itself.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

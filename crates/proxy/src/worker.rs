@@ -65,6 +65,8 @@ pub(crate) struct Worker {
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
+    /// Requests under way over HTTP/2.
+    pub(crate) streams: Cell<usize>,
     /// Counts ticks.
     pub(crate) ticks: Cell<u32>,
     /// Told when a connection ends.
@@ -92,9 +94,12 @@ impl Worker {
 
     /// Whether a client connection may serve another request after this one.
     pub(crate) fn may_stay(&self, watched: &Watched) -> bool {
-        !self.draining.get()
-            && !watched.should_close()
-            && self.clock.coarse() < watched.end_of_life().saturating_sub(self.lifetime_margin)
+        !self.draining.get() && !watched.should_close() && self.clock.coarse() < self.should_leave_at(watched)
+    }
+
+    /// When a client connection is asked to go, a little before it is cut.
+    pub(crate) fn should_leave_at(&self, watched: &Watched) -> Millis {
+        watched.end_of_life().saturating_sub(self.lifetime_margin)
     }
 
     /// Appends a line to the access log, if there is one.
@@ -205,6 +210,7 @@ async fn work(parts: Parts, random: Random) {
         dial,
         draining: Cell::new(false),
         connections: Cell::new(0),
+        streams: Cell::new(0),
         ticks: Cell::new(0),
         room: Notify::new(),
         ticked: Notify::new(),

@@ -4,7 +4,7 @@ use super::HeadError;
 
 /// What a field name means here. `Other` is everything that just passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     Other,
     Connection,
     ContentLength,
@@ -23,7 +23,7 @@ pub(super) enum Field {
 }
 
 /// Looks a field name up, by length first.
-pub(super) fn field(name: &[u8]) -> Field {
+pub(crate) fn field(name: &[u8]) -> Field {
     let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
     match name.len() {
         2 if is("te") => Field::Te,
@@ -110,7 +110,7 @@ impl<'b> Connection<'b> {
 
 /// Fields that may not come after a body: those that frame it, route it, authenticate it, or that
 /// only this proxy may write (RFC 9110, 6.5.1).
-pub(super) fn forbidden_in_trailers(name: &[u8]) -> bool {
+pub(crate) fn forbidden_in_trailers(name: &[u8]) -> bool {
     const NAMES: [&str; 16] = [
         "authorization",
         "age",

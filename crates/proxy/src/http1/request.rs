@@ -186,14 +186,7 @@ impl<'b> RequestHead<'_, 'b> {
 
     /// `authority` without its port and without a final dot: what a service is looked up by.
     pub fn host(&self) -> &'b [u8] {
-        let authority = self.authority;
-        // An IPv6 literal has colons inside its brackets.
-        let host = match (authority.first(), memchr::memrchr(b':', authority)) {
-            (Some(b'['), Some(colon)) if authority[..colon].ends_with(b"]") => &authority[..colon],
-            (Some(b'['), _) | (_, None) => authority,
-            (_, Some(colon)) => &authority[..colon],
-        };
-        host.strip_suffix(b".").unwrap_or(host)
+        host_of(self.authority)
     }
 
     /// The four forms of RFC 9112, 3.2. Authority form belongs to CONNECT, which has no place here.
@@ -305,8 +298,22 @@ impl matching::RequestHead for RequestHead<'_, '_> {
     }
 }
 
+/// `authority` without its port and without a final dot.
+pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
+    // An IPv6 literal has colons inside its brackets.
+    let host = match (authority.first(), memchr::memrchr(b':', authority)) {
+        (Some(b'['), Some(colon)) if authority[..colon].ends_with(b"]") => &authority[..colon],
+        (Some(b'['), _) | (_, None) => authority,
+        (_, Some(colon)) => &authority[..colon],
+    };
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
 /// `uri-host [ ":" port ]` of RFC 3986 without user information.
-fn checked_authority(text: &[u8]) -> Result<&[u8], HeadError> {
+///
+/// # Errors
+/// [`HeadError::Host`].
+pub(crate) fn checked_authority(text: &[u8]) -> Result<&[u8], HeadError> {
     let (host, port) = match text {
         [b'[', rest @ ..] => {
             let close = memchr::memchr(b']', rest).ok_or(HeadError::Host)?;

@@ -159,6 +159,14 @@ impl ResponseHead<'_, '_> {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// The fields that are passed on, for a client that does not speak HTTP/1.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let kept = |index: &usize| self.dropped & (1 << index) == 0;
+        (0..self.headers.len())
+            .filter(kept)
+            .map(|index| (self.headers[index].name, self.headers[index].value))
+    }
+
     /// Appends an interim response, 1xx, as it is passed on.
     pub fn write_interim(&self, out: &mut Vec<u8>) {
         self.write_status_and_fields(out);

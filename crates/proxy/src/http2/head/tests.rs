@@ -1,0 +1,117 @@
+use super::*;
+use trellis_model::matching::RequestHead as _;
+
+fn parts(method: &str, uri: &str, fields: &[(&str, &str)]) -> Parts {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+fn refusal(method: &str, uri: &str, fields: &[(&str, &str)]) -> Option<HeadError> {
+    Checked::new(&parts(method, uri, fields)).err()
+}
+
+#[test]
+fn what_two_parsers_could_read_differently_is_refused() {
+    let large = "y".repeat(MAX_HEAD);
+    let many: Vec<(&str, &str)> = (0..=MAX_HEADERS).map(|_| ("x-many", "y")).collect();
+    for (method, uri, fields, expected) in [
+        ("GET", "https://a/", &[("x-large", large.as_str())][..], HeadError::TooLarge),
+        ("GET", "https://a/", &many[..], HeadError::TooLarge),
+        ("GET", "gopher://a/", &[], HeadError::Scheme),
+        ("GET", "*", &[("host", "a")], HeadError::Path),
+        ("GET", "/", &[], HeadError::Authority),
+        ("GET", "https://user@a/", &[], HeadError::Authority),
+        ("GET", "https://a/", &[("host", "b")], HeadError::Authority),
+        ("GET", "https://a/", &[("host", "a"), ("host", "a")], HeadError::Authority),
+        ("GET", "/", &[("host", "a b")], HeadError::Authority),
+        ("GET", "/", &[("host", "")], HeadError::Authority),
+        ("GET", "https://a/", &[("x", " y")], HeadError::WhiteSpace),
+        ("GET", "https://a/", &[("x", "y\t")], HeadError::WhiteSpace),
+        ("POST", "https://a/", &[("content-length", "+1")], HeadError::ContentLength),
+        ("POST", "https://a/", &[("content-length", "1"), ("content-length", "1")], HeadError::ContentLength),
+    ] {
+        assert_eq!(refusal(method, uri, fields), Some(expected), "{method} {uri}");
+    }
+    for (method, uri, fields) in [
+        ("GET", "https://a/", &[][..]),
+        ("GET", "https://a:8443/b?c", &[("host", "A:8443")]),
+        ("OPTIONS", "*", &[("host", "a")]),
+        ("GET", "/b", &[("host", "[::1]:80")]),
+    ] {
+        assert_eq!(refusal(method, uri, fields), None, "{method} {uri}");
+    }
+}
+
+fn added() -> Added<'static> {
+    Added { lines: b"x-forwarded-port: 443\r\n", fields: &[], request_id: b"id", client: b"10.0.0.1" }
+}
+
+#[test]
+fn a_head_for_http1_has_one_cookie_and_nothing_of_this_hop() {
+    let parts = parts(
+        "POST",
+        "https://cart.example:443/a?b=c",
+        &[
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("te", "trailers"),
+            ("x-forwarded-for", "9.9.9.9"),
+            ("x-amzn-lattice-identity", "forged"),
+            ("x-kept", "yes"),
+        ],
+    );
+    let mut out = Vec::new();
+    Checked::new(&parts).unwrap().write_for_http1(&mut out, &added(), true);
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(
+        text,
+        "POST /a?b=c HTTP/1.1\r\nhost: cart.example:443\r\nx-kept: yes\r\ncookie: a=1; b=2\r\n\
+         x-forwarded-port: 443\r\nx-amzn-requestid: id\r\nx-forwarded-for: 9.9.9.9, 10.0.0.1\r\n\
+         transfer-encoding: chunked\r\nte: trailers\r\nconnection: te\r\n\r\n"
+    );
+}
+
+#[test]
+fn a_head_for_http2_keeps_the_authority_and_te() {
+    let parts = parts("POST", "/p.S/M", &[("host", "grpc.example"), ("te", "trailers"), ("x-kept", "yes")]);
+    let request = Checked::new(&parts).unwrap().for_http2(&added(), false).unwrap();
+    assert_eq!(request.uri(), "http://grpc.example/p.S/M");
+    for (name, expected) in [
+        ("host", None),
+        ("te", Some("trailers")),
+        ("x-kept", Some("yes")),
+        ("x-amzn-requestid", Some("id")),
+        ("x-forwarded-for", Some("10.0.0.1")),
+    ] {
+        assert_eq!(request.headers().get(name).map(|value| value.to_str().unwrap()), expected, "{name}");
+    }
+}
+
+#[test]
+fn rules_see_the_authority_as_host_and_repeated_fields_joined() {
+    let parts = parts("GET", "https://a.example/x", &[("x-stage", "blue"), ("x-stage", "green")]);
+    let head = Checked::new(&parts).unwrap();
+    for (name, value, expected) in [
+        ("Host", "a.example", true),
+        ("X-Stage", "green", true),
+        ("x-stage", "blue, green", true),
+        ("x-stage", "red", false),
+        ("x-amzn-lattice-target", "", false),
+    ] {
+        assert_eq!(head.any_header(name, &mut |found| found == value.as_bytes()), expected, "{name} {value}");
+    }
+}
+
+#[test]
+fn only_a_post_of_grpc_is_grpc() {
+    let speaks = |method: &str, content_type: &str| {
+        Checked::new(&parts(method, "https://a/p.S/M", &[("content-type", content_type)])).unwrap().speaks
+    };
+    assert_eq!(speaks("POST", "application/grpc"), Speaks::Grpc);
+    assert_eq!(speaks("POST", "application/grpc+proto"), Speaks::Grpc);
+    assert_eq!(speaks("POST", "application/json"), Speaks::Http2);
+    assert_eq!(speaks("GET", "application/grpc"), Speaks::Http2);
+}

@@ -1,0 +1,502 @@
+//! A request from an HTTP/2 client and its answer from an HTTP/1.1 target, both directions at once.
+//!
+//! As in [`crate::exchange`], nothing is read that there is no room for on the other side: data of
+//! the request is acknowledged to the client when the target has taken it, and the answer is read
+//! when the client's windows are open.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use tokio::io::AsyncWrite;
+
+use super::call::{Call, Ending, Gone, Piece};
+use super::head::{Added, Checked};
+use crate::answer::REQUEST_ID;
+use crate::body::Body;
+use crate::buffer::Inbox;
+use crate::clock::Millis;
+use crate::failure::Failure;
+use crate::http1::chunked::SizeLine;
+use crate::http1::response::{self, ResponseHead};
+use crate::http1::{self, HeadError};
+use crate::upstream::Upstream;
+use crate::watchdog::Alarm;
+use crate::worker::Worker;
+
+/// Interim responses a target may send before the final one.
+const MAX_INTERIM: u32 = 32;
+/// Data up to this size is copied behind the head: one plain write is cheaper than a vectored one.
+const COPIED: usize = 2048;
+
+/// Has `upstream` answer `call`. Whether its connection can serve another request.
+pub(super) async fn attempt(
+    worker: &Worker,
+    call: &mut Call,
+    head: &Checked<'_>,
+    added: &Added<'_>,
+    upstream: &mut Upstream,
+) -> (Ending, bool) {
+    let chunked = head.content_length.is_none() && !call.upload.is_empty();
+    let mut out = worker.buffers.take_head();
+    head.write_for_http1(&mut out, added, chunked);
+    let awaiting_continue = call.expects_continue && !call.upload.is_empty();
+    let mut exchange = OverHttp1 {
+        worker,
+        call,
+        upstream,
+        batch: Batch { out, ..Batch::default() },
+        chunked,
+        begun: false,
+        requesting: true,
+        refused: None,
+        inbox: Inbox::default(),
+        scanned: 0,
+        interims: 0,
+        awaiting_continue,
+        body: None,
+        reusable: false,
+        for_client: false,
+        moved: 0,
+    };
+    exchange.arm();
+    let ending = poll_fn(|cx| exchange.poll(cx)).await;
+    let reusable = matches!(ending, Ending::Delivered) && exchange.is_reusable();
+    exchange.inbox.release(&worker.buffers);
+    worker.buffers.give_back_head(std::mem::take(&mut exchange.batch.out));
+    (ending, reusable)
+}
+
+/// What is written to the target before more is taken from the client.
+#[derive(Debug, Default)]
+struct Batch {
+    out: Vec<u8>,
+    data: Bytes,
+    tail: &'static [u8],
+    sent: usize,
+    last: bool,
+}
+
+impl Batch {
+    fn is_sent(&self) -> bool {
+        self.sent == self.out.len() + self.data.len() + self.tail.len()
+    }
+
+    /// Adds a piece of the body behind what is there.
+    fn add(&mut self, piece: Piece, chunked: bool) {
+        if self.is_sent() {
+            self.out.clear();
+            (self.sent, self.tail) = (0, b"");
+        }
+        match piece {
+            Piece::Data(data, last) => {
+                let full = chunked && !data.is_empty();
+                if full {
+                    self.out.extend_from_slice(SizeLine::new(data.len()).as_bytes());
+                }
+                self.data = data;
+                self.tail = match (full, chunked && last) {
+                    (true, true) => b"\r\n0\r\n\r\n",
+                    (true, false) => b"\r\n",
+                    (false, true) => b"0\r\n\r\n",
+                    (false, false) => b"",
+                };
+                self.last = last;
+            }
+            Piece::End(trailers) => {
+                if chunked {
+                    self.out.extend_from_slice(b"0\r\n");
+                    for (name, value) in trailers.iter().flatten() {
+                        self.out.extend_from_slice(name.as_str().as_bytes());
+                        self.out.extend_from_slice(b": ");
+                        self.out.extend_from_slice(value.as_bytes());
+                        self.out.extend_from_slice(b"\r\n");
+                    }
+                    self.out.extend_from_slice(b"\r\n");
+                }
+                self.last = true;
+            }
+        }
+        if self.data.len() <= COPIED {
+            self.out.extend_from_slice(&std::mem::take(&mut self.data));
+            self.out.extend_from_slice(std::mem::take(&mut self.tail));
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut to: impl AsyncWrite + Unpin) -> Poll<io::Result<()>> {
+        while !self.is_sent() {
+            let parts = [&self.out[..], &self.data[..], self.tail];
+            let mut slices = [IoSlice::new(b""); 3];
+            let (mut count, mut skip) = (0, self.sent);
+            for part in parts {
+                if skip < part.len() {
+                    slices[count] = IoSlice::new(&part[skip..]);
+                    count += 1;
+                }
+                skip = skip.saturating_sub(part.len());
+            }
+            let sent = ready!(if count == 1 {
+                Pin::new(&mut to).poll_write(cx, &slices[0])
+            } else {
+                Pin::new(&mut to).poll_write_vectored(cx, &slices[..count])
+            })?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += sent;
+        }
+        self.data = Bytes::new();
+        self.out.clear();
+        (self.sent, self.tail) = (0, b"");
+        Pin::new(&mut to).poll_flush(cx)
+    }
+}
+
+struct OverHttp1<'a> {
+    worker: &'a Worker,
+    call: &'a mut Call,
+    upstream: &'a mut Upstream,
+    batch: Batch,
+    /// The request's body leaves in chunks.
+    chunked: bool,
+    /// The first piece of the body has been looked for, to leave with the head.
+    begun: bool,
+    /// The request is still being written.
+    requesting: bool,
+    /// The target takes no more of it.
+    refused: Option<io::ErrorKind>,
+    /// From the target.
+    inbox: Inbox,
+    /// Bytes of `inbox` known not to hold a whole head.
+    scanned: usize,
+    interims: u32,
+    awaiting_continue: bool,
+    /// Of the answer, once its head has been passed on.
+    body: Option<Body>,
+    /// The target is willing to take another request on this connection.
+    reusable: bool,
+    /// What is waited for is the client.
+    for_client: bool,
+    /// Counts what moves.
+    moved: u64,
+}
+
+impl OverHttp1<'_> {
+    fn arm(&self) {
+        let patience = if self.awaiting_continue {
+            self.call.patience.min(self.worker.limits.continue_timeout.as_millis() as Millis)
+        } else {
+            self.call.patience
+        };
+        self.call.arm(self.worker, patience);
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.reusable && !self.requesting && self.refused.is_none() && self.inbox.is_empty()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let before = self.moved;
+        self.for_client = false;
+        if let Poll::Ready(ending) = self.poll_both(cx) {
+            return Poll::Ready(ending);
+        }
+        if self.moved != before {
+            self.arm();
+        }
+        self.call.watched.register(cx);
+        match self.call.watched.alarm() {
+            None => Poll::Pending,
+            Some(Alarm::Deadline) if self.awaiting_continue && !self.call.is_late(self.worker) => {
+                // The target is silent, and the client may be waiting for it for ever.
+                self.awaiting_continue = false;
+                self.call.send_interim(interim(StatusCode::CONTINUE, HeaderMap::new()));
+                self.arm();
+                Poll::Pending
+            }
+            Some(alarm) => Poll::Ready(self.call.on_alarm(self.worker, alarm, self.for_client)),
+        }
+    }
+
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if self.requesting
+            && let Poll::Ready(Err(ending)) = self.poll_request(cx)
+        {
+            return Poll::Ready(ending);
+        }
+        if let Poll::Ready(ending) = self.poll_answer(cx) {
+            return Poll::Ready(ending);
+        }
+        match self.call.poll_gone(cx) {
+            Poll::Ready(Gone) => Poll::Ready(self.gone()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn gone(&self) -> Ending {
+        Ending::Broken(Failure::ClientConnectionClosed, Reason::CANCEL)
+    }
+
+    /// Moves all it can of the request. Ready when all of it has gone, or no more will.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        loop {
+            // The head leaves together with what there is of the body.
+            let head_alone = !self.begun && self.batch.data.is_empty();
+            if self.batch.is_sent() || head_alone {
+                if self.batch.last {
+                    self.requesting = false;
+                    self.call.record.forwarded = Some(self.worker.clock.now());
+                    return Poll::Ready(Ok(()));
+                }
+                self.begun = true;
+                match self.call.upload.poll_next(cx) {
+                    Poll::Ready(Ok(piece)) => {
+                        self.moved += 1;
+                        self.batch.add(piece, self.chunked);
+                    }
+                    Poll::Ready(Err(Gone)) => return Poll::Ready(Err(self.gone())),
+                    Poll::Pending if self.batch.is_sent() => {
+                        self.for_client = true;
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            let before = self.batch.sent;
+            let written = self.batch.poll_write(cx, &mut self.upstream.stream);
+            self.moved += u64::from(self.batch.sent != before);
+            match ready!(written) {
+                Ok(()) => {
+                    self.moved += 1;
+                    self.call.upload.went();
+                }
+                Err(error) => {
+                    // It may have answered before it closed: "413" and the like.
+                    self.requesting = false;
+                    self.refused = Some(error.kind());
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            let Some(body) = &mut self.body else {
+                match ready!(self.poll_head(cx)) {
+                    Ok(Some(ending)) | Err(ending) => return Poll::Ready(ending),
+                    Ok(None) => continue,
+                }
+            };
+            if !self.inbox.is_empty() {
+                let waiting = self.inbox.unread().len();
+                let Poll::Ready(room) = self.call.poll_room(cx, waiting) else {
+                    self.for_client = true;
+                    return Poll::Pending;
+                };
+                if room.is_err() {
+                    return Poll::Ready(self.gone());
+                }
+                if let Some(ending) = self.pass_on() {
+                    return Poll::Ready(ending);
+                }
+                continue;
+            }
+            self.inbox.rewind(0);
+            let read = ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers));
+            self.moved += 1;
+            match read {
+                Ok(1..) => {}
+                Ok(0) if body.end_of_stream() => {
+                    self.reusable = false;
+                    if self.call.send_data(Bytes::new(), true).is_err() {
+                        return Poll::Ready(self.gone());
+                    }
+                    return Poll::Ready(Ending::Delivered);
+                }
+                Ok(0) | Err(_) => {
+                    return Poll::Ready(Ending::Broken(
+                        Failure::TargetConnectionClosed,
+                        Reason::INTERNAL_ERROR,
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Passes on what the inbox holds of the body; an ending when that was all, or cannot be.
+    fn pass_on(&mut self) -> Option<Ending> {
+        let body = self.body.as_mut()?;
+        let Ok(data) = body.take(&mut self.inbox) else {
+            return Some(Ending::Broken(Failure::TargetProtocolError, Reason::INTERNAL_ERROR));
+        };
+        let over = body.is_over();
+        let mut lines = Vec::new();
+        if over {
+            body.write_trailers(&mut lines);
+        }
+        let trailers = trailers(&lines);
+        let mut sent = Ok(());
+        if !data.is_empty() || (over && trailers.is_empty()) {
+            let data = Bytes::copy_from_slice(self.inbox.part(data));
+            sent = self.call.send_data(data, over && trailers.is_empty());
+        }
+        if over && !trailers.is_empty() {
+            sent = sent.and_then(|()| self.call.send_trailers(trailers));
+        }
+        self.moved += 1;
+        match sent {
+            Err(Gone) => Some(self.gone()),
+            Ok(()) => over.then_some(Ending::Delivered),
+        }
+    }
+
+    /// Reads the final head and passes it on, and the interim ones before it. An ending when
+    /// nothing follows it.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Ending>, Ending>> {
+        loop {
+            let unread = self.inbox.unread();
+            if !unread.is_empty() && (self.scanned == 0 || http1::may_be_complete(unread, self.scanned)) {
+                self.scanned = unread.len();
+                match self.read_head() {
+                    Ok(Head::Partial) => {}
+                    Ok(Head::Interim) => continue,
+                    Ok(Head::Final(over)) => return Poll::Ready(Ok(over.then_some(Ending::Delivered))),
+                    Err(Refused::Malformed(error)) => {
+                        tracing::debug!(%error, "refused a malformed response");
+                        return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
+                    }
+                    Err(Refused::Gone) => return Poll::Ready(Err(self.gone())),
+                }
+            }
+            if !self.inbox.has_room() && !self.inbox.grow() {
+                return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
+            }
+            let read = ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers));
+            self.moved += 1;
+            match read {
+                Ok(1..) => {
+                    self.call.record.answered.get_or_insert_with(|| self.worker.clock.now());
+                }
+                Ok(0) => return Poll::Ready(Err(self.on_target_closed(None))),
+                Err(error) => return Poll::Ready(Err(self.on_target_closed(Some(error.kind())))),
+            }
+        }
+    }
+
+    fn read_head(&mut self) -> Result<Head, Refused> {
+        let mut storage = http1::storage();
+        let parsed = response::parse(self.inbox.unread(), &mut storage, self.call.is_head);
+        let Some(head) = parsed.map_err(Refused::Malformed)? else { return Ok(Head::Partial) };
+        let length = head.length();
+        let status = StatusCode::from_u16(head.status).map_err(|_| Refused::Malformed(HeadError::Status))?;
+        let mut fields =
+            fields(&head).ok_or(Refused::Malformed(HeadError::Syntax(httparse::Error::HeaderValue)))?;
+        if head.status < 200 {
+            self.interims += 1;
+            // Upgrades are never asked for, so 101 answers nothing.
+            if head.status == 101 || self.interims > MAX_INTERIM {
+                return Err(Refused::Malformed(HeadError::Status));
+            }
+            self.awaiting_continue &= head.status != 100;
+            self.inbox.consume(length);
+            self.scanned = 0;
+            self.call.send_interim(interim(status, fields));
+            return Ok(Head::Interim);
+        }
+        let body = Body::new(head.framing);
+        self.reusable = head.keep_alive;
+        self.inbox.consume(length);
+        self.awaiting_continue = false;
+        add_own(self.worker, self.call, &mut fields);
+        let over = body.is_over();
+        self.call.send_head(with_fields(status, fields), over).map_err(|Gone| Refused::Gone)?;
+        self.body = Some(body);
+        Ok(Head::Final(over))
+    }
+
+    /// The target has closed, or reset, before a whole head came.
+    fn on_target_closed(&mut self, error: Option<io::ErrorKind>) -> Ending {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let reset = |kind: io::ErrorKind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset);
+        // As over HTTP/1: what is not idempotent is sent again only if the target did not read it.
+        let unread = || {
+            let pending = self.upstream.stream.take_error().ok().flatten();
+            self.refused.is_some_and(reset)
+                || error.is_some_and(reset)
+                || pending.is_some_and(|error| reset(error.kind()))
+        };
+        let untouched = self.upstream.reused && self.call.record.answered.is_none();
+        if untouched && self.call.upload.is_replayable() && (self.call.idempotent || unread()) {
+            return Ending::Again;
+        }
+        Ending::Failed(502, Failure::TargetConnectionClosed)
+    }
+}
+
+enum Head {
+    Partial,
+    Interim,
+    /// Whether nothing follows it.
+    Final(bool),
+}
+
+enum Refused {
+    Malformed(HeadError),
+    Gone,
+}
+
+/// The fields a target's head has for the client. `None`: one cannot be said over HTTP/2.
+fn fields(head: &ResponseHead<'_, '_>) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::with_capacity(16);
+    for (name, value) in head.fields() {
+        fields.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(fields)
+}
+
+/// Trailer lines that were checked, as fields.
+fn trailers(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")) {
+        let Some((name, value)) = memchr::memchr(b':', line).map(|colon| line.split_at(colon)) else {
+            continue;
+        };
+        let value = HeaderValue::from_bytes(value[1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Adds what every answer has: the request's id and, where the target gave none, the date.
+pub(super) fn add_own(worker: &Worker, call: &Call, fields: &mut HeaderMap) {
+    let record = &call.record;
+    fields.remove(REQUEST_ID);
+    if let Ok(id) = HeaderValue::from_bytes(record.request_id.within(&call.text)) {
+        fields.insert(REQUEST_ID, id);
+    }
+    if !fields.contains_key(header::DATE) {
+        let at = record.answered.unwrap_or(record.started);
+        if let Ok(date) = worker.clock.with_date(at, HeaderValue::from_bytes) {
+            fields.insert(header::DATE, date);
+        }
+    }
+}
+
+pub(super) fn with_fields(status: StatusCode, fields: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
+
+fn interim(status: StatusCode, fields: HeaderMap) -> Response<()> {
+    with_fields(status, fields)
+}

@@ -1,0 +1,192 @@
+//! The life of a request that came over HTTP/2: the steps of [`crate::request`], numbered alike.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
+use trellis_model::health::ProtocolVersion;
+use trellis_model::snapshot::TargetProtocol;
+
+use super::call::{Call, Ending};
+use super::head::{Added, Checked};
+use super::{Connection, over_http1, over_http2};
+use crate::answer::Answer;
+use crate::clock::Millis;
+use crate::failure::Failure;
+use crate::multiplexed;
+use crate::record::{Record, Seen};
+use crate::request::{Decision, choose_target, decide, no_connection};
+use crate::upstream::{ConnectError, InFlight, Upstream};
+use crate::view::{Route, TargetState};
+use crate::worker::Worker;
+
+/// Attempts one request may cost when targets say that they have not acted on it.
+const MOST_ATTEMPTS: u32 = 4;
+
+/// Serves one stream of `connection` from step 4 of its life to step 12.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let started = worker.clock.now();
+    let now = worker.clock.coarse();
+    let entrance = connection.entrance();
+    let watched = worker.watchdog.add(now, connection.rest_of_life(now), entrance.clone());
+    let mut record = Record::new(started, worker.random.uuid());
+    let mut text = worker.buffers.take_head();
+    let (parts, body) = request.into_parts();
+
+    // 4. The head, strictly: whatever could be read in two ways is refused.
+    let checked = Checked::new(&parts);
+    let decision = match &checked {
+        Ok(head) => {
+            record.note_parts(&mut text, &head.shown());
+            record.received = head.size as u64;
+            // 5 to 9. The service, who is calling, the policies, the rule, the target group.
+            decide(&worker, entrance, head, &mut record)
+        }
+        Err(error) => {
+            tracing::debug!(%error, peer = %connection.peer, "refused a malformed request");
+            record.note_parts(&mut text, &Default::default());
+            record.failure = Some(Failure::ClientProtocolError);
+            Decision::Answer(Answer::plain(400))
+        }
+    };
+    let idle_timeout = record.site.as_ref().map(|site| site.idle_timeout);
+    let mut call = Call::new(body, respond, watched, record, text);
+    call.patience = idle_timeout.unwrap_or(connection.idle_timeout.get()).as_millis() as Millis;
+    if let Some(idle_timeout) = idle_timeout {
+        connection.idle_timeout.set(idle_timeout);
+    }
+    call.is_head = parts.method == http::Method::HEAD;
+    match (decision, &checked) {
+        (Decision::Forward(route), Ok(head)) => forward(&worker, &connection, &mut call, head, &route).await,
+        (Decision::Answer(answer), _) => call.give(&worker, &answer),
+        // Nothing is decided about a head that was refused but how it is answered.
+        (Decision::Forward(_), Err(_)) => {}
+    }
+
+    // 12. Record: metrics and access log.
+    call.record.received += call.upload.received;
+    let seen = Seen { text: &call.text, peer: &connection.peer, entrance };
+    call.record.finish(&worker, &seen);
+    worker.watchdog.remove(&call.watched);
+    connection.ended(&worker, call.record.failure);
+    worker.buffers.give_back_head(call.text);
+}
+
+/// Steps 10 and 11: a connection to a target, and the exchange over it.
+async fn forward(
+    worker: &Worker,
+    connection: &Connection,
+    call: &mut Call,
+    head: &Checked<'_>,
+    route: &Rc<Route>,
+) {
+    call.idempotent = head.is_idempotent();
+    call.expects_continue = head.expects_continue;
+    call.is_grpc = crate::request::Head::speaks(head) == crate::request::Speaks::Grpc;
+    call.deadline = head.grpc_timeout().map(|timeout| {
+        let millis = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
+        worker.clock.millis(call.record.started).saturating_add(millis)
+    });
+    let group = &route.group;
+    let mut failed_target = None;
+    let mut attempts = 0;
+    let ending = loop {
+        // 9, continued. The target, by round robin over the healthy ones.
+        let index = choose_target(worker, group, failed_target);
+        let Some((index, target)) = index.and_then(|index| Some((index, group.targets.get(index)?))) else {
+            break Ending::Failed(503, Failure::TargetConnectionError);
+        };
+        call.record.target = Some(target.clone());
+        let in_flight = InFlight::new(route.clone(), index);
+        attempts += 1;
+
+        // 10 and 11. A connection from inside the target's VPC, and streaming both ways.
+        let attempt = attempt(worker, connection, call, head, route, target, attempts > 1).await;
+        drop(in_flight);
+        match attempt {
+            Ok(Ending::Again) if attempts < MOST_ATTEMPTS && call.rewind() => {
+                group.state.cells.retries.add(1)
+            }
+            Ok(Ending::Again) => break Ending::Failed(502, Failure::TargetConnectionClosed),
+            Ok(ending) => break ending,
+            Err(ConnectError::Failed(_) | ConnectError::TimedOut)
+                if failed_target.is_none() && group.targets.len() > 1 && !call.is_late(worker) =>
+            {
+                // One more try, with another target: nothing has been sent.
+                group.state.cells.retries.add(1);
+                failed_target = Some(index);
+                // What was sent before, if anything, was not acted on.
+                call.rewind();
+            }
+            Err(error) if call.is_late(worker) => {
+                tracing::debug!(?error, target = %target.text, "a deadline passed without a connection");
+                break Ending::DeadlineExceeded;
+            }
+            Err(error) => {
+                tracing::debug!(?error, target = %target.text, "no connection to a target");
+                let (status, failure) = no_connection(&error);
+                break Ending::Failed(status, failure);
+            }
+        }
+    };
+    match ending {
+        Ending::Delivered | Ending::Again => {}
+        Ending::Failed(status, failure) => {
+            call.record.failure = Some(failure);
+            call.give(worker, &Answer::plain(status));
+        }
+        Ending::Broken(failure, reason) => {
+            call.record.failure = Some(failure);
+            call.reset(reason);
+        }
+        Ending::DeadlineExceeded => call.give_up(worker),
+    }
+}
+
+/// Has one target answer. `again`: not over a connection that was kept, which may have been closed.
+async fn attempt(
+    worker: &Worker,
+    connection: &Connection,
+    call: &mut Call,
+    head: &Checked<'_>,
+    route: &Rc<Route>,
+    target: &Rc<TargetState>,
+    again: bool,
+) -> Result<Ending, ConnectError> {
+    let state = &route.group.state;
+    let id = call.record.request_id.within(&call.text).to_vec();
+    let added = Added {
+        lines: &route.header,
+        fields: &route.fields,
+        request_id: &id,
+        client: connection.address.as_bytes(),
+    };
+    let expires = worker.clock.coarse().saturating_add(call.patience);
+    if route.group.group.version == ProtocolVersion::Http1 {
+        let kept = if again { None } else { Upstream::take_idle(target) };
+        let mut upstream = match kept {
+            Some(upstream) => upstream,
+            None => Upstream::connect(worker, state, target, &call.watched).await?,
+        };
+        let (ending, reusable) = over_http1::attempt(worker, call, head, &added, &mut upstream).await;
+        if reusable && !worker.draining.get() {
+            upstream.keep(target, expires, worker.limits.idle_per_target);
+        }
+        return Ok(ending);
+    }
+    let secure = route.group.group.protocol == TargetProtocol::Https;
+    let Some(request) = head.for_http2(&added, secure) else {
+        return Ok(Ending::Failed(400, Failure::ClientProtocolError));
+    };
+    let mut lease = multiplexed::lease(worker, state, target, &call.watched).await?;
+    let ending = over_http2::attempt(worker, call, request, &mut lease).await;
+    lease.keep_until(expires);
+    Ok(ending)
+}
