@@ -41,6 +41,11 @@ impl fmt::Debug for SecretAccessKey {
 }
 
 impl SecretAccessKey {
+    /// The secret itself, for whoever is to sign with it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn to_key(&self) -> Result<SecretKey, trellis_auth::InvalidCredential> {
         SecretKey::new(self.0.clone())
     }
@@ -69,7 +74,7 @@ impl AccessKey {
     /// Access denied, in the words of `protocol`.
     pub(crate) fn authorise(&self, operation: &Operation, protocol: Protocol) -> Result<(), Exception> {
         match self.rights {
-            Rights::Admin => Ok(()),
+            Rights::Admin | Rights::Account => Ok(()),
             Rights::None => {
                 let message = format!("{} is not authorized to perform: {}", self.arn(), operation.name);
                 Err(auth_failure(AuthFailure::AccessDenied, protocol, Some(message)))
@@ -82,14 +87,39 @@ impl AccessKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rights {
-    /// Everything: the key `trellis up` was started with. One such key exists at a time.
+    /// Everything in its account: the key `trellis up` was started with. One such key exists at a time.
     Admin,
+    /// Everything in its account: a key that an operator made.
+    Account,
     #[serde(other)]
     None,
 }
 
 pub(crate) fn find(state: &mut impl Read, access_key_id: &str) -> Result<Option<AccessKey>, Refusal> {
     get(state, &format!("{PREFIX}{access_key_id}"))
+}
+
+/// Keys of one account, or of all, with their ids, in the order of their ids.
+pub(crate) fn list(
+    state: &mut impl Read,
+    account: Option<&AccountId>,
+) -> Result<Vec<(String, AccessKey)>, Refusal> {
+    let mut found = Vec::new();
+    for entry in scan_all(state, PREFIX)? {
+        let key: AccessKey = decode(&entry)?;
+        if account.is_none_or(|account| *account == key.account) {
+            found.push((entry.key[PREFIX.len()..].to_owned(), key));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn insert(tx: &mut Transaction<'_>, access_key_id: &str, key: &AccessKey) {
+    put(tx, &format!("{PREFIX}{access_key_id}"), key);
+}
+
+pub(crate) fn delete(tx: &mut Transaction<'_>, access_key_id: &str) {
+    tx.delete(&format!("{PREFIX}{access_key_id}"));
 }
 
 /// Makes `key` the admin key; the one of an earlier start is no longer valid.
@@ -108,7 +138,7 @@ pub(crate) fn bootstrap(
             tx.delete(&entry.key);
         }
     }
-    put(tx, &format!("{PREFIX}{access_key_id}"), key);
+    insert(tx, access_key_id, key);
     Ok(())
 }
 

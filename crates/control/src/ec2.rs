@@ -36,6 +36,7 @@ use crate::context::{Context, Surroundings};
 use crate::refusal::Refusal;
 
 pub use host::{HostError, RunInstance};
+pub(crate) use place::{forget_place, is_terminated_instance};
 pub(crate) use tag::exists;
 
 /// Settles what an earlier process left; gives the plans for the kernel, the first of which is there,

@@ -27,10 +27,16 @@
 //! pending/{service}/{account}/{region}/{kind}/{...}        -> work a workflow has to finish
 //! pending/domain/{account}/{region}/{dv}                  -> a TXT record to look for: crate::domain_proof
 //! access-key/{access key id}                               -> crate::access_key
+//! account/{account}                                        -> crate::account
+//! ram/{account}/{region}/share/{uuid}                      -> crate::ram::share::Share
+//! invitation/{receiver}/{region}/{uuid}                    -> crate::ram::invitation::Invitation
+//! grant/{receiver or *}/{region}/{kind}/{id}               -> crate::sharing::Grant
+//! shared/{owner}/{region}/{id}/{share}                     a share has the resource
 //! ```
 //!
 //! A value is JSON unless it is an id alone. Parts never contain `/` except the last one.
 
+use trellis_model::AccountId;
 use trellis_model::resource::lattice::Home;
 
 /// Prefix of every VPC Lattice record.
@@ -38,6 +44,12 @@ pub(crate) const LATTICE: &str = "lattice/";
 
 /// Prefix of every EC2 record.
 pub(crate) const EC2: &str = "ec2/";
+
+/// Prefix of every RAM record.
+pub(crate) const RAM: &str = "ram/";
+
+/// Prefixes of what an account can own, the account following.
+pub(crate) const RESOURCES: &[&str] = &[LATTICE, EC2, RAM];
 
 /// Prefix of unfinished VPC Lattice work.
 pub(crate) const LATTICE_PENDING: &str = "pending/lattice/";
@@ -114,6 +126,11 @@ pub(crate) fn tags(home: &Home, arn: &str) -> String {
 /// What the tags of every resource in `home` begin with.
 pub(crate) fn tags_in(home: &Home) -> String {
     format!("tags/{}/{}/", home.account, home.region)
+}
+
+/// What the tags of every resource of `account` begin with.
+pub(crate) fn tags_of(account: &AccountId) -> String {
+    format!("tags/{account}/")
 }
 
 /// The last part of a key: the id, where the key ends in one.

@@ -5,6 +5,7 @@
 //! the store; whatever takes longer is a status that a workflow moves, and that survives a restart.
 
 mod access_key;
+mod account;
 mod call;
 mod context;
 mod domain_proof;
@@ -45,6 +46,7 @@ use crate::health_board::HealthBoard;
 use crate::refusal::Refusal;
 
 pub use access_key::SecretAccessKey;
+pub use account::{Account, AccountError, Key, KeyDescription};
 pub use context::{Clock, Random};
 pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};
@@ -162,7 +164,10 @@ impl Control {
             created_at: clock.now().into(),
         };
         store
-            .transact(move |tx| access_key::bootstrap(tx, &access_key_id, &admin))
+            .transact(move |tx| {
+                access_key::bootstrap(tx, &access_key_id, &admin)?;
+                account::bootstrap(tx, &admin.account, admin.created_at)
+            })
             .await
             .map_err(Refusal::from)?;
 

@@ -1,4 +1,4 @@
-//! How `run`, `exec`, `ps` and `rm` talk to the running instance: one JSON line each way over a Unix
+//! How `run`, `exec`, `ps`, `rm`, `account` and `key` talk to the running instance: one JSON line each way over a Unix
 //! socket only the owner of the data directory can open.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,6 +12,7 @@ use trellis_model::VpcId;
 
 use crate::data_dir::Layout;
 
+pub(crate) mod account;
 pub(crate) mod client;
 pub(crate) mod server;
 
@@ -44,6 +45,7 @@ pub(crate) enum Ask {
     Remove {
         host: String,
     },
+    Account(account::AccountAsk),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ pub(crate) enum Answer {
     Router { namespace: PathBuf, server_pid: u32 },
     Hosts { hosts: Vec<Host> },
     Removed,
+    Account(account::AccountAnswer),
     Refused { reason: String },
 }
 

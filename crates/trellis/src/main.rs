@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         cli::Command::Exec(args) => local::client::exec(args),
         cli::Command::Ps(args) => local::client::ps(&args),
         cli::Command::Rm(args) => local::client::rm(&args),
+        cli::Command::Account(args) => local::account::account(args),
+        cli::Command::Key(args) => local::account::key(args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("trellis: {error:#}");

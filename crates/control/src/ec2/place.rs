@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
-use trellis_store::{Read, Transaction};
+use trellis_store::{Entry, Read, Transaction};
 
 use super::fault;
 use crate::keys::Scope;
@@ -164,8 +164,16 @@ pub(super) fn remember_place(tx: &mut Transaction<'_>, home: &Home, id: &str) {
     tx.put(&format!("{PLACE}{id}"), format!("{}/{}", home.account, home.region).into_bytes());
 }
 
-pub(super) fn forget_place(tx: &mut Transaction<'_>, id: &str) {
+pub(crate) fn forget_place(tx: &mut Transaction<'_>, id: &str) {
     tx.delete(&format!("{PLACE}{id}"));
+}
+
+/// Whether a record of EC2 is an instance that is only there to be described.
+pub(crate) fn is_terminated_instance(entry: &Entry) -> Result<bool, Refusal> {
+    if entry.key.rsplit('/').nth(1) != Some(kind::INSTANCE) {
+        return Ok(false);
+    }
+    Ok(!record::decode::<Instance>(entry)?.state.holds_resources())
 }
 
 /// The host that has `name` now.

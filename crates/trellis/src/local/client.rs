@@ -6,19 +6,33 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use trellis_net::host;
 
-use super::{Answer, Ask, Connection, Host};
+use super::{Answer, Ask, Connection, Host, account};
 use crate::cli;
 use crate::data_dir::{Credentials, Layout};
 
 /// Prints what an AWS client needs in its environment.
-pub(crate) fn env(args: &cli::DataDir) -> anyhow::Result<ExitCode> {
-    let layout = Layout::at(&args.data_dir)?;
+pub(crate) fn env(args: &cli::Env) -> anyhow::Result<ExitCode> {
+    let layout = Layout::at(&args.data_dir.data_dir)?;
     // The socket tells whether the instance lives; a file left by kill -9 does not.
-    drop(Connection::open(&layout)?);
+    let mut connection = Connection::open(&layout)?;
     let endpoint = std::fs::read_to_string(layout.endpoint())
         .context("the instance has not finished starting: wait for `trellis is ready`")?;
-    let credentials = Credentials::load(&layout.credentials())?
+    let mut credentials = Credentials::load(&layout.credentials())?
         .with_context(|| format!("{} is gone: restart trellis", layout.credentials().display()))?;
+    if let Some(account) = &args.account {
+        let question = account::AccountAsk::FindKey { account: account.clone() };
+        let account::AccountAnswer::Key { access_key_id, secret_access_key, account } =
+            account::ask(&mut connection, question)?
+        else {
+            bail!("the instance speaks another version of Trellis")
+        };
+        credentials = Credentials {
+            access_key_id,
+            secret_access_key: secret_access_key.expose().to_owned(),
+            account: account.to_string(),
+            ..credentials
+        };
+    }
     let mut text = String::new();
     for (name, value) in [
         ("AWS_ENDPOINT_URL", endpoint.trim()),
@@ -109,13 +123,11 @@ pub(crate) fn ps(args: &cli::Ps) -> anyhow::Result<ExitCode> {
     if args.json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&hosts)?));
     }
-    print(&table(&hosts))
+    print(&host_table(&hosts))
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
-fn table(hosts: &[Host]) -> String {
-    let mut rows = vec![["NAME", "INSTANCE", "STATE", "IP", "VPC", "SUBNET", "COMMAND"].map(str::to_owned)];
-    rows.extend(hosts.iter().map(|host| {
+fn host_table(hosts: &[Host]) -> String {
+    let rows = hosts.iter().map(|host| {
         [
             host.name.clone(),
             host.instance.clone(),
@@ -125,9 +137,15 @@ fn table(hosts: &[Host]) -> String {
             host.subnet.clone(),
             host.command.join(" "),
         ]
-    }));
+    });
+    table(["NAME", "INSTANCE", "STATE", "IP", "VPC", "SUBNET", "COMMAND"], rows)
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let widths: Vec<usize> =
-        (0..7).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+        (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in &rows {
         let line: Vec<String> =
@@ -147,7 +165,7 @@ pub(crate) fn rm(args: &cli::Rm) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(text: &str) -> anyhow::Result<ExitCode> {
+pub(super) fn print(text: &str) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `trellis ps | head` closes early; that is not a failure.
@@ -186,7 +204,7 @@ mod tests {
             pid: Some(1),
             command: vec!["sleep".into(), "9".into()],
         };
-        let text = table(&[host]);
+        let text = host_table(&[host]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].find("COMMAND"), lines[1].find("sleep 9"));

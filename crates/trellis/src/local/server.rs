@@ -136,6 +136,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             *attached = None;
             Ok(Answer::Removed)
         }
+        Ask::Account(ask) => Ok(Answer::Account(super::account::answer(ask, &local.control).await?)),
     }
 }
 
