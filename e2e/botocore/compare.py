@@ -72,7 +72,7 @@ class Comparison:
         self.equal(name, "status", ours["status"], theirs.http.get("responseCode", 200))
         for direction in ("input", "output"):
             self._shape(f"{name}.{direction}", ours[direction], getattr(theirs, f"{direction}_shape"), direction)
-        codes = sorted(shape.name for shape in theirs.error_shapes)
+        codes = sorted({shape.name for shape in theirs.error_shapes})
         self.equal(name, "errors", sorted(ours["errors"]), codes)
         for shape in theirs.error_shapes:
             if shape.name in self.ours["errors"]:

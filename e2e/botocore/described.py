@@ -12,6 +12,7 @@ MODEL_NAMES = {
     "ec2": "ec2",
     "sts": "sts",
     "tagging": "resourcegroupstaggingapi",
+    "ram": "ram",
 }
 
 

@@ -168,6 +168,7 @@ impl Faults {
                 let mistyped = self.list.iter().any(|fault| matches!(fault.rule, Rule::Type(_)));
                 if mistyped { unreadable(service, self.protocol, message) } else { invalid(service, message) }
             }
+            Protocol::RestJson if service.invalid_input.is_some() => invalid(service, message),
             Protocol::RestJson | Protocol::Ec2 => {
                 let mistyped = self.list.iter().any(|fault| matches!(fault.rule, Rule::Type(_)));
                 let reason = if mistyped { Reason::CannotParse } else { Reason::FieldValidationFailed };
@@ -209,6 +210,7 @@ pub(crate) fn invalid(service: &Service, message: impl Into<String>) -> Exceptio
 /// The body is not what the protocol puts there.
 pub(crate) fn unreadable(service: &Service, protocol: Protocol, message: impl Into<String>) -> Exception {
     match protocol {
+        Protocol::RestJson if service.invalid_input.is_some() => invalid(service, message),
         Protocol::RestJson => Exception::validation(Reason::CannotParse, message, Vec::new()),
         Protocol::Json10 | Protocol::Json11 => Exception::plain("SerializationException", 400, message),
         Protocol::Query => Exception::plain("MalformedQueryString", 400, message),

@@ -22,11 +22,12 @@ pub struct Schema {
 }
 
 /// Name and text of every description in this crate.
-pub(crate) const DESCRIPTIONS: [(&str, &str); 4] = [
+pub(crate) const DESCRIPTIONS: [(&str, &str); 5] = [
     ("vpc-lattice.idl", include_str!("../idl/vpc-lattice.idl")),
     ("ec2.idl", include_str!("../idl/ec2.idl")),
     ("sts.idl", include_str!("../idl/sts.idl")),
     ("tagging.idl", include_str!("../idl/tagging.idl")),
+    ("ram.idl", include_str!("../idl/ram.idl")),
 ];
 
 impl Schema {

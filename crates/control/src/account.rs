@@ -137,11 +137,7 @@ fn check_name(name: &str) -> Result<(), AccountError> {
     let fits = name.len() <= 63
         && name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.bytes().all(allowed);
-    if fits {
-        Ok(())
-    } else {
-        Err(AccountError::NameMalformed { name: name.chars().take(80).collect() })
-    }
+    if fits { Ok(()) } else { Err(AccountError::NameMalformed { name: name.chars().take(80).collect() }) }
 }
 
 /// The account that has this id or this name.

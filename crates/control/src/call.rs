@@ -97,6 +97,7 @@ async fn perform(
         "vpc-lattice" => crate::lattice::call(&context, operation, input).await,
         "ec2" => crate::ec2::call(&context, operation, input).await,
         "sts" => crate::sts::call(&context, operation, input).await,
+        "ram" => crate::ram::call(&context, operation, input).await,
         "tagging" => crate::tagging::call(&context, operation, input).await,
         other => Err(Exception::internal(format!("no operations of {other} are served"))),
     };

@@ -30,7 +30,8 @@
 //! account/{account}                                        -> crate::account
 //! ram/{account}/{region}/share/{uuid}                      -> crate::ram::share::Share
 //! invitation/{receiver}/{region}/{uuid}                    -> crate::ram::invitation::Invitation
-//! grant/{receiver or *}/{region}/{kind}/{id}               -> crate::sharing::Grant
+//! member/{receiver}/{region}/{share}                       -> account of a share that was accepted
+//! grant/{receiver or *}/{region}/{kind}/{id}               -> crate::sharing::grant::Grant
 //! shared/{owner}/{region}/{id}/{share}                     a share has the resource
 //! ```
 //!

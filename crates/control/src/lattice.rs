@@ -6,6 +6,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod action;
+pub(crate) mod association;
 pub(crate) mod auth_policy;
 pub(crate) mod domain_verification;
 pub(crate) mod endpoint_association;

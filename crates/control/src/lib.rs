@@ -14,8 +14,10 @@ mod health_board;
 mod keys;
 mod lattice;
 mod page;
+mod ram;
 mod record;
 mod refusal;
+mod sharing;
 mod snapshot;
 mod sts;
 mod tag_set;
@@ -233,6 +235,7 @@ impl fmt::Debug for Control {
 pub fn implemented_operations() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
         ("ec2", ec2::IMPLEMENTED.to_vec()),
+        ("ram", ram::IMPLEMENTED.to_vec()),
         ("sts", sts::IMPLEMENTED.to_vec()),
         ("tagging", tagging::IMPLEMENTED.to_vec()),
         ("vpc-lattice", lattice::IMPLEMENTED.to_vec()),

@@ -7,9 +7,14 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use trellis_store::{Entry, Read};
 
+use crate::context::Context;
+use crate::lattice::place::Place;
+use crate::record::{decode, get};
 use crate::refusal::{Refusal, invalid};
+use crate::sharing::{self, Shared, Want};
 
 /// Items on a page when `maxResults` is absent; also the most there may be.
 const DEFAULT_LIMIT: usize = 100;
@@ -71,13 +76,80 @@ impl Page {
         Ok(listing)
     }
 
+    /// The piece of what the caller owns of a kind, and after it of what others share with it for `want`.
+    pub(crate) fn list_owned_and_received<S: Read, R: DeserializeOwned, T>(
+        &self,
+        state: &mut S,
+        ctx: &Context,
+        shared: Shared,
+        want: Want<'_>,
+        mut each: impl FnMut(&mut S, &Place, R) -> Result<Option<T>, Refusal>,
+    ) -> Result<Listing<T>, Refusal> {
+        let own = Place::new(ctx.home());
+        let [named, everybody] = sharing::received_prefixes(&own.home, shared);
+        let prefixes = [own.scope.records(shared.record_kind()), named, everybody];
+        self.list_all(state, &prefixes, |state, part, entry| {
+            if part == 0 {
+                return each(state, &own, decode(entry)?);
+            }
+            let Some((place, id)) = sharing::received(state, ctx, shared, entry, want)? else {
+                return Ok(None);
+            };
+            match get(state, &place.scope.record(shared.record_kind(), id))? {
+                Some(record) => each(state, &place, record),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// As [`Page::list`], over several prefixes one after the other; `each` is told which it is in.
+    pub(crate) fn list_all<S: Read, T>(
+        &self,
+        state: &mut S,
+        prefixes: &[String],
+        mut each: impl FnMut(&mut S, usize, &Entry) -> Result<Option<T>, Refusal>,
+    ) -> Result<Listing<T>, Refusal> {
+        let position = self.after.as_deref().map(|after| {
+            let (part, rest) = after.split_once(':')?;
+            Some((part.parse::<usize>().ok()?, rest.to_owned()))
+        });
+        let (first, mut after) = match position {
+            None => (0, None),
+            Some(Some((part, rest))) => (part, Some(rest).filter(|rest| !rest.is_empty())),
+            Some(None) => return Err(invalid("nextToken", "is not a token of this list")),
+        };
+        let mut items = Vec::new();
+        for (part, prefix) in prefixes.iter().enumerate().skip(first) {
+            let rest = Self { after: after.take(), limit: self.limit - items.len() };
+            // A full page still has to know whether anything comes after it.
+            let (found, last) = rest.piece(state, prefix, |state, entry| each(state, part, entry))?;
+            items.extend(found);
+            if let Some(last) = last {
+                let next_token = Some(BASE64_URL_SAFE_NO_PAD.encode(format!("{part}:{last}")));
+                return Ok(Listing { items, next_token });
+            }
+        }
+        Ok(Listing { items, next_token: None })
+    }
+
     /// The piece of what is under `prefix` for which `each` gives an item.
     pub(crate) fn list<S: Read, T>(
         &self,
         state: &mut S,
         prefix: &str,
-        mut each: impl FnMut(&mut S, &Entry) -> Result<Option<T>, Refusal>,
+        each: impl FnMut(&mut S, &Entry) -> Result<Option<T>, Refusal>,
     ) -> Result<Listing<T>, Refusal> {
+        let (items, last) = self.piece(state, prefix, each)?;
+        Ok(Listing { items, next_token: last.map(|last| BASE64_URL_SAFE_NO_PAD.encode(last)) })
+    }
+
+    /// The items, and the rest of the last one's key when there are more.
+    fn piece<S: Read, T>(
+        &self,
+        state: &mut S,
+        prefix: &str,
+        mut each: impl FnMut(&mut S, &Entry) -> Result<Option<T>, Refusal>,
+    ) -> Result<(Vec<T>, Option<String>), Refusal> {
         let mut items = Vec::new();
         let mut last = String::new();
         let mut after = self.after.as_ref().map(|after| format!("{prefix}{after}"));
@@ -87,14 +159,13 @@ impl Page {
             for entry in &entries {
                 let Some(item) = each(state, entry)? else { continue };
                 if items.len() == self.limit {
-                    let next_token = Some(BASE64_URL_SAFE_NO_PAD.encode(last));
-                    return Ok(Listing { items, next_token });
+                    return Ok((items, Some(last)));
                 }
                 items.push(item);
                 last = entry.key[prefix.len()..].to_owned();
             }
             if entries.len() < batch {
-                return Ok(Listing { items, next_token: None });
+                return Ok((items, None));
             }
             after = entries.last().map(|entry| entry.key.clone());
         }

@@ -154,7 +154,7 @@ impl Builder {
                 Some(Ingress {
                     vpc: vpc.clone(),
                     vpc_arn: association.vpc_arn().into(),
-                    vpc_owner: association.home.account.clone(),
+                    vpc_owner: association.created_by.clone(),
                     resources: Box::new([]),
                     network: self.networks.get(&association.network)?.clone(),
                 })

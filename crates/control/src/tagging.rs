@@ -17,9 +17,9 @@ use trellis_store::Read;
 
 use crate::context::Context;
 use crate::ec2;
-use crate::lattice;
 use crate::refusal::Refusal;
 use crate::tag_set::{self, MAX_TAGS, Tags};
+use crate::{lattice, ram};
 
 /// Resources on a page when `ResourcesPerPage` is absent; also the most there may be.
 const RESOURCES_PER_PAGE: usize = 100;
@@ -215,6 +215,7 @@ fn find(state: &mut impl Read, home: &Home, arn: &str) -> Result<(), Refusal> {
         "ec2" if ec2::exists(state, home, &parsed)? => Ok(()),
         "ec2" => refuse("does not exist"),
         "vpc-lattice" => lattice::tags::locate(state, home, arn),
+        "ram" => ram::share::locate(state, home, arn),
         _ => refuse("is not of a service that has tags here"),
     }
 }

@@ -64,6 +64,21 @@ impl Token {
     /// # Errors
     /// `ConflictException` when the token came with other parameters.
     pub(crate) fn replay(&self, state: &mut impl Read) -> Result<Option<Value>, Refusal> {
+        self.replay_or(state, || {
+            let message = "clientToken was used before with different parameters";
+            Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
+        })
+    }
+
+    /// The answer given to this request before.
+    ///
+    /// # Errors
+    /// `mismatch` when the token came with other parameters.
+    pub(crate) fn replay_or(
+        &self,
+        state: &mut impl Read,
+        mismatch: impl FnOnce() -> Exception,
+    ) -> Result<Option<Value>, Refusal> {
         let Some(given) = get::<Given>(state, &self.key)? else { return Ok(None) };
         if is_expired(given.at, self.now) {
             return Ok(None);
@@ -71,8 +86,7 @@ impl Token {
         if given.fingerprint == self.fingerprint {
             return Ok(Some(given.answer));
         }
-        let message = "clientToken was used before with different parameters";
-        Err(Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN").into())
+        Err(mismatch().into())
     }
 
     /// Keeps `answer` for the next time.

@@ -5,7 +5,7 @@
 //! | `state.redb`, `lock` | the store's |
 //! | `credentials` | admin access key, AWS shared-credentials format, mode 0600 |
 //! | `endpoint` | URL of the running instance; absent when none runs |
-//! | `trellis.sock` | where `run`, `exec`, `ps` and `rm` reach it, mode 0600 |
+//! | `trellis.sock` | where `run`, `exec`, `ps`, `rm`, `account` and `key` reach it, mode 0600 |
 //! | `hosts/NAME.log` | output of detached hosts |
 //! | `access-logs/access.log` | one JSON line per request |
 //! | `run/` | files of the running process only |

@@ -12,6 +12,7 @@ use super::{Nothing, resource_configuration, service_network};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::refusal::{Kind, Refusal, not_found};
+use crate::sharing::Want;
 
 /// An association that cannot be.
 #[derive(Debug, Serialize)]
@@ -31,7 +32,8 @@ pub(crate) fn list_of_network(
     input: &ListOfNetwork,
 ) -> Result<Listing<Never>, Refusal> {
     Page::new(input.max_results, input.next_token.as_deref())?;
-    service_network::find(state, &Place::new(ctx.home()), &input.service_network_identifier)?;
+    let want = Want::to("ListServiceNetworkVpcEndpointAssociations");
+    service_network::reach(state, ctx, &input.service_network_identifier, want)?;
     Ok(Listing { items: Vec::new(), next_token: None })
 }
 

@@ -10,24 +10,39 @@ use trellis_model::{
 };
 
 use crate::refusal::{Kind, Refusal, not_found};
+use crate::sharing::foreign;
 
 /// The id that `text` means: itself, or the last part of an ARN of `home` whose resource is
 /// `{parent}{id}`.
 ///
 /// # Errors
-/// `ResourceNotFoundException` for anything else, another account's and another region's ARNs
-/// among them: nothing is known here of what they name.
+/// As [`whose`]; `AccessDeniedException` for another account's ARN, whether it exists or not.
 fn resolve<T: FromStr>(text: &str, home: &Home, parent: &str, kind: Kind) -> Result<T, Refusal> {
+    let (owner, id) = whose(text, home, parent, kind)?;
+    if owner.account == home.account { Ok(id) } else { Err(foreign(kind, text)) }
+}
+
+/// The id that `text` means and where it would be: in `home` for an id, in the account it names for an
+/// ARN of the region of `home`.
+///
+/// # Errors
+/// `ResourceNotFoundException` for anything else, another region's ARNs among them.
+pub(crate) fn whose<T: FromStr>(
+    text: &str,
+    home: &Home,
+    parent: &str,
+    kind: Kind,
+) -> Result<(Home, T), Refusal> {
     let missing = || not_found(kind, text);
     if !text.starts_with("arn:") {
-        return text.parse().map_err(|_| missing());
+        return Ok((home.clone(), text.parse().map_err(|_| missing())?));
     }
     let arn: Arn = text.parse().map_err(|_| missing())?;
-    let is_ours = arn.partition == "aws"
-        && arn.service == "vpc-lattice"
-        && arn.region == home.region.as_str()
-        && arn.account == home.account.as_str();
-    arn.resource.strip_prefix(parent).filter(|_| is_ours).and_then(|id| id.parse().ok()).ok_or_else(missing)
+    let is_here =
+        arn.partition == "aws" && arn.service == "vpc-lattice" && arn.region == home.region.as_str();
+    let id = arn.resource.strip_prefix(parent).filter(|_| is_here).and_then(|id| id.parse().ok());
+    let account = arn.account.parse().map_err(|_| missing())?;
+    Ok((Home { account, region: home.region.clone() }, id.ok_or_else(missing)?))
 }
 
 pub(crate) fn network(text: &str, home: &Home) -> Result<ServiceNetworkId, Refusal> {
@@ -104,6 +119,13 @@ mod tests {
         ] {
             assert!(service(&text, &home).is_err(), "{text}");
         }
+        let elsewhere = arn.replace("111122223333", "444455556666");
+        assert!(matches!(
+            service(&elsewhere, &home),
+            Err(Refusal::Exception(exception)) if exception.code == "AccessDeniedException"
+        ));
+        let (owner, found): (_, ServiceId) = whose(&elsewhere, &home, "service/", Kind::Service).unwrap();
+        assert_eq!((owner.account.as_str(), found), ("444455556666", id.clone()));
         let listener_arn = format!("{arn}/listener/listener-00000000000000001");
         assert!(listener(&listener_arn, &home, &id).is_ok());
         assert!(listener(&listener_arn, &home, &ServiceId::from_random(8)).is_err());

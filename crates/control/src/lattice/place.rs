@@ -19,6 +19,7 @@
 //! network-resource/{sn}/{rcfg}                -> snra id; and resource-network/{rcfg}/{sn} -> snra id
 //! network-own-resource/{sn}/{rcfg}            the same without the associations of groups' children
 //! domain/{domain}                             -> dv id
+//! far-association/{snva, snsa or snra}        -> account of the network, where that is another one
 //! access-log/{sn or svc}/{stream}/{sink}      -> als id: one subscription for each kind of destination
 //! ```
 
@@ -341,6 +342,15 @@ impl Place {
 
     pub(crate) fn resource_networks(&self, id: &ResourceConfigurationId) -> String {
         self.scope.indexes_of("resource-network", id)
+    }
+
+    pub(crate) fn far_association(&self, id: &str) -> String {
+        self.scope.index("far-association", id)
+    }
+
+    /// Those of one kind, by the prefix of its ids.
+    pub(crate) fn far_associations(&self, id_prefix: &str) -> String {
+        self.scope.index("far-association", id_prefix)
     }
 
     pub(crate) fn domain(&self, domain: &str) -> String {

@@ -8,19 +8,22 @@ use trellis_model::moment::Moment;
 use trellis_model::name::RESOURCE_HOSTED_ZONE_ID;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
-    ResourceAssociation, ResourceConfiguration, ResourceConfigurationType, SharingConfig, Status,
+    Home, ResourceAssociation, ResourceConfiguration, ResourceConfigurationType, SharingConfig, Status,
     VerificationStatus,
 };
 use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::place::{Place, kind, pending};
+use super::association::{self, Association as _};
+use super::place::{Place, kind};
 use super::{identifier, resource_configuration, service_network};
 use crate::context::Context;
+use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{count, get, get_id, put, scan_all};
+use crate::record::{count, get, get_id, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
-use crate::tag_set::{self, Tags};
+use crate::sharing::{Shared, Want};
+use crate::tag_set::Tags;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,9 +46,12 @@ pub(crate) struct Created {
 }
 
 pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Created, Refusal> {
-    let place = Place::new(ctx.home());
-    let resource = resource_configuration::find(tx, &place, &input.resource_configuration_identifier)?;
-    let network = service_network::find(tx, &place, &input.service_network_identifier)?;
+    let viewer = ctx.home();
+    let want = Want::to("CreateServiceNetworkResourceAssociation");
+    let resource = resource_configuration::reach(tx, ctx, &input.resource_configuration_identifier, want)?;
+    let network = service_network::reach(tx, ctx, &input.service_network_identifier, want)?;
+    association::check_owner(ctx, &network, &resource.home)?;
+    let place = Place::new(network.home.clone());
     if matches!(resource.kind, ResourceConfigurationType::Child | ResourceConfigurationType::Cidr) {
         let message = format_args!(
             "a resource configuration of type {} cannot be associated with a service network",
@@ -80,8 +86,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let is_arn = resource.kind == ResourceConfigurationType::Arn;
     let association = ResourceAssociation {
         id: ResourceAssociationId::from_random(ctx.random()),
-        home: place.home.clone(),
-        created_by: place.home.account.clone(),
+        home: network.home.clone(),
+        created_by: viewer.account.clone(),
         network_name: network.name.clone(),
         network_arn: network.arn(),
         network: network.id,
@@ -97,15 +103,15 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         created_at: ctx.now,
         last_updated_at: ctx.now,
     };
-    tag_set::merge(tx, &place.home, &association.arn(), &input.tags)?;
-    begin(tx, &place, &association);
-    for child in resource_configuration::children(tx, &place, &association.resource)? {
+    association::tag(tx, &association, &viewer, &input.tags)?;
+    association::begin(tx, &association);
+    for child in children(tx, &association)? {
         if child.status.is_in_force() {
-            begin(tx, &place, &of_child(ctx, &association, &child));
+            association::begin(tx, &of_child(ctx, &association, &child));
         }
     }
     Ok(Created {
-        arn: association.arn(),
+        arn: association.arn_for(&viewer.account),
         id: association.id,
         status: association.status,
         created_by: association.created_by,
@@ -135,25 +141,12 @@ fn of_child(
     }
 }
 
-/// Writes a new association and what leads to it.
-fn begin(tx: &mut Transaction<'_>, place: &Place, association: &ResourceAssociation) {
-    for key in indexes(place, association) {
-        tx.put(&key, association.id.as_str().into());
-    }
-    put_pending(tx, place, association);
-}
-
-fn put_pending(tx: &mut Transaction<'_>, place: &Place, association: &ResourceAssociation) {
-    tx.put(&place.scope.pending(pending::RESOURCE_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.resource_association(&association.id), association);
-}
-
-/// The index entries of an association.
-fn indexes(place: &Place, association: &ResourceAssociation) -> Vec<String> {
-    let ResourceAssociation { network, resource, managed_by, .. } = association;
-    let mut keys = vec![place.network_resource(network, resource), place.resource_network(resource, network)];
-    keys.extend(managed_by.is_none().then(|| place.network_own_resource(network, resource)));
-    keys
+/// The children of an associated group.
+fn children(
+    state: &mut impl Read,
+    group: &ResourceAssociation,
+) -> Result<Vec<ResourceConfiguration>, Refusal> {
+    resource_configuration::children(state, &Place::new(group.far_home()), &group.resource)
 }
 
 /// Associates a new child with every network its group is associated with.
@@ -166,7 +159,7 @@ pub(super) fn adopt(
     let Some(group) = &child.group else { return Ok(()) };
     for association in of_resource(tx, place, group)? {
         if association.status.is_in_force() {
-            begin(tx, place, &of_child(ctx, &association, child));
+            association::begin(tx, &of_child(ctx, &association, child));
         }
     }
     Ok(())
@@ -180,7 +173,7 @@ pub(super) fn release(
 ) -> Result<(), Refusal> {
     for mut association in of_resource(tx, place, child)? {
         association.status = Status::DeleteInProgress;
-        put_pending(tx, place, &association);
+        association::save_pending(tx, &association);
     }
     Ok(())
 }
@@ -193,15 +186,14 @@ fn of_resource(
 ) -> Result<Vec<ResourceAssociation>, Refusal> {
     let mut found = Vec::new();
     for entry in scan_all(state, &place.resource_networks(resource))? {
-        let id = String::from_utf8_lossy(&entry.value);
-        found.extend(get(state, &place.scope.record(kind::RESOURCE_ASSOCIATION, id))?);
+        found.extend(association::find(state, place, &String::from_utf8_lossy(&entry.value))?);
     }
     Ok(found)
 }
 
 fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<ResourceAssociation, Refusal> {
     let id = identifier::resource_association(text, &place.home)?;
-    get(state, &place.resource_association(&id))?.ok_or_else(|| not_found(Kind::ResourceAssociation, id))
+    association::find(state, place, id.as_str())?.ok_or_else(|| not_found(Kind::ResourceAssociation, id))
 }
 
 #[derive(Debug, Deserialize)]
@@ -249,14 +241,14 @@ pub(crate) struct Description {
     domain_verification_status: Option<VerificationStatus>,
 }
 
-impl From<ResourceAssociation> for Description {
+impl Description {
     /// Everything but the verification's status, which is another record's.
-    fn from(association: ResourceAssociation) -> Self {
+    fn seen_by(viewer: &Home, association: ResourceAssociation) -> Self {
         let (failure_code, failure_reason) =
             association.failure.clone().map(|failure| (failure.code, failure.message)).unzip();
         let private_name = association.custom_domain_name.clone().filter(|_| association.private_dns_enabled);
         Self {
-            arn: association.arn(),
+            arn: association.arn_for(&viewer.account),
             dns_entry: association
                 .domain_name()
                 .map(|domain_name| DnsEntry { domain_name, hosted_zone_id: Some(RESOURCE_HOSTED_ZONE_ID) }),
@@ -284,15 +276,16 @@ impl From<ResourceAssociation> for Description {
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
     let association = find(state, &place, &input.service_network_resource_association_identifier)?;
+    let owner = Place::new(association.far_home());
     let resource: Option<ResourceConfiguration> =
-        get(state, &place.resource_configuration(&association.resource))?;
+        get(state, &owner.resource_configuration(&association.resource))?;
     let verification = match resource {
-        Some(resource) => resource_configuration::verification(state, &place, &resource)?,
+        Some(resource) => resource_configuration::verification(state, &owner, &resource)?,
         None => None,
     };
     Ok(Description {
         domain_verification_status: verification.map(|verification| verification.status),
-        ..association.into()
+        ..Description::seen_by(&place.home, association)
     })
 }
 
@@ -306,50 +299,68 @@ pub(crate) struct List {
     next_token: Option<String>,
 }
 
-/// Associations of children are listed with `includeChildren`, and when a child itself is asked for.
+/// Associations of children are listed with `includeChildren`, and when a child itself is asked for. What
+/// is asked for does not have to exist: the operation has no `ResourceNotFoundException`.
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
+    let own = Place::new(ctx.home());
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
     let with_children = input.include_children.unwrap_or(false);
     let nothing = || Ok(Listing { items: Vec::new(), next_token: None });
-    let network = input.service_network_identifier.as_deref();
-    let Ok(network) = network.map(|text| identifier::network(text, &place.home)).transpose() else {
-        return nothing();
+    let network = input.service_network_identifier.as_deref().map(|text| {
+        let action = "ListServiceNetworkResourceAssociations";
+        association::listing_place(state, ctx, text, action, |own, network| own.network_resources(network))
+    });
+    let network = match network.transpose() {
+        Ok(network) => network,
+        Err(Refusal::Exception(exception)) if exception.status == 404 => return nothing(),
+        Err(refusal) => return Err(refusal),
     };
     let resource = input.resource_configuration_identifier.as_deref();
-    let resource = resource.map(|text| identifier::resource_configuration(text, &place.home)).transpose();
+    let parent = Shared::ResourceConfiguration.arn_prefix();
+    let resource = resource
+        .map(|text| identifier::whose(text, &own.home, parent, Kind::ResourceConfiguration))
+        .transpose();
     let Ok(resource) = resource else { return nothing() };
+    let resource: Option<(Home, ResourceConfigurationId)> = resource;
     let children = match &resource {
-        Some(group) if with_children => resource_configuration::children(state, &place, group)?,
+        Some((owner, group)) if with_children => {
+            resource_configuration::children(state, &Place::new(owner.clone()), group)?
+        }
         _ => Vec::new(),
     };
-    let is_wanted = |association: &ResourceAssociation| {
-        network.as_ref().is_none_or(|network| *network == association.network)
-            && match &resource {
-                Some(resource) => {
-                    *resource == association.resource
-                        || children.iter().any(|child| child.id == association.resource)
-                }
-                None => with_children || association.managed_by.is_none(),
-            }
+    let is_wanted = |association: &ResourceAssociation| match &resource {
+        Some((_, resource)) => {
+            *resource == association.resource || children.iter().any(|child| child.id == association.resource)
+        }
+        None => with_children || association.managed_by.is_none(),
     };
-    let prefix = match (&resource, &network) {
-        (Some(resource), _) if children.is_empty() => place.resource_networks(resource),
-        (_, Some(network)) => place.network_resources(network),
-        _ => place.scope.records(kind::RESOURCE_ASSOCIATION),
+    // In the caller's own account are those that it is party to.
+    let (place, prefixes) = match (network, &resource) {
+        (Some((place, network)), _) => {
+            let prefix = place.network_resources(&network);
+            (place, vec![prefix])
+        }
+        (None, Some((_, resource))) if children.is_empty() => {
+            (own.clone(), vec![own.resource_networks(resource)])
+        }
+        (None, _) => {
+            let far = own.far_associations(ResourceAssociationId::PREFIX);
+            (own.clone(), vec![own.scope.records(kind::RESOURCE_ASSOCIATION), far])
+        }
     };
-    let are_records = prefix == place.scope.records(kind::RESOURCE_ASSOCIATION);
-    page.list(state, &prefix, |state, entry| {
-        let association: Option<ResourceAssociation> = if are_records {
-            Some(crate::record::decode(entry)?)
+    page.list_all(state, &prefixes, |state, _, entry| {
+        // The key of a record, or of a link to one in another account, ends in the id; what an index holds is the id.
+        let last = last_part(&entry.key);
+        let id = if last.starts_with(ResourceAssociationId::PREFIX) {
+            last.into()
         } else {
-            let id = String::from_utf8_lossy(&entry.value);
-            get(state, &place.scope.record(kind::RESOURCE_ASSOCIATION, id))?
+            String::from_utf8_lossy(&entry.value)
         };
+        let association: Option<ResourceAssociation> = association::find(state, &place, &id)?;
         Ok(association.filter(is_wanted).map(|association| Description {
             failure_reason: None,
             last_updated_at: None,
-            ..association.into()
+            ..Description::seen_by(&own.home, association)
         }))
     })
 }
@@ -374,19 +385,20 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
             format_args!("ServiceNetworkResourceAssociation {id} is {}", association.status.as_str());
         return Err(conflict(Kind::ResourceAssociation, id, message));
     }
-    for child in resource_configuration::children(tx, &place, &association.resource)? {
+    for child in children(tx, &association)? {
         for mut managed in of_resource(tx, &place, &child.id)? {
             if managed.managed_by.as_ref() == Some(&association.id) {
                 managed.status = Status::DeleteInProgress;
                 managed.last_updated_at = ctx.now;
-                put_pending(tx, &place, &managed);
+                association::save_pending(tx, &managed);
             }
         }
     }
     association.status = Status::DeleteInProgress;
     association.last_updated_at = ctx.now;
-    put_pending(tx, &place, &association);
-    Ok(Deleted { arn: association.arn(), id: association.id, status: association.status })
+    association::save_pending(tx, &association);
+    let arn = association.arn_for(&place.home.account);
+    Ok(Deleted { arn, id: association.id, status: association.status })
 }
 
 /// One step of the workflow, taken once the data plane acts on what was asked for.
@@ -403,15 +415,9 @@ pub(crate) fn settle(
         Status::CreateInProgress => {
             association.status = Status::Active;
             association.last_updated_at = now;
-            put(tx, &place.resource_association(id), &association);
+            association::save(tx, &association);
         }
-        Status::DeleteInProgress => {
-            tag_set::forget(tx, &place.home, &association.arn());
-            for key in indexes(place, &association) {
-                tx.delete(&key);
-            }
-            tx.delete(&place.resource_association(id));
-        }
+        Status::DeleteInProgress => association::forget(tx, &association),
         _ => {}
     }
     Ok(())

@@ -17,12 +17,13 @@ use trellis_store::{Read, Reader, Transaction};
 
 use self::definition::Definition;
 use super::place::{Place, kind, pending};
-use super::{Nothing, identifier, resource_association, resource_gateway, resource_policy};
+use super::{Nothing, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found, unacceptable};
+use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
 /// Which members go with a type.
@@ -381,7 +382,21 @@ fn in_progress(resource: &ResourceConfiguration) -> Refusal {
     conflict(Kind::ResourceConfiguration, &resource.id, message)
 }
 
-/// The configuration `text` means.
+/// The configuration `text` means, the caller's own or one that is shared for what is wanted.
+///
+/// # Errors
+/// As [`sharing::locate`], and `ResourceNotFoundException`.
+pub(crate) fn reach(
+    state: &mut impl Read,
+    ctx: &Context,
+    text: &str,
+    want: Want<'_>,
+) -> Result<ResourceConfiguration, Refusal> {
+    let (place, id) = sharing::locate(state, ctx, Shared::ResourceConfiguration, text, want)?;
+    get(state, &place.resource_configuration(&id))?.ok_or_else(|| not_found(Kind::ResourceConfiguration, id))
+}
+
+/// The configuration of the account that `text` means.
 pub(crate) fn find(
     state: &mut impl Read,
     place: &Place,
@@ -398,9 +413,9 @@ pub(crate) struct Identify {
 }
 
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
-    let place = Place::new(ctx.home());
-    let resource = find(state, &place, &input.resource_configuration_identifier)?;
-    describe(state, &place, resource)
+    let text = &input.resource_configuration_identifier;
+    let resource = reach(state, ctx, text, Want::to("GetResourceConfiguration"))?;
+    describe(state, &Place::new(resource.home.clone()), resource)
 }
 
 #[derive(Debug, Deserialize)]
@@ -413,7 +428,8 @@ pub(crate) struct List {
     next_token: Option<String>,
 }
 
-/// What is asked for does not have to exist: the operation has no `ResourceNotFoundException`.
+/// Owned and shared ones. What is asked for does not have to exist: the operation has no
+/// `ResourceNotFoundException`.
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
     let place = Place::new(ctx.home());
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
@@ -422,40 +438,62 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
     let Ok(gateway) = gateway.map(|text| identifier::resource_gateway(text, &place.home)).transpose() else {
         return nothing();
     };
-    let group = input.resource_configuration_group_identifier.as_deref();
-    let Ok(group) = group.map(|text| identifier::resource_configuration(text, &place.home)).transpose()
-    else {
-        return nothing();
-    };
     let verification = input.domain_verification_identifier.as_deref();
     let verification =
         verification.map(|text| identifier::domain_verification(text, &place.home)).transpose();
     let Ok(verification) = verification else { return nothing() };
-    let prefix = match (&group, &verification, &gateway) {
-        (Some(group), _, _) => place.group_children(group),
-        (None, Some(verification), _) => place.verified_resources(verification),
-        (None, None, Some(gateway)) => place.gateway_resources(gateway),
-        (None, None, None) => place.scope.records(kind::RESOURCE_CONFIGURATION),
+    let is_wanted = |resource: &ResourceConfiguration| {
+        gateway.as_ref().is_none_or(|gateway| *gateway == resource.gateway)
+            && (verification.is_none() || resource.domain_verification == verification)
+    };
+    let want = Want::to("GetResourceConfiguration");
+    let (place, prefix) = match (&input.resource_configuration_group_identifier, &verification, &gateway) {
+        (Some(text), _, _) => {
+            let group = sharing::locate(state, ctx, Shared::ResourceConfiguration, text, want);
+            let Ok((place, group)) = group else { return nothing() };
+            let prefix = place.group_children(&group);
+            (place, prefix)
+        }
+        (None, Some(verification), _) => {
+            let prefix = place.verified_resources(verification);
+            (place, prefix)
+        }
+        (None, None, Some(gateway)) => {
+            let prefix = place.gateway_resources(gateway);
+            (place, prefix)
+        }
+        (None, None, None) => {
+            let shared = Shared::ResourceConfiguration;
+            return page.list_owned_and_received(state, ctx, shared, want, |state, place, resource| {
+                summarise(state, place, resource).map(Some)
+            });
+        }
     };
     page.list(state, &prefix, |state, entry| {
         let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
-        let Some(resource) = get::<ResourceConfiguration>(state, &key)? else { return Ok(None) };
-        let is_wanted = gateway.as_ref().is_none_or(|gateway| *gateway == resource.gateway)
-            && (verification.is_none() || resource.domain_verification == verification);
-        if !is_wanted {
-            return Ok(None);
+        match get::<ResourceConfiguration>(state, &key)?.filter(is_wanted) {
+            Some(resource) => summarise(state, &place, resource).map(Some),
+            None => Ok(None),
         }
-        let description = describe(state, &place, resource)?;
-        Ok(Some(Description {
-            allow_association_to_shareable_service_network: None,
-            port_ranges: Vec::new(),
-            protocol: None,
-            resource_configuration_definition: None,
-            domain_verification_arn: None,
-            domain_verification_status: None,
-            failure_reason: None,
-            ..description
-        }))
+    })
+}
+
+/// A configuration as lists have it.
+fn summarise(
+    state: &mut impl Read,
+    place: &Place,
+    resource: ResourceConfiguration,
+) -> Result<Description, Refusal> {
+    let description = describe(state, place, resource)?;
+    Ok(Description {
+        allow_association_to_shareable_service_network: None,
+        port_ranges: Vec::new(),
+        protocol: None,
+        resource_configuration_definition: None,
+        domain_verification_arn: None,
+        domain_verification_status: None,
+        failure_reason: None,
+        ..description
     })
 }
 
@@ -606,7 +644,7 @@ pub(crate) fn settle(
         }
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &resource.arn());
-            resource_policy::forget(tx, place, id.as_str());
+            sharing::forget(tx, place, (Shared::ResourceConfiguration, id.as_str()))?;
             for key in indexes(place, &resource) {
                 tx.delete(&key);
             }

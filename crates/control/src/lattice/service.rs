@@ -8,11 +8,12 @@ use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind, pending};
-use super::{access_log, auth_policy, identifier, listener, resource_policy};
+use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, get_id, put};
+use crate::record::{any, count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found};
+use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
 /// `idleTimeoutSeconds` of a service that says nothing.
@@ -139,7 +140,21 @@ pub(crate) fn create(
     Ok(Description { created_at: None, last_updated_at: None, ..service.into() })
 }
 
-/// The service `text` means.
+/// The service `text` means, the caller's own or one that is shared for what is wanted.
+///
+/// # Errors
+/// As [`sharing::locate`], and `ResourceNotFoundException`.
+pub(crate) fn reach(
+    state: &mut impl Read,
+    ctx: &Context,
+    text: &str,
+    want: Want<'_>,
+) -> Result<Service, Refusal> {
+    let (place, id) = sharing::locate(state, ctx, Shared::Service, text, want)?;
+    get(state, &place.service(&id))?.ok_or_else(|| not_found(Kind::Service, id))
+}
+
+/// The service of the account that `text` means.
 pub(crate) fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<Service, Refusal> {
     let id = identifier::service(text, &place.home)?;
     get(state, &place.service(&id))?.ok_or_else(|| not_found(Kind::Service, id))
@@ -162,7 +177,7 @@ pub(crate) struct Identify {
 }
 
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
-    find(state, &Place::new(ctx.home()), &input.service_identifier).map(Into::into)
+    reach(state, ctx, &input.service_identifier, Want::to("GetService")).map(Into::into)
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,17 +187,18 @@ pub(crate) struct List {
     next_token: Option<String>,
 }
 
+/// "Owned by the caller and shared to it."
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
-    page.list(state, &place.scope.records(kind::SERVICE), |_, entry| {
+    let want = Want::to("GetService");
+    page.list_owned_and_received(state, ctx, Shared::Service, want, |_, _, service: Service| {
         Ok(Some(Description {
             certificate_arn: None,
             auth_type: None,
             idle_timeout_seconds: None,
             failure_code: None,
             failure_message: None,
-            ..decode::<Service>(entry)?.into()
+            ..service.into()
         }))
     })
 }
@@ -245,7 +261,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     if service.status != Status::DeleteInProgress {
         listener::delete_all(tx, &place, id)?;
         auth_policy::forget(tx, &place, id.as_str());
-        resource_policy::forget(tx, &place, id.as_str());
+        sharing::forget(tx, &place, (Shared::Service, id.as_str()))?;
         access_log::forget_all(tx, &place, id.as_str())?;
         tx.put(&place.scope.pending(pending::SERVICE, id), Vec::new());
         service.status = Status::DeleteInProgress;

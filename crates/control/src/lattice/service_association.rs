@@ -3,18 +3,20 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
-use trellis_model::resource::lattice::{ServiceAssociation, Status};
+use trellis_model::resource::lattice::{Home, ServiceAssociation, Status};
 use trellis_model::{AccountId, ServiceAssociationId, ServiceId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::place::{Place, kind, pending};
+use super::association::{self, Association as _};
+use super::place::{Place, kind};
 use super::service::DnsEntry;
 use super::{identifier, service, service_network};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{count, get, get_id, put};
+use crate::record::{any, count, get, get_id};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, not_found, unacceptable};
-use crate::tag_set::{self, Tags};
+use crate::sharing::Want;
+use crate::tag_set::Tags;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,9 +40,12 @@ pub(crate) struct Created {
 }
 
 pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Created, Refusal> {
-    let place = Place::new(ctx.home());
-    let service = service::find(tx, &place, &input.service_identifier)?;
-    let network = service_network::find(tx, &place, &input.service_network_identifier)?;
+    let viewer = ctx.home();
+    let want = Want::to("CreateServiceNetworkServiceAssociation");
+    let service = service::reach(tx, ctx, &input.service_identifier, want)?;
+    let network = service_network::reach(tx, ctx, &input.service_network_identifier, want)?;
+    association::check_owner(ctx, &network, &service.home)?;
+    let place = Place::new(network.home.clone());
     // Clients look for the word CREATE_IN_PROGRESS to tell "try again" from "give up".
     if service.status != Status::Active {
         let message = format_args!("Service {} is {}", service.id, service.status.as_str());
@@ -69,8 +74,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     check_quota(ctx.quotas(), quota, have, 1, Kind::ServiceAssociation, Some(network.id.as_str()))?;
     let association = ServiceAssociation {
         id: ServiceAssociationId::from_random(ctx.random()),
-        home: place.home.clone(),
-        created_by: place.home.account.clone(),
+        home: network.home.clone(),
+        created_by: viewer.account.clone(),
         network_name: network.name.clone(),
         network_arn: network.arn(),
         network: network.id,
@@ -83,14 +88,10 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         failure: None,
         created_at: ctx.now,
     };
-    tag_set::merge(tx, &place.home, &association.arn(), &input.tags)?;
-    for key in indexes(&place, &association) {
-        tx.put(&key, association.id.as_str().into());
-    }
-    tx.put(&place.scope.pending(pending::SERVICE_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.service_association(&association.id), &association);
+    association::tag(tx, &association, &viewer, &input.tags)?;
+    association::begin(tx, &association);
     Ok(Created {
-        arn: association.arn(),
+        arn: association.arn_for(&viewer.account),
         dns_entry: DnsEntry::new(association.domain_name),
         id: association.id,
         status: association.status,
@@ -99,17 +100,9 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     })
 }
 
-/// The index entries of an association.
-fn indexes(place: &Place, association: &ServiceAssociation) -> Vec<String> {
-    let ServiceAssociation { network, service, custom_domain_name, .. } = association;
-    let mut keys = vec![place.network_service(network, service), place.service_network(service, network)];
-    keys.extend(custom_domain_name.as_deref().map(|domain| place.network_domain(network, domain)));
-    keys
-}
-
 fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<ServiceAssociation, Refusal> {
     let id = identifier::service_association(text, &place.home)?;
-    get(state, &place.service_association(&id))?.ok_or_else(|| not_found(Kind::ServiceAssociation, id))
+    association::find(state, place, id.as_str())?.ok_or_else(|| not_found(Kind::ServiceAssociation, id))
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,9 +134,9 @@ pub(crate) struct Description {
     failure_message: Option<String>,
 }
 
-impl From<ServiceAssociation> for Description {
-    fn from(association: ServiceAssociation) -> Self {
-        let arn = association.arn();
+impl Description {
+    fn seen_by(viewer: &Home, association: ServiceAssociation) -> Self {
+        let arn = association.arn_for(&viewer.account);
         let (failure_code, failure_message) =
             association.failure.map(|failure| (failure.code, failure.message)).unzip();
         Self {
@@ -167,8 +160,9 @@ impl From<ServiceAssociation> for Description {
 }
 
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
-    find(state, &Place::new(ctx.home()), &input.service_network_service_association_identifier)
-        .map(Into::into)
+    let place = Place::new(ctx.home());
+    let association = find(state, &place, &input.service_network_service_association_identifier)?;
+    Ok(Description::seen_by(&place.home, association))
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,32 +175,52 @@ pub(crate) struct List {
 }
 
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
+    let own = Place::new(ctx.home());
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
-    let network = input.service_network_identifier.as_deref();
-    let network = network.map(|text| service_network::find(state, &place, text)).transpose()?;
-    let service = input.service_identifier.as_deref();
-    let service = service.map(|text| service::find(state, &place, text)).transpose()?;
-    let prefix = match (&service, &network) {
-        (Some(service), _) => place.service_networks(&service.id),
-        (None, Some(network)) => place.network_services(&network.id),
+    let network = input.service_network_identifier.as_deref().map(|text| {
+        let action = "ListServiceNetworkServiceAssociations";
+        association::listing_place(state, ctx, text, action, |own, network| own.network_services(network))
+    });
+    let service = input.service_identifier.as_deref().map(|text| asked_service(state, ctx, text));
+    let service = service.transpose()?;
+    let (place, prefix) = match (network.transpose()?, &service) {
+        (Some((place, network)), _) => {
+            let prefix = place.network_services(&network);
+            (place, prefix)
+        }
+        // In the caller's own account are those that it is party to.
+        (None, Some(service)) => (own.clone(), own.service_networks(service)),
         (None, None) => {
             return Err(unacceptable("one of serviceNetworkIdentifier and serviceIdentifier is required"));
         }
     };
     page.list(state, &prefix, |state, entry| {
         let id = String::from_utf8_lossy(&entry.value);
-        let association: Option<ServiceAssociation> =
-            get(state, &place.scope.record(kind::SERVICE_ASSOCIATION, id))?;
+        let association: Option<ServiceAssociation> = association::find(state, &place, &id)?;
         let is_wanted = |association: &ServiceAssociation| {
-            network.as_ref().is_none_or(|network| network.id == association.network)
+            service.as_ref().is_none_or(|service| *service == association.service)
         };
         Ok(association.filter(is_wanted).map(|association| Description {
             failure_code: None,
             failure_message: None,
-            ..association.into()
+            ..Description::seen_by(&own.home, association)
         }))
     })
+}
+
+/// The service that associations are asked of: the caller's own, one that is shared, or one that was and
+/// that the caller is still party to an association of.
+fn asked_service(state: &mut Reader, ctx: &Context, text: &str) -> Result<ServiceId, Refusal> {
+    let refusal = match service::reach(state, ctx, text, Want::to("GetService")) {
+        Ok(service) => return Ok(service.id),
+        Err(refusal @ Refusal::Exception(_)) => refusal,
+        Err(ours) => return Err(ours),
+    };
+    let own = Place::new(ctx.home());
+    match text.rsplit('/').next().and_then(|id| id.parse().ok()) {
+        Some(id) if any(state, &own.service_networks(&id))? => Ok(id),
+        _ => Err(refusal),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -228,9 +242,9 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         return Err(conflict(Kind::ServiceAssociation, &association.id, message));
     }
     association.status = Status::DeleteInProgress;
-    tx.put(&place.scope.pending(pending::SERVICE_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.service_association(&association.id), &association);
-    Ok(Deleted { arn: association.arn(), id: association.id, status: association.status })
+    association::save_pending(tx, &association);
+    let arn = association.arn_for(&place.home.account);
+    Ok(Deleted { arn, id: association.id, status: association.status })
 }
 
 /// One step of the workflow, taken once the data plane acts on what was asked for.
@@ -245,15 +259,9 @@ pub(crate) fn settle(
     match association.status {
         Status::CreateInProgress => {
             association.status = Status::Active;
-            put(tx, &place.service_association(id), &association);
+            association::save(tx, &association);
         }
-        Status::DeleteInProgress => {
-            tag_set::forget(tx, &place.home, &association.arn());
-            for key in indexes(place, &association) {
-                tx.delete(&key);
-            }
-            tx.delete(&place.service_association(id));
-        }
+        Status::DeleteInProgress => association::forget(tx, &association),
         _ => {}
     }
     Ok(())

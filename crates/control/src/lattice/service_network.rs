@@ -8,11 +8,12 @@ use trellis_model::resource::lattice::{AuthType, ServiceNetwork, SharingConfig};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
-use super::{access_log, auth_policy, identifier, resource_policy};
+use super::{access_log, auth_policy, identifier};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, get_id, put};
+use crate::record::{any, count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, name_taken, not_found};
+use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -61,7 +62,21 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     Ok(Created { id, name, arn, auth_type, sharing_config })
 }
 
-/// The network `text` means.
+/// The network `text` means, the caller's own or one that is shared for what is wanted.
+///
+/// # Errors
+/// As [`sharing::locate`], and `ResourceNotFoundException`.
+pub(crate) fn reach(
+    state: &mut impl Read,
+    ctx: &Context,
+    text: &str,
+    want: Want<'_>,
+) -> Result<ServiceNetwork, Refusal> {
+    let (place, id) = sharing::locate(state, ctx, Shared::ServiceNetwork, text, want)?;
+    get(state, &place.network(&id))?.ok_or_else(|| not_found(Kind::ServiceNetwork, id))
+}
+
+/// The network of the account that `text` means.
 pub(crate) fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<ServiceNetwork, Refusal> {
     let id = identifier::network(text, &place.home)?;
     get(state, &place.network(&id))?.ok_or_else(|| not_found(Kind::ServiceNetwork, id))
@@ -109,9 +124,8 @@ fn describe(state: &mut impl Read, place: &Place, network: ServiceNetwork) -> Re
 }
 
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
-    let place = Place::new(ctx.home());
-    let network = find(state, &place, &input.service_network_identifier)?;
-    describe(state, &place, network)
+    let network = reach(state, ctx, &input.service_network_identifier, Want::to("GetServiceNetwork"))?;
+    describe(state, &Place::new(network.home.clone()), network)
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,11 +135,12 @@ pub(crate) struct List {
     next_token: Option<String>,
 }
 
+/// "Owned by the caller and shared to it."
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
-    page.list(state, &place.scope.records(kind::NETWORK), |state, entry| {
-        let description = describe(state, &place, decode(entry)?)?;
+    let want = Want::to("GetServiceNetwork");
+    page.list_owned_and_received(state, ctx, Shared::ServiceNetwork, want, |state, place, network| {
+        let description = describe(state, place, network)?;
         let resources = count(state, &place.network_own_resources(&description.id))?;
         Ok(Some(Description {
             auth_type: None,
@@ -173,7 +188,7 @@ pub(crate) fn delete(
         }
     }
     auth_policy::forget(tx, &place, id.as_str());
-    resource_policy::forget(tx, &place, id.as_str());
+    sharing::forget(tx, &place, (Shared::ServiceNetwork, id.as_str()))?;
     access_log::forget_all(tx, &place, id.as_str())?;
     tag_set::forget(tx, &place.home, &network.arn());
     tx.delete(&place.name(kind::NETWORK, &network.name));

@@ -1,12 +1,14 @@
 //! TagResource, UntagResource, ListTagsForResource: tags of whatever an ARN of VPC Lattice names.
 
 use serde::{Deserialize, Serialize};
-use trellis_model::resource::lattice::{Home, Listener};
+use trellis_model::resource::lattice::{
+    Home, Listener, ResourceAssociation, ServiceAssociation, VpcAssociation,
+};
 use trellis_model::{Arn, ListenerId, RuleId, ServiceId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::Nothing;
 use super::place::{Place, kind};
+use super::{Nothing, association};
 use crate::context::Context;
 use crate::record::get;
 use crate::refusal::{Kind, Refusal, access_denied, invalid, not_found};
@@ -40,17 +42,20 @@ pub(crate) fn locate(state: &mut impl Read, home: &Home, text: &str) -> Result<(
         }
         ["targetgroup", id] => (place.scope.record(kind::TARGET_GROUP, id), Kind::TargetGroup),
         ["servicenetworkvpcassociation", id] => {
-            (place.scope.record(kind::VPC_ASSOCIATION, id), Kind::VpcAssociation)
+            let is_there = association::exists::<VpcAssociation>(state, &place, id)?;
+            return is_there.then_some(()).ok_or_else(|| not_found(Kind::VpcAssociation, text));
         }
         ["servicenetworkserviceassociation", id] => {
-            (place.scope.record(kind::SERVICE_ASSOCIATION, id), Kind::ServiceAssociation)
+            let is_there = association::exists::<ServiceAssociation>(state, &place, id)?;
+            return is_there.then_some(()).ok_or_else(|| not_found(Kind::ServiceAssociation, text));
         }
         ["resourcegateway", id] => (place.scope.record(kind::RESOURCE_GATEWAY, id), Kind::ResourceGateway),
         ["resourceconfiguration", id] => {
             (place.scope.record(kind::RESOURCE_CONFIGURATION, id), Kind::ResourceConfiguration)
         }
         ["servicenetworkresourceassociation", id] => {
-            (place.scope.record(kind::RESOURCE_ASSOCIATION, id), Kind::ResourceAssociation)
+            let is_there = association::exists::<ResourceAssociation>(state, &place, id)?;
+            return is_there.then_some(()).ok_or_else(|| not_found(Kind::ResourceAssociation, text));
         }
         ["domainverification", id] => {
             (place.scope.record(kind::DOMAIN_VERIFICATION, id), Kind::DomainVerification)

@@ -363,7 +363,14 @@ pub(crate) struct Deleted {
 
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
     let place = Place::new(ctx.home());
-    let mut group = find(tx, &place, &input.target_group_identifier)?;
+    let text = &input.target_group_identifier;
+    let mut group = match find(tx, &place, text) {
+        // The operation has no `AccessDeniedException`.
+        Err(Refusal::Exception(exception)) if exception.status == 403 => {
+            return Err(not_found(Kind::TargetGroup, text));
+        }
+        found => found?,
+    };
     let id = &group.id;
     if group.status == Status::CreateInProgress {
         return Err(conflict(Kind::TargetGroup, id, format_args!("TargetGroup {id} is CREATE_IN_PROGRESS")));

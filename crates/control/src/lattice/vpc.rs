@@ -8,6 +8,7 @@ use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Su
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::Read;
 
+use super::association;
 use super::place::{Place, kind};
 use crate::keys::{Scope, last_part};
 use crate::record::{self, all};
@@ -173,12 +174,17 @@ pub(crate) fn security_group_in_use(
     home: &Home,
     id: &SecurityGroupId,
 ) -> Result<Option<String>, Refusal> {
-    let scope = Place::new(home.clone()).scope;
-    let associations: Vec<VpcAssociation> = all(state, &scope.records(kind::VPC_ASSOCIATION))?;
-    if let Some(user) = associations.into_iter().find(|user| user.security_groups.contains(id)) {
-        return Ok(Some(format!("a service network association ({})", user.id)));
+    let place = Place::new(home.clone());
+    if let Some(vpc) = security_group_vpc(state, home, id)? {
+        // The record may be another account's: that of the network.
+        for entry in record::scan_all(state, &place.vpc_networks(&vpc))? {
+            let user: Option<VpcAssociation> = association::find(state, &place, last_part(&entry.key))?;
+            if let Some(user) = user.filter(|user| user.security_groups.contains(id)) {
+                return Ok(Some(format!("a service network association ({})", user.id)));
+            }
+        }
     }
-    let gateways: Vec<ResourceGateway> = all(state, &scope.records(kind::RESOURCE_GATEWAY))?;
+    let gateways: Vec<ResourceGateway> = all(state, &place.scope.records(kind::RESOURCE_GATEWAY))?;
     let user = gateways.into_iter().find(|user| user.security_groups.contains(id));
     Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }

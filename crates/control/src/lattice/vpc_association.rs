@@ -3,19 +3,21 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
-use trellis_model::resource::lattice::{DnsOptions, PrivateDnsPreference, Status, VpcAssociation};
+use trellis_model::resource::lattice::{DnsOptions, Home, PrivateDnsPreference, Status, VpcAssociation};
 use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociationId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::place::{Place, kind, pending};
+use super::association::{self, Association as _};
+use super::place::Place;
 use super::vpc;
 use super::{identifier, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{count, get, put};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
-use crate::tag_set::{self, Tags};
+use crate::record::{count, get};
+use crate::refusal::{Kind, Refusal, access_denied, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::sharing::Want;
+use crate::tag_set::Tags;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -44,10 +46,10 @@ pub(crate) struct Changed {
     dns_options: Option<DnsOptions>,
 }
 
-impl From<VpcAssociation> for Changed {
-    fn from(association: VpcAssociation) -> Self {
+impl Changed {
+    fn seen_by(viewer: &Home, association: VpcAssociation) -> Self {
         Self {
-            arn: association.arn(),
+            arn: association.arn_for(&viewer.account),
             id: association.id,
             status: association.status,
             created_by: association.created_by,
@@ -60,8 +62,11 @@ impl From<VpcAssociation> for Changed {
 
 pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Changed, Refusal> {
     let place = Place::new(ctx.home());
-    let network = service_network::find(tx, &place, &input.service_network_identifier)?;
+    // "Must be owned by the caller."
     let vpc = vpc::find(tx, &place.home, &input.vpc_identifier)?;
+    let facts = [("vpc-lattice:vpcid", vpc.id().as_str())];
+    let want = Want { action: "CreateServiceNetworkVpcAssociation", facts: &facts };
+    let network = service_network::reach(tx, ctx, &input.service_network_identifier, want)?;
     if let Some(taken) = of_vpc(tx, &place, vpc.id())? {
         let id = &taken.id;
         return Err(match taken.status {
@@ -76,17 +81,17 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let security_groups = vpc::security_groups(tx, &place.home, &vpc, &input.security_group_ids)?;
     let private_dns_enabled = input.private_dns_enabled.unwrap_or(false);
     let dns_options = dns_options(input.dns_options.as_ref(), private_dns_enabled)?;
-    let have = count(tx, &place.network_vpcs(&network.id))?;
+    let have = count(tx, &Place::new(network.home.clone()).network_vpcs(&network.id))?;
     let parent = Some(network.id.as_str());
     let quota = Quota::VpcAssociationsPerServiceNetwork;
     check_quota(ctx.quotas(), quota, have, 1, Kind::VpcAssociation, parent)?;
     let association = VpcAssociation {
         id: VpcAssociationId::from_random(ctx.random()),
-        home: place.home.clone(),
         created_by: place.home.account.clone(),
         network_name: network.name.clone(),
         network_arn: network.arn(),
         network: network.id,
+        home: network.home,
         vpc: vpc.id().clone(),
         security_groups,
         private_dns_enabled,
@@ -96,12 +101,9 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         created_at: ctx.now,
         last_updated_at: ctx.now,
     };
-    tag_set::merge(tx, &place.home, &association.arn(), &input.tags)?;
-    tx.put(&place.network_vpc(&association.network, &association.id), Vec::new());
-    tx.put(&place.vpc_network(&association.vpc, &association.id), Vec::new());
-    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.vpc_association(&association.id), &association);
-    Ok(association.into())
+    association::tag(tx, &association, &place.home, &input.tags)?;
+    association::begin(tx, &association);
+    Ok(Changed::seen_by(&place.home, association))
 }
 
 /// The association of `vpc`: there is at most one.
@@ -109,7 +111,7 @@ fn of_vpc(state: &mut impl Read, place: &Place, vpc: &VpcId) -> Result<Option<Vp
     let Some(entry) = state.scan(&place.vpc_networks(vpc), None, 1)?.into_iter().next() else {
         return Ok(None);
     };
-    get(state, &place.scope.record(kind::VPC_ASSOCIATION, last_part(&entry.key)))
+    association::find(state, place, last_part(&entry.key))
 }
 
 /// DNS options with the preference filled in; none where there is no private DNS and none was asked for.
@@ -137,7 +139,7 @@ fn dns_options(asked: Option<&DnsOptions>, private_dns: bool) -> Result<Option<D
 
 fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<VpcAssociation, Refusal> {
     let id = identifier::vpc_association(text, &place.home)?;
-    get(state, &place.vpc_association(&id))?.ok_or_else(|| not_found(Kind::VpcAssociation, id))
+    association::find(state, place, id.as_str())?.ok_or_else(|| not_found(Kind::VpcAssociation, id))
 }
 
 /// The association, settled.
@@ -181,9 +183,9 @@ pub(crate) struct Description {
     failure_message: Option<String>,
 }
 
-impl From<VpcAssociation> for Description {
-    fn from(association: VpcAssociation) -> Self {
-        let arn = association.arn();
+impl Description {
+    fn seen_by(viewer: &Home, association: VpcAssociation) -> Self {
+        let arn = association.arn_for(&viewer.account);
         let (failure_code, failure_message) =
             association.failure.map(|failure| (failure.code, failure.message)).unzip();
         Self {
@@ -207,7 +209,9 @@ impl From<VpcAssociation> for Description {
 }
 
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
-    find(state, &Place::new(ctx.home()), &input.service_network_vpc_association_identifier).map(Into::into)
+    let place = Place::new(ctx.home());
+    let association = find(state, &place, &input.service_network_vpc_association_identifier)?;
+    Ok(Description::seen_by(&place.home, association))
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,32 +224,37 @@ pub(crate) struct List {
 }
 
 pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
+    let viewer = ctx.home();
     let page = Page::new(input.max_results, input.next_token.as_deref())?;
-    let network = input.service_network_identifier.as_deref();
-    let network = network.map(|text| service_network::find(state, &place, text)).transpose()?;
-    let vpc = input.vpc_identifier.as_deref();
-    let prefix = match (vpc, &network) {
-        (Some(vpc), _) => match vpc.parse::<VpcId>() {
-            Ok(vpc) => place.vpc_networks(&vpc),
-            Err(_) => return Ok(Listing { items: Vec::new(), next_token: None }),
-        },
-        (None, Some(network)) => place.network_vpcs(&network.id),
+    let network = input.service_network_identifier.as_deref().map(|text| {
+        let action = "ListServiceNetworkVpcAssociations";
+        association::listing_place(state, ctx, text, action, |own, network| own.network_vpcs(network))
+    });
+    let vpc = input.vpc_identifier.as_deref().map(str::parse::<VpcId>);
+    let (place, prefix) = match (network.transpose()?, &vpc) {
+        (_, Some(Err(_))) => return Ok(Listing { items: Vec::new(), next_token: None }),
+        (Some((place, network)), _) => {
+            let prefix = place.network_vpcs(&network);
+            (place, prefix)
+        }
+        (None, Some(Ok(vpc))) => {
+            let place = Place::new(viewer.clone());
+            let prefix = place.vpc_networks(vpc);
+            (place, prefix)
+        }
         (None, None) => {
             return Err(unacceptable("one of serviceNetworkIdentifier and vpcIdentifier is required"));
         }
     };
+    let vpc = vpc.and_then(Result::ok);
     page.list(state, &prefix, |state, entry| {
-        let key = place.scope.record(kind::VPC_ASSOCIATION, last_part(&entry.key));
-        let association: Option<VpcAssociation> = get(state, &key)?;
-        let is_wanted = |association: &VpcAssociation| {
-            network.as_ref().is_none_or(|network| network.id == association.network)
-        };
+        let association: Option<VpcAssociation> = association::find(state, &place, last_part(&entry.key))?;
+        let is_wanted = |association: &VpcAssociation| vpc.as_ref().is_none_or(|vpc| *vpc == association.vpc);
         Ok(association.filter(is_wanted).map(|association| Description {
             security_group_ids: None,
             failure_code: None,
             failure_message: None,
-            ..association.into()
+            ..Description::seen_by(&viewer, association)
         }))
     })
 }
@@ -259,9 +268,14 @@ pub(crate) struct Update {
     dns_options: Option<DnsOptions>,
 }
 
+/// "Only the creator may update."
 pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) -> Result<Changed, Refusal> {
     let place = Place::new(ctx.home());
-    let mut association = find_for_change(tx, &place, &input.service_network_vpc_association_identifier)?;
+    let text = &input.service_network_vpc_association_identifier;
+    if find(tx, &place, text)?.created_by != place.home.account {
+        return Err(access_denied(format_args!("only the account that made {text} may update it")));
+    }
+    let mut association = find_for_change(tx, &place, text)?;
     if let Some(ids) = &input.security_group_ids {
         if ids.is_empty() {
             return Err(invalid("securityGroupIds", "at least one is required"));
@@ -274,9 +288,8 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
     association.dns_options = dns_options(options, association.private_dns_enabled)?;
     association.status = Status::UpdateInProgress;
     association.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.vpc_association(&association.id), &association);
-    Ok(association.into())
+    association::save_pending(tx, &association);
+    Ok(Changed::seen_by(&place.home, association))
 }
 
 #[derive(Debug, Serialize)]
@@ -291,9 +304,9 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     let mut association = find_for_change(tx, &place, &input.service_network_vpc_association_identifier)?;
     association.status = Status::DeleteInProgress;
     association.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::VPC_ASSOCIATION, &association.id), Vec::new());
-    put(tx, &place.vpc_association(&association.id), &association);
-    Ok(Deleted { arn: association.arn(), id: association.id, status: association.status })
+    association::save_pending(tx, &association);
+    let arn = association.arn_for(&place.home.account);
+    Ok(Deleted { arn, id: association.id, status: association.status })
 }
 
 /// One step of the workflow, taken once the data plane acts on what was asked for.
@@ -308,14 +321,9 @@ pub(crate) fn settle(
         Status::CreateInProgress | Status::UpdateInProgress => {
             association.status = Status::Active;
             association.last_updated_at = now;
-            put(tx, &place.vpc_association(id), &association);
+            association::save(tx, &association);
         }
-        Status::DeleteInProgress => {
-            tag_set::forget(tx, &place.home, &association.arn());
-            tx.delete(&place.network_vpc(&association.network, id));
-            tx.delete(&place.vpc_network(&association.vpc, id));
-            tx.delete(&place.vpc_association(id));
-        }
+        Status::DeleteInProgress => association::forget(tx, &association),
         _ => {}
     }
     Ok(())

@@ -158,7 +158,19 @@ impl Installation {
     }
 
     pub(crate) fn request_in(&self, region: &str, operation: &str, input: &Value) -> Request<Bytes> {
-        let service = trellis_api::service_by_signing_name("vpc-lattice").unwrap();
+        self.request_as((KEY_ID, SECRET), "vpc-lattice", region, operation, input)
+    }
+
+    /// A request for an operation of a REST service, signed with a key.
+    pub(crate) fn request_as(
+        &self,
+        key: (&str, &str),
+        service_name: &str,
+        region: &str,
+        operation: &str,
+        input: &Value,
+    ) -> Request<Bytes> {
+        let service = trellis_api::service_by_signing_name(service_name).unwrap();
         let operation = service.operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let escape = |value: &Value| utf8_percent_encode(&text(value), ESCAPED).to_string();
@@ -191,7 +203,8 @@ impl Installation {
         }
         let body =
             if operation.method == "GET" { Bytes::new() } else { Value::Object(body).to_string().into() };
-        self.sign(operation.method.as_str(), &path, &query.join("&"), body, region, "vpc-lattice", SECRET)
+        let (method, query) = (operation.method.as_str(), query.join("&"));
+        self.sign_as(key, method, &path, &query, body, Scope { region, service: service_name })
     }
 
     /// Any request, signed.
@@ -206,6 +219,18 @@ impl Installation {
         service: &str,
         secret: &str,
     ) -> Request<Bytes> {
+        self.sign_as((KEY_ID, secret), method, path, query, body, Scope { region, service })
+    }
+
+    fn sign_as(
+        &self,
+        (key_id, secret): (&str, &str),
+        method: &str,
+        path: &str,
+        query: &str,
+        body: Bytes,
+        scope: Scope<'_>,
+    ) -> Request<Bytes> {
         let length = body.len().to_string();
         let mut headers = vec![
             ("host", "127.0.0.1:4560".to_owned()),
@@ -213,13 +238,12 @@ impl Installation {
             ("content-length", length),
         ];
         let credentials = Credentials {
-            access_key_id: KEY_ID.parse().unwrap(),
+            access_key_id: key_id.parse().unwrap(),
             secret_key: trellis_auth::SecretKey::new(secret).unwrap(),
             session_token: None,
         };
         let lines: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let unsigned = SignedRequest { method, path, query, headers: &lines, payload: Payload::Body(&body) };
-        let scope = Scope { region, service };
         let added =
             sign(&unsigned, &credentials, scope, self.config.clock.now(), &SignOptions::default()).unwrap();
         headers.extend(added);
@@ -240,7 +264,12 @@ impl Installation {
     }
 
     pub(crate) async fn call(&self, operation: &str, input: Value) -> Result<Value, Fault> {
-        let (status, headers, body) = self.send(self.request(operation, &input)).await;
+        self.outcome(self.request(operation, &input)).await
+    }
+
+    /// The answer to any request.
+    pub(crate) async fn outcome(&self, request: Request<Bytes>) -> Result<Value, Fault> {
+        let (status, headers, body) = self.send(request).await;
         if status < 300 {
             return Ok(body);
         }
@@ -353,7 +382,11 @@ impl Installation {
     }
 
     async fn store_record(&self, kind: &str, id: &str, record: Value) {
-        let key = format!("ec2/{ACCOUNT}/{REGION}/{kind}/{id}");
+        self.store_record_of(&self.home(), kind, id, record).await;
+    }
+
+    async fn store_record_of(&self, home: &Home, kind: &str, id: &str, record: Value) {
+        let key = format!("ec2/{}/{}/{kind}/{id}", home.account, home.region);
         self.store
             .transact(move |tx| {
                 tx.put(&key, record.to_string().into_bytes());
@@ -381,10 +414,14 @@ impl Installation {
 
     /// A VPC 10.`second`.0.0/16 with the subnet 10.`second`.1.0/24.
     pub(crate) async fn vpc(&self, second: u8) -> VpcId {
+        self.vpc_of(&self.home(), second).await
+    }
+
+    pub(crate) async fn vpc_of(&self, home: &Home, second: u8) -> VpcId {
         let id = VpcId::from_random(self.next());
         let vpc = Vpc {
             id: id.clone(),
-            home: self.home(),
+            home: home.clone(),
             cidr: format!("10.{second}.0.0/16").parse().unwrap(),
             state: VpcState::Available,
             dns_support: true,
@@ -393,17 +430,18 @@ impl Installation {
             default_security_group: SecurityGroupId::from_random(self.next()),
             created_at: self.now(),
         };
-        self.store_record("vpc", id.as_str(), serde_json::to_value(vpc).unwrap()).await;
+        self.store_record_of(home, "vpc", id.as_str(), serde_json::to_value(vpc).unwrap()).await;
         let subnet = Subnet {
             id: SubnetId::from_random(self.next()),
-            home: self.home(),
+            home: home.clone(),
             vpc: id.clone(),
             cidr: format!("10.{second}.1.0/24").parse().unwrap(),
             zone: Zone::A,
             map_public_ip: false,
             created_at: self.now(),
         };
-        self.store_record("subnet", subnet.id.as_str(), serde_json::to_value(&subnet).unwrap()).await;
+        self.store_record_of(home, "subnet", subnet.id.as_str(), serde_json::to_value(&subnet).unwrap())
+            .await;
         id
     }
 

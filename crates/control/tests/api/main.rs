@@ -1,6 +1,7 @@
 //! The control plane from outside: signed requests in, answers and Snapshots out.
 
 mod access_log_subscriptions;
+mod accounts;
 mod auth_policies;
 mod calls;
 mod concurrency;
@@ -10,16 +11,19 @@ mod idempotency;
 mod installation;
 mod listeners;
 mod paging;
+mod party;
 mod quotas;
 mod resource_associations;
 mod resource_configurations;
 mod resource_gateways;
 mod resource_policies;
+mod resource_shares;
 mod rules;
 mod scale;
 mod service_associations;
 mod service_networks;
 mod services;
+mod sharing;
 mod snapshots;
 mod tags;
 mod target_groups;

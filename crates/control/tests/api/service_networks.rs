@@ -103,17 +103,17 @@ async fn a_network_with_associations_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn foreign_arns_and_names_name_nothing_here() {
+async fn other_regions_names_and_ids_name_nothing_and_other_accounts_are_denied() {
     let trellis = Installation::new().await;
     let network = trellis.network().await;
     let arn = network["arn"].as_str().unwrap();
-    for identifier in [
-        arn.replace("us-east-1", "eu-west-1"),
-        arn.replace("111122223333", "444455556666"),
-        "sn-00000000000000fff".into(),
-    ] {
+    for identifier in [arn.replace("us-east-1", "eu-west-1"), "sn-00000000000000fff".into()] {
         let refused =
             trellis.refused("GetServiceNetwork", json!({"serviceNetworkIdentifier": identifier})).await;
         assert!(refused.is(404, "ResourceNotFoundException"), "{identifier} {refused:?}");
     }
+    // Whether it exists or not is not told.
+    let foreign = arn.replace("111122223333", "444455556666");
+    let refused = trellis.refused("GetServiceNetwork", json!({"serviceNetworkIdentifier": foreign})).await;
+    assert!(refused.is(403, "AccessDeniedException"), "{refused:?}");
 }

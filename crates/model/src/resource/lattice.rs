@@ -35,6 +35,12 @@ pub struct Home {
 }
 
 impl Home {
+    /// The same region in the account that owns what `arn` names.
+    pub fn of_owner(&self, arn: &str) -> Self {
+        let account = arn.split(':').nth(4).and_then(|account| account.parse().ok());
+        Self { account: account.unwrap_or_else(|| self.account.clone()), region: self.region.clone() }
+    }
+
     /// `arn:aws:vpc-lattice:{region}:{account}:{resource}`.
     pub fn lattice_arn(&self, resource: impl std::fmt::Display) -> String {
         crate::Arn::new("vpc-lattice", &self.region, &self.account, resource).to_string()

@@ -1,4 +1,5 @@
-//! The commands that talk to a running instance: `env`, `run`, `exec`, `ps`, `rm`.
+//! The commands that talk to a running instance: `env`, `run`, `exec`, `ps`, `rm`; those about accounts are
+//! in [`super::account`].
 
 use std::io::Write;
 use std::process::ExitCode;

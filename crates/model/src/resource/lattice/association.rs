@@ -12,7 +12,9 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpcAssociation {
     pub id: VpcAssociationId,
+    /// The network's.
     pub home: Home,
+    /// The owner of the VPC, who alone may make such an association.
     pub created_by: AccountId,
     pub network: ServiceNetworkId,
     pub network_name: String,
@@ -32,13 +34,9 @@ pub struct VpcAssociation {
 }
 
 impl VpcAssociation {
-    pub fn arn(&self) -> String {
-        self.home.lattice_arn(format_args!("servicenetworkvpcassociation/{}", self.id))
-    }
-
     /// The ARN of the VPC.
     pub fn vpc_arn(&self) -> String {
-        crate::Arn::new("ec2", &self.home.region, &self.home.account, format_args!("vpc/{}", self.vpc))
+        crate::Arn::new("ec2", &self.home.region, &self.created_by, format_args!("vpc/{}", self.vpc))
             .to_string()
     }
 }
@@ -75,7 +73,9 @@ impl PrivateDnsPreference {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAssociation {
     pub id: ServiceAssociationId,
+    /// The network's.
     pub home: Home,
+    /// The owner of the network or of the service.
     pub created_by: AccountId,
     pub network: ServiceNetworkId,
     pub network_name: String,
@@ -91,10 +91,4 @@ pub struct ServiceAssociation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     pub created_at: Moment,
-}
-
-impl ServiceAssociation {
-    pub fn arn(&self) -> String {
-        self.home.lattice_arn(format_args!("servicenetworkserviceassociation/{}", self.id))
-    }
 }

@@ -10,7 +10,9 @@ use crate::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNe
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceAssociation {
     pub id: ResourceAssociationId,
+    /// The network's.
     pub home: Home,
+    /// The owner of the network or of the resource configuration.
     pub created_by: AccountId,
     pub network: ServiceNetworkId,
     pub network_name: String,
@@ -34,10 +36,6 @@ pub struct ResourceAssociation {
 }
 
 impl ResourceAssociation {
-    pub fn arn(&self) -> String {
-        self.home.lattice_arn(format_args!("servicenetworkresourceassociation/{}", self.id))
-    }
-
     /// The name that clients in the network connect to. A group has none: its children do.
     pub fn domain_name(&self) -> Option<String> {
         (self.kind != ResourceConfigurationType::Group)

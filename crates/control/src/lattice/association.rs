@@ -1,0 +1,241 @@
+//! What the three kinds of associations have in common: they belong to two accounts.
+//!
+//! The record is kept where the service network is. Everything that leads to it, and its tags, exist in
+//! the account of each party, so that an account finds what it is party to without asking who may see
+//! what. "The association exists in both accounts: same id, but each account sees an ARN whose account
+//! field is its own. Either account may delete it; deletion removes both views."
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use trellis_model::AccountId;
+use trellis_model::ServiceNetworkId;
+use trellis_model::resource::lattice::{
+    Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, VpcAssociation,
+};
+use trellis_store::{Read, Transaction};
+
+use super::place::{Place, kind};
+use crate::context::Context;
+use crate::record::{any, get, get_id, put};
+use crate::refusal::{Kind, Refusal, access_denied, not_found};
+use crate::sharing::{self, Shared, Want};
+use crate::tag_set::{self, Tags};
+
+/// A tie between a service network and something else, each of which has an owner.
+pub(crate) trait Association: Serialize + DeserializeOwned {
+    /// As record keys and as pending keys name it.
+    const KIND: &'static str;
+    /// What ARNs have before the id.
+    const ARN_PREFIX: &'static str;
+
+    fn id(&self) -> &str;
+    /// Of the network's owner.
+    fn home(&self) -> &Home;
+    /// Of the owner of what is associated with the network.
+    fn far_home(&self) -> Home;
+    /// Keys that lead to the association, in the account of `place`.
+    fn indexes(&self, place: &Place) -> Vec<String>;
+
+    /// The ARN that `viewer` knows it by: its own for a party, the network owner's for others.
+    fn arn_for(&self, viewer: &AccountId) -> String {
+        let home = self.home();
+        let far = self.far_home();
+        let home = if far.account == *viewer { &far } else { home };
+        home.lattice_arn(format_args!("{}{}", Self::ARN_PREFIX, self.id()))
+    }
+}
+
+impl Association for VpcAssociation {
+    const KIND: &'static str = kind::VPC_ASSOCIATION;
+    const ARN_PREFIX: &'static str = "servicenetworkvpcassociation/";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn far_home(&self) -> Home {
+        Home { account: self.created_by.clone(), region: self.home.region.clone() }
+    }
+
+    fn indexes(&self, place: &Place) -> Vec<String> {
+        vec![place.network_vpc(&self.network, &self.id), place.vpc_network(&self.vpc, &self.id)]
+    }
+}
+
+impl Association for ServiceAssociation {
+    const KIND: &'static str = kind::SERVICE_ASSOCIATION;
+    const ARN_PREFIX: &'static str = "servicenetworkserviceassociation/";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn far_home(&self) -> Home {
+        self.home.of_owner(&self.service_arn)
+    }
+
+    fn indexes(&self, place: &Place) -> Vec<String> {
+        let Self { network, service, custom_domain_name, .. } = self;
+        let mut keys = vec![place.network_service(network, service), place.service_network(service, network)];
+        keys.extend(custom_domain_name.as_deref().map(|domain| place.network_domain(network, domain)));
+        keys
+    }
+}
+
+impl Association for ResourceAssociation {
+    const KIND: &'static str = kind::RESOURCE_ASSOCIATION;
+    const ARN_PREFIX: &'static str = "servicenetworkresourceassociation/";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn far_home(&self) -> Home {
+        self.home.of_owner(&self.resource_arn)
+    }
+
+    fn indexes(&self, place: &Place) -> Vec<String> {
+        let Self { network, resource, managed_by, .. } = self;
+        let mut keys =
+            vec![place.network_resource(network, resource), place.resource_network(resource, network)];
+        keys.extend(managed_by.is_none().then(|| place.network_own_resource(network, resource)));
+        keys
+    }
+}
+
+/// The parties' places: one where the same account has both ends.
+fn places(association: &impl Association) -> impl Iterator<Item = Place> {
+    let (near, far) = (association.home().clone(), association.far_home());
+    let far = (far != near).then_some(far);
+    std::iter::once(near).chain(far).map(Place::new)
+}
+
+/// "Two shared-in objects cannot be associated with each other."
+///
+/// # Errors
+/// `AccessDeniedException` unless the caller owns one end.
+pub(crate) fn check_owner(ctx: &Context, network: &ServiceNetwork, far: &Home) -> Result<(), Refusal> {
+    if [&network.home.account, &far.account].contains(&&ctx.caller.account) {
+        return Ok(());
+    }
+    Err(access_denied(format_args!(
+        "neither end belongs to {}: two resources that are shared with an account cannot be associated",
+        ctx.caller.account
+    )))
+}
+
+/// Writes a new association: its record, what leads to it, and work for the workflow.
+pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) {
+    for place in places(association) {
+        for key in association.indexes(&place) {
+            tx.put(&key, association.id().into());
+        }
+        if place.home != *association.home() {
+            tx.put(&place.far_association(association.id()), association.home().account.as_str().into());
+        }
+    }
+    save_pending(tx, association);
+}
+
+/// Writes the record of an association that has changed.
+pub(crate) fn save<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+    let place = Place::new(association.home().clone());
+    put(tx, &place.scope.record(A::KIND, association.id()), association);
+}
+
+/// Writes the record, and that the workflow has to do something about it.
+pub(crate) fn save_pending<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+    let place = Place::new(association.home().clone());
+    tx.put(&place.scope.pending(A::KIND, association.id()), Vec::new());
+    save(tx, association);
+}
+
+/// Tags as `viewer` sees them: each party has its own.
+pub(crate) fn tag(
+    tx: &mut Transaction<'_>,
+    association: &impl Association,
+    viewer: &Home,
+    tags: &Tags,
+) -> Result<(), Refusal> {
+    tag_set::merge(tx, viewer, &association.arn_for(&viewer.account), tags)
+}
+
+/// Takes everything of an association away, in the accounts of both parties.
+pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+    for place in places(association) {
+        for key in association.indexes(&place) {
+            tx.delete(&key);
+        }
+        tx.delete(&place.far_association(association.id()));
+        tag_set::forget(tx, &place.home, &association.arn_for(&place.home.account));
+    }
+    let place = Place::new(association.home().clone());
+    tx.delete(&place.scope.record(A::KIND, association.id()));
+}
+
+/// The association with `id`, if the account of `place` is party to it.
+pub(crate) fn find<A: Association>(
+    state: &mut impl Read,
+    place: &Place,
+    id: &str,
+) -> Result<Option<A>, Refusal> {
+    if let Some(near) = get(state, &place.scope.record(A::KIND, id))? {
+        return Ok(Some(near));
+    }
+    let owner = get_id(state, &place.far_association(id))?.and_then(|account| account.parse().ok());
+    let Some(account) = owner else { return Ok(None) };
+    let near = Place::new(Home { account, region: place.home.region.clone() });
+    get(state, &near.scope.record(A::KIND, id))
+}
+
+/// Whether the account of `place` is party to the association.
+pub(crate) fn exists<A: Association>(
+    state: &mut impl Read,
+    place: &Place,
+    id: &str,
+) -> Result<bool, Refusal> {
+    Ok(find::<A>(state, place, id)?.is_some())
+}
+
+/// Where the associations of the network that `text` means are listed for the caller: with the network
+/// for its owner and whoever it is shared with, who see all of them; in the caller's own account for one
+/// who is still party to some.
+///
+/// # Errors
+/// As [`sharing::locate`], for a caller who is party to none. `mine` tells what leads to those.
+pub(crate) fn listing_place(
+    state: &mut impl Read,
+    ctx: &Context,
+    text: &str,
+    action: &str,
+    mine: impl FnOnce(&Place, &ServiceNetworkId) -> String,
+) -> Result<(Place, ServiceNetworkId), Refusal> {
+    let located =
+        sharing::locate::<ServiceNetworkId>(state, ctx, Shared::ServiceNetwork, text, Want::to(action));
+    let refusal = match located {
+        Ok((place, id)) => match get::<ServiceNetwork>(state, &place.network(&id))? {
+            Some(_) => return Ok((place, id)),
+            None => not_found(Kind::ServiceNetwork, &id),
+        },
+        Err(refusal @ Refusal::Exception(_)) => refusal,
+        Err(ours) => return Err(ours),
+    };
+    let own = Place::new(ctx.home());
+    let id = text.rsplit('/').next().and_then(|id| id.parse::<ServiceNetworkId>().ok());
+    match id {
+        Some(id) if any(state, &mine(&own, &id))? => Ok((own, id)),
+        _ => Err(refusal),
+    }
+}

@@ -1,0 +1,237 @@
+//! RAM: resource shares, the accounts they are offered to, and who has accepted.
+//!
+//! What can be shared is what VPC Lattice shares: service networks, services and resource
+//! configurations. Consumers are accounts of this installation; there is no organization, so every one of
+//! them is external and is invited. What a share allows is decided in [`crate::sharing`].
+
+mod association;
+pub(crate) mod invitation;
+mod listing;
+mod page;
+mod permission;
+mod resource;
+pub(crate) mod share;
+pub(crate) mod tags;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trellis_api::{Exception, Operation};
+use trellis_model::Arn;
+use trellis_model::resource::lattice::Home;
+use trellis_store::{Reader, Transaction};
+
+use crate::context::Context;
+use crate::refusal::Refusal;
+use crate::token::Token;
+
+/// The service part of idempotency tokens' keys.
+const SERVICE: &str = "ram";
+
+/// The longest `clientToken`.
+const MAX_CLIENT_TOKEN: usize = 64;
+
+/// An answer without members.
+#[derive(Debug, Serialize)]
+pub(crate) struct Nothing {}
+
+/// An answer that only says that it was done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Done {
+    return_value: bool,
+}
+
+impl Done {
+    pub(crate) const DONE: Self = Self { return_value: true };
+}
+
+/// Maps operations to functions: `read` over a consistent state, `write` as one transaction that a client
+/// token, where one is sent, makes happen once.
+macro_rules! operations {
+    ($($name:literal => $how:ident $function:path,)*) => {
+        /// Names of the operations that are implemented, in alphabetical order.
+        pub(crate) const IMPLEMENTED: &[&str] = &[$($name),*];
+
+        async fn perform(
+            ctx: &Context,
+            operation: &'static Operation,
+            input: Value,
+        ) -> Result<Value, Exception> {
+            match operation.name.as_str() {
+                $($name => $how(ctx, $name, input, $function).await,)*
+                other => Err(Exception::plain(
+                    "OperationNotPermittedException",
+                    400,
+                    format!("Trellis does not implement {other}"),
+                )),
+            }
+        }
+    };
+}
+
+operations! {
+    "AcceptResourceShareInvitation" => write invitation::accept,
+    "AssociateResourceShare" => write association::associate,
+    "AssociateResourceSharePermission" => write permission::associate,
+    "CreateResourceShare" => write share::create,
+    "DeleteResourceShare" => write share::delete,
+    "DisassociateResourceShare" => write association::disassociate,
+    "DisassociateResourceSharePermission" => write permission::disassociate,
+    "EnableSharingWithAwsOrganization" => read share::enable_organization,
+    "GetPermission" => read permission::get_one,
+    "GetResourcePolicies" => read resource::policies,
+    "GetResourceShareAssociations" => read association::list,
+    "GetResourceShareInvitations" => read invitation::list,
+    "GetResourceShares" => read listing::shares,
+    "ListPendingInvitationResources" => read invitation::resources,
+    "ListPermissionVersions" => read permission::versions,
+    "ListPermissions" => read permission::list,
+    "ListPrincipals" => read listing::principals,
+    "ListResourceSharePermissions" => read permission::of_share,
+    "ListResourceTypes" => read listing::types,
+    "ListResources" => read listing::resources,
+    "RejectResourceShareInvitation" => write invitation::reject,
+    "TagResource" => write tags::tag,
+    "UntagResource" => write tags::untag,
+    "UpdateResourceShare" => write share::update,
+}
+
+/// Performs one operation; `input` and the answer are keyed by the model's member names.
+///
+/// # Errors
+/// What the operation refuses, in RAM's words.
+pub(crate) async fn call(
+    ctx: &Context,
+    operation: &'static Operation,
+    input: Value,
+) -> Result<Value, Exception> {
+    perform(ctx, operation, input).await.map_err(in_rams_words)
+}
+
+/// What the parts that all services share call otherwise.
+fn in_rams_words(exception: Exception) -> Exception {
+    let (code, status) = match exception.code.as_ref() {
+        "InternalServerException" => ("ServerInternalException", 500),
+        "ValidationException" => ("InvalidParameterException", 400),
+        _ => return exception,
+    };
+    Exception::plain(code, status, exception.message)
+}
+
+fn parse<I: DeserializeOwned>(input: Value) -> Result<I, Exception> {
+    serde_json::from_value(input).map_err(|error| fault("InvalidParameterException", error.to_string()))
+}
+
+fn answer<O: Serialize>(output: O) -> Value {
+    serde_json::to_value(output).expect("answers are plain structs with string keys")
+}
+
+async fn read<I: DeserializeOwned, O: Serialize>(
+    ctx: &Context,
+    _name: &str,
+    input: Value,
+    function: fn(&mut Reader, &Context, &I) -> Result<O, Refusal>,
+) -> Result<Value, Exception> {
+    let input = parse(input)?;
+    Ok(answer(function(&mut ctx.read()?, ctx, &input)?))
+}
+
+/// An answer repeats the client token it was asked with.
+async fn write<I, O>(
+    ctx: &Context,
+    name: &str,
+    mut input: Value,
+    function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
+) -> Result<Value, Exception>
+where
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + 'static,
+{
+    let text = input["clientToken"].as_str().map(str::to_owned);
+    if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_CLIENT_TOKEN) {
+        let message = format!("clientToken has 1 to {MAX_CLIENT_TOKEN} characters");
+        return Err(fault("InvalidClientTokenException", message));
+    }
+    let token = Token::take(ctx, SERVICE, name, &mut input);
+    let input: I = parse(input)?;
+    let context = ctx.clone();
+    let mismatch =
+        || fault("IdempotentParameterMismatchException", "clientToken was used before with other parameters");
+    ctx.transact(move |tx| {
+        if let Some(token) = &token
+            && let Some(before) = token.replay_or(tx, mismatch)?
+        {
+            return Ok(before);
+        }
+        let mut answer = answer(function(tx, &context, &input)?);
+        if let (Some(text), Some(members)) = (&text, answer.as_object_mut()) {
+            members.insert("clientToken".into(), text.as_str().into());
+        }
+        if let Some(token) = &token {
+            token.remember(tx, &answer);
+        }
+        Ok(answer)
+    })
+    .await
+}
+
+// === what is refused ===
+
+fn fault(code: &'static str, message: impl Into<String>) -> Exception {
+    Exception::plain(code, 400, message)
+}
+
+pub(crate) fn refuse(code: &'static str, message: impl std::fmt::Display) -> Refusal {
+    fault(code, message.to_string()).into()
+}
+
+pub(crate) fn invalid(message: impl std::fmt::Display) -> Refusal {
+    refuse("InvalidParameterException", message)
+}
+
+pub(crate) fn not_permitted(message: impl std::fmt::Display) -> Refusal {
+    refuse("OperationNotPermittedException", message)
+}
+
+pub(crate) fn unknown(what: &str, text: &str) -> Refusal {
+    refuse("UnknownResourceException", format_args!("{what} {} could not be found.", shown(text)))
+}
+
+/// As much of a caller's text as a message repeats.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
+/// `text` as an ARN.
+///
+/// # Errors
+/// `MalformedArnException`.
+pub(crate) fn arn(text: &str) -> Result<Arn, Refusal> {
+    text.parse().map_err(|_| {
+        refuse(
+            "MalformedArnException",
+            format_args!("The specified resource ARN {} is not valid.", shown(text)),
+        )
+    })
+}
+
+/// Owner and id of what an ARN of RAM in the region of `home` names: `{kind}/{id}`.
+///
+/// # Errors
+/// `MalformedArnException` for what is no ARN of that kind.
+fn named(text: &str, home: &Home, kind: &str) -> Result<(Home, String), Refusal> {
+    let parsed = arn(text)?;
+    let id = parsed.resource.strip_prefix(kind).and_then(|id| id.strip_prefix('/'));
+    let account = parsed.account.parse().ok();
+    match (id, account) {
+        (Some(id), Some(account)) if parsed.service == "ram" && !id.is_empty() && !id.contains('/') => {
+            let region = parsed.region.parse().unwrap_or_else(|_| home.region.clone());
+            Ok((Home { account, region }, id.to_owned()))
+        }
+        _ => Err(refuse(
+            "MalformedArnException",
+            format_args!("The specified ARN {} is not that of a {kind}.", shown(text)),
+        )),
+    }
+}

@@ -1,0 +1,186 @@
+//! What callers name in shares: resources, principals, tags.
+
+use serde::{Deserialize, Serialize};
+use trellis_model::resource::lattice::{
+    Home, ResourceConfiguration, ResourceConfigurationType, ServiceNetwork, SharingConfig,
+};
+use trellis_model::{AccountId, Arn};
+use trellis_store::{Read, Reader, Transaction};
+
+use super::page::page;
+use super::{arn, invalid, not_permitted, refuse, shown, unknown};
+use crate::context::Context;
+use crate::lattice::place::Place;
+use crate::record::get;
+use crate::refusal::Refusal;
+use crate::sharing::{self, Shared};
+use crate::tag_set::{self, MAX_TAGS, Tags};
+
+/// Kind and id of a resource of the caller's that may be shared.
+///
+/// # Errors
+/// `MalformedArnException`; `InvalidParameterException` for kinds that cannot be shared;
+/// `OperationNotPermittedException` for another account's ("re-sharing not allowed") and for a network
+/// made not to be shared; `UnknownResourceException`.
+pub(super) fn shareable(
+    state: &mut impl Read,
+    ctx: &Context,
+    text: &str,
+) -> Result<(Shared, String), Refusal> {
+    let home = ctx.home();
+    let parsed = arn(text)?;
+    let Some((shared, id)) = Shared::of_arn(&parsed) else {
+        return Err(invalid(format_args!("{} is not of a type that can be shared.", shown(text))));
+    };
+    if parsed.account != home.account.as_str() {
+        return Err(not_permitted(format_args!(
+            "{} belongs to another account: only its owner can share it.",
+            shown(text)
+        )));
+    }
+    let place = Place::new(home);
+    let key = place.scope.record(shared.record_kind(), id);
+    let is_there = parsed.region == place.home.region.as_str() && state.get(&key)?.is_some();
+    if !is_there {
+        return Err(unknown("Resource", text));
+    }
+    match shared {
+        Shared::ServiceNetwork => {
+            let network: Option<ServiceNetwork> = get(state, &key)?;
+            let config = network.and_then(|network| network.sharing_config);
+            if config == Some(SharingConfig { enabled: Some(false) }) {
+                return Err(not_permitted(format_args!("{} was made with sharing disabled.", shown(text))));
+            }
+        }
+        Shared::ResourceConfiguration => {
+            let resource: Option<ResourceConfiguration> = get(state, &key)?;
+            if resource.is_some_and(|resource| resource.kind == ResourceConfigurationType::Child) {
+                return Err(invalid(format_args!(
+                    "{} is the child of a group: it is shared with its group.",
+                    shown(text)
+                )));
+            }
+        }
+        Shared::Service => {}
+    }
+    Ok((shared, id.to_owned()))
+}
+
+/// The account that a principal means: twelve digits or the ARN of its root.
+///
+/// # Errors
+/// `InvalidParameterException` for IAM users and roles and for services, `OperationNotPermittedException`
+/// for organizations, of which there are none here.
+pub(super) fn account(text: &str) -> Result<AccountId, Refusal> {
+    if let Ok(account) = text.parse() {
+        return Ok(account);
+    }
+    let Ok(parsed) = text.parse::<Arn>() else {
+        return Err(invalid(format_args!(
+            "Principal ID {} is malformed: 12 digits are expected.",
+            shown(text)
+        )));
+    };
+    match (parsed.service.as_str(), parsed.resource.as_str()) {
+        ("iam", "root") => parsed
+            .account
+            .parse()
+            .map_err(|_| invalid(format_args!("Principal ID {} is malformed.", shown(text)))),
+        ("organizations", _) => Err(not_permitted(format_args!(
+            "{}: this installation has no organization; share with account ids.",
+            shown(text)
+        ))),
+        _ => Err(invalid(format_args!(
+            "{}: resources of VPC Lattice are shared with accounts, not with users, roles or services.",
+            shown(text)
+        ))),
+    }
+}
+
+/// As [`account`], for one to be invited: any but the caller's own.
+pub(super) fn principal(ctx: &Context, text: &str) -> Result<AccountId, Refusal> {
+    let account = account(text)?;
+    if account == ctx.caller.account {
+        return Err(invalid(format_args!("Principal ID {account} is the owner of the resource share.")));
+    }
+    Ok(account)
+}
+
+/// Sources limit what service principals may do, which nothing here is shared with.
+pub(super) fn check_no_sources(sources: &[String]) -> Result<(), Refusal> {
+    match sources {
+        [] => Ok(()),
+        _ => Err(invalid("sources only go with service principals, which nothing here is shared with")),
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tag {
+    #[serde(default)]
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) value: String,
+}
+
+pub(super) fn tag_list(tags: Tags) -> Vec<Tag> {
+    tags.into_iter().map(|(key, value)| Tag { key, value }).collect()
+}
+
+/// Adds tags to a share.
+pub(super) fn merge_tags(
+    tx: &mut Transaction<'_>,
+    home: &Home,
+    share: &str,
+    tags: &[Tag],
+) -> Result<(), Refusal> {
+    let tags: Tags = tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+    let mut all = tag_set::read(tx, home, share)?;
+    all.extend(tags.clone());
+    if all.len() > MAX_TAGS {
+        let message = format_args!("A resource share has at most {MAX_TAGS} tags.");
+        return Err(refuse("TagLimitExceededException", message));
+    }
+    tag_set::merge(tx, home, share, &tags)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Policies {
+    resource_arns: Vec<String>,
+    principal: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<u16>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listed {
+    policies: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// The policies that the caller's shares amount to, resource by resource.
+pub(crate) fn policies(state: &mut Reader, ctx: &Context, input: &Policies) -> Result<Listed, Refusal> {
+    let home = ctx.home();
+    let receiver = input.principal.as_deref().map(account).transpose()?;
+    let mut items = Vec::new();
+    for text in &input.resource_arns {
+        let parsed = arn(text)?;
+        let named = Shared::of_arn(&parsed).filter(|_| parsed.account == home.account.as_str());
+        let place = Place::new(home.clone());
+        let Some((shared, id)) = named else { return Err(missing(text)) };
+        if state.get(&place.scope.record(shared.record_kind(), id))?.is_none() {
+            return Err(missing(text));
+        }
+        let policy = sharing::shares_as_policy(state, &home, (shared, id), receiver.as_ref())?;
+        items.extend(policy.map(|policy| (text.clone(), policy)));
+    }
+    let (policies, next_token) = page(items, input.max_results, input.next_token.as_deref())?;
+    Ok(Listed { policies, next_token })
+}
+
+fn missing(text: &str) -> Refusal {
+    refuse("ResourceArnNotFoundException", format_args!("Resource {} could not be found.", shown(text)))
+}
