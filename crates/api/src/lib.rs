@@ -23,7 +23,7 @@ pub use dispatch::guess_protocol;
 pub use exception::{Exception, Reason};
 pub use schema::{Operation, Protocol, Schema, Service};
 
-/// The service whose signatures name `name` in their scope: `vpc-lattice`, `ec2`, `sts`, `tagging`.
+/// The service whose signatures name `name` in their scope: `vpc-lattice`, `ec2`, `sts`, `tagging`, `acm`.
 pub fn service_by_signing_name(name: &str) -> Option<&'static Service> {
     Schema::all().by_signing_name(name)
 }

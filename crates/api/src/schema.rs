@@ -22,12 +22,13 @@ pub struct Schema {
 }
 
 /// Name and text of every description in this crate.
-pub(crate) const DESCRIPTIONS: [(&str, &str); 5] = [
+pub(crate) const DESCRIPTIONS: [(&str, &str); 6] = [
     ("vpc-lattice.idl", include_str!("../idl/vpc-lattice.idl")),
     ("ec2.idl", include_str!("../idl/ec2.idl")),
     ("sts.idl", include_str!("../idl/sts.idl")),
     ("tagging.idl", include_str!("../idl/tagging.idl")),
     ("ram.idl", include_str!("../idl/ram.idl")),
+    ("acm.idl", include_str!("../idl/acm.idl")),
 ];
 
 impl Schema {

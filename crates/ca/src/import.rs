@@ -27,7 +27,7 @@ use crate::signature;
 /// Most bytes of [`Material::certificate`].
 pub const MAX_CERTIFICATE: usize = 32_768;
 /// Most bytes of [`Material::private_key`].
-pub const MAX_PRIVATE_KEY: usize = 5_120;
+pub const MAX_PRIVATE_KEY: usize = 8_192;
 /// Most bytes of [`Material::chain`].
 pub const MAX_CHAIN: usize = 2_097_152;
 /// Most certificates of [`Material::chain`].

@@ -14,7 +14,7 @@ use trellis_auth::{
 };
 
 use crate::access_key::{self, AccessKey};
-use crate::context::{Caller, Context, Random, Surroundings};
+use crate::context::{Caller, Context, Surroundings};
 use crate::refusal::Refusal;
 
 /// Serves one call. Whatever happens, the answer is in the caller's protocol and has a request id.
@@ -23,7 +23,7 @@ pub(crate) async fn serve(
     signing_keys: &SigningKeyCache,
     request: Request<Bytes>,
 ) -> Response<Vec<u8>> {
-    let request_id = request_id(&surroundings.random);
+    let request_id = surroundings.random.uuid();
     let (head, body) = request.into_parts();
     let incoming = Incoming {
         method: &head.method,
@@ -98,6 +98,7 @@ async fn perform(
         "ec2" => crate::ec2::call(&context, operation, input).await,
         "sts" => crate::sts::call(&context, operation, input).await,
         "ram" => crate::ram::call(&context, operation, input).await,
+        "acm" => crate::acm::call(&context, operation, input).await,
         "tagging" => crate::tagging::call(&context, operation, input).await,
         other => Err(Exception::internal(format!("no operations of {other} are served"))),
     };
@@ -174,17 +175,4 @@ fn refused(protocol: Protocol, error: &AuthError) -> Exception {
         AuthError::TokenExpired => (AuthFailure::ExpiredToken, None),
     };
     auth_failure(failure, protocol, message)
-}
-
-/// A version 4 UUID.
-fn request_id(random: &Random) -> String {
-    let (high, low) = (random.draw(), random.draw());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff
-    )
 }

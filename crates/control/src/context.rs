@@ -15,6 +15,7 @@ use trellis_store::{Reader, Store, Transaction};
 
 use crate::health_board::HealthBoard;
 use crate::refusal::Refusal;
+use crate::vault::Vault;
 
 /// A verified caller: the owner of an access key, in the region its signature names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) health: HealthBoard,
+    pub(crate) vault: Vault,
 }
 
 impl Context {
@@ -59,6 +61,10 @@ impl Context {
 
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.surroundings.quotas
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.surroundings.vault
     }
 
     /// 64 random bits, for an id. Draw before the transaction: its closure must be pure.
@@ -124,6 +130,19 @@ impl Random {
 
     pub fn draw(&self) -> u64 {
         (self.0)()
+    }
+
+    /// A version 4 UUID.
+    pub(crate) fn uuid(&self) -> String {
+        let (high, low) = (self.draw(), self.draw());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            (high >> 16) & 0xffff,
+            high & 0xfff,
+            (low >> 48) & 0x3fff | 0x8000,
+            low & 0xffff_ffff_ffff
+        )
     }
 }
 

@@ -19,6 +19,7 @@
 //! lattice/{account}/{region}/auth-policy/{sn or svc}       -> AuthPolicy
 //! lattice/{account}/{region}/resource-policy/{sn, svc or rcfg} -> ResourcePolicy
 //! lattice/{account}/{region}/access-log/{als}              -> AccessLogSubscription
+//! lattice/{account}/{region}/certificate/{svc}/{host name} -> sealed chain and key: crate::lattice::certificate
 //! ec2/{account}/{region}/{kind}/{id}                       -> model::resource::vpc
 //!
 //! index/{service}/{account}/{region}/{kind}/...            -> the id found, or nothing: see [`Scope`]
@@ -33,9 +34,10 @@
 //! member/{receiver}/{region}/{share}                       -> account of a share that was accepted
 //! grant/{receiver or *}/{region}/{kind}/{id}               -> crate::sharing::grant::Grant
 //! shared/{owner}/{region}/{id}/{share}                     a share has the resource
+//! ca/authority                                             -> the private CA, sealed: crate::vault
 //! ```
 //!
-//! A value is JSON unless it is an id alone. Parts never contain `/` except the last one.
+//! A value is JSON unless it is an id alone or sealed. Parts never contain `/` except the last one.
 
 use trellis_model::AccountId;
 use trellis_model::resource::lattice::Home;
@@ -57,6 +59,9 @@ pub(crate) const LATTICE_PENDING: &str = "pending/lattice/";
 
 /// Prefix of domain verifications whose record has not been found.
 pub(crate) const UNPROVEN: &str = "pending/domain/";
+
+/// The private CA.
+pub(crate) const AUTHORITY: &str = "ca/authority";
 
 /// Prefix of idempotency tokens.
 pub(crate) const TOKEN: &str = "token/";

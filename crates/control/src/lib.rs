@@ -6,7 +6,9 @@
 
 mod access_key;
 mod account;
+mod acm;
 mod call;
+mod certificate_renewal;
 mod context;
 mod domain_proof;
 mod ec2;
@@ -23,6 +25,7 @@ mod sts;
 mod tag_set;
 mod tagging;
 mod token;
+mod vault;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -46,13 +49,16 @@ use crate::access_key::{AccessKey, Rights};
 use crate::context::Surroundings;
 use crate::health_board::HealthBoard;
 use crate::refusal::Refusal;
+use crate::vault::Vault;
 
 pub use access_key::SecretAccessKey;
 pub use account::{Account, AccountError, Key, KeyDescription};
 pub use context::{Clock, Random};
 pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};
+pub use trellis_ca::SealingKey;
 pub use trellis_model::resource::vpc::Instance;
+pub use vault::{VaultFault, is_sealed};
 
 /// Derived signing keys that are remembered: one for each key, day, region and service in use.
 const SIGNING_KEYS: usize = 1024;
@@ -75,6 +81,11 @@ pub struct Config {
     pub txt_lookup: TxtLookup,
     /// How often a record that was not there is looked for again. Default 60 s.
     pub txt_lookup_interval: Duration,
+    /// What secrets in the store are sealed with; the same at every start. Default: a new one, which opens
+    /// nothing that is there already.
+    pub sealing_key: Arc<SealingKey>,
+    /// How often certificates are looked through for those that need a successor. Default one hour.
+    pub certificate_check_interval: Duration,
     pub clock: Clock,
     pub random: Random,
 }
@@ -91,6 +102,8 @@ impl Default for Config {
             drain_limit: Duration::from_secs(60),
             txt_lookup: TxtLookup::none(),
             txt_lookup_interval: Duration::from_secs(60),
+            sealing_key: Arc::new(SealingKey::generate().expect("the system gives random bytes")),
+            certificate_check_interval: Duration::from_secs(3600),
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -108,6 +121,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("the stored record {key} does not read")]
     Corrupt { key: String, source: serde_json::Error },
+    /// Most often: the sealing key is another installation's.
+    #[error("the secrets in the state cannot be used")]
+    Vault(#[source] VaultFault),
 }
 
 impl From<Refusal> for StartError {
@@ -115,6 +131,7 @@ impl From<Refusal> for StartError {
         match refusal {
             Refusal::Store(error) => Self::Store(error),
             Refusal::Corrupt { key, error } => Self::Corrupt { key, source: error },
+            Refusal::Vault(fault) => Self::Vault(fault),
             Refusal::Exception(_) => unreachable!("nothing is asked of the API while starting"),
         }
     }
@@ -152,6 +169,8 @@ impl Control {
             drain_limit,
             txt_lookup,
             txt_lookup_interval,
+            sealing_key,
+            certificate_check_interval,
             clock,
             random,
         } = config;
@@ -172,10 +191,14 @@ impl Control {
             })
             .await
             .map_err(Refusal::from)?;
-
+        let vault = Vault::open(&store, sealing_key, &random, clock.now()).await?;
         let health = HealthBoard::default();
+        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health, vault });
+        let Surroundings { store, health, .. } = &*surroundings;
+        certificate_renewal::renew(&surroundings).await?;
+
         let mut changes = store.watch(keys::LATTICE)?;
-        let mut builder = snapshot::Builder::new(health.clone());
+        let mut builder = snapshot::Builder::new(health.clone(), surroundings.vault.sealing_key());
         builder.apply(changes.next().await?);
         let first = builder.build().unwrap_or_default();
         let (publish, snapshots) = watch::channel(first);
@@ -183,7 +206,6 @@ impl Control {
         let unproven = store.watch(keys::UNPROVEN)?;
         let (applied, in_force) = watch::channel(0);
 
-        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health });
         let (plans, follow_plans) = ec2::start(&surroundings).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(follow_plans);
@@ -191,6 +213,7 @@ impl Control {
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
         tasks.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
+        tasks.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
         let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
         let tasks = Mutex::new(tasks);
         Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, plans, applied, tasks }) })
@@ -204,6 +227,11 @@ impl Control {
     /// What proxies and the resolver act on, newest last; never behind the store for long.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.inner.snapshots.clone()
+    }
+
+    /// The certificate of the private CA as PEM, for the trust stores of clients. Public.
+    pub fn ca_pem(&self) -> String {
+        self.inner.surroundings.vault.ca_pem()
     }
 
     /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations
@@ -234,6 +262,7 @@ impl fmt::Debug for Control {
 /// Names of the operations implemented, by the signing name of their service.
 pub fn implemented_operations() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
+        ("acm", acm::IMPLEMENTED.to_vec()),
         ("ec2", ec2::IMPLEMENTED.to_vec()),
         ("ram", ram::IMPLEMENTED.to_vec()),
         ("sts", sts::IMPLEMENTED.to_vec()),

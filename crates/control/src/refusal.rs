@@ -9,6 +9,8 @@ use trellis_api::{Exception, Reason};
 use trellis_model::quota::{Quota, Quotas};
 use trellis_store::{StoreError, TransactError};
 
+use crate::vault::VaultFault;
+
 /// Why a transaction wrote nothing.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -20,6 +22,14 @@ pub(crate) enum Refusal {
         key: String,
         error: serde_json::Error,
     },
+    /// A secret that cannot be opened or made: ours.
+    Vault(VaultFault),
+}
+
+impl From<VaultFault> for Refusal {
+    fn from(fault: VaultFault) -> Self {
+        Self::Vault(fault)
+    }
 }
 
 impl From<Exception> for Refusal {
@@ -54,6 +64,13 @@ impl From<Refusal> for Exception {
             Refusal::Corrupt { key, error } => {
                 tracing::error!(key, error = %error, "a stored record does not read");
                 Exception::internal("a stored record does not read")
+            }
+            Refusal::Vault(fault) => {
+                tracing::error!(
+                    error = &fault as &dyn std::error::Error,
+                    "a secret cannot be opened or made"
+                );
+                Exception::internal("a secret cannot be opened or made")
             }
         }
     }

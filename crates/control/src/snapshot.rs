@@ -4,6 +4,7 @@
 //! group, service and network) and publishes. A burst of commits becomes a few Snapshots: the first
 //! change after a quiet time is out at once, later ones at most [`PACE`] apart.
 
+mod certificates;
 mod compile;
 mod index;
 
@@ -13,11 +14,13 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use trellis_ca::SealingKey;
 use trellis_model::snapshot::{Ingress, Network, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_store::{Event, Revision, StoreError, Watch};
 
 use crate::health_board::HealthBoard;
+use certificates::Certificates;
 use compile::Groups;
 use index::{Index, Touched};
 
@@ -35,6 +38,7 @@ const GATHER: Duration = Duration::from_micros(500);
 pub(crate) struct Builder {
     index: Index,
     board: HealthBoard,
+    certificates: Certificates,
     groups: Groups,
     services: FxHashMap<ServiceId, Arc<Service>>,
     networks: FxHashMap<ServiceNetworkId, Arc<Network>>,
@@ -43,10 +47,11 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(board: HealthBoard) -> Self {
+    pub(crate) fn new(board: HealthBoard, sealing_key: Arc<SealingKey>) -> Self {
         Self {
             index: Index::default(),
             board,
+            certificates: Certificates::new(sealing_key),
             groups: Groups::default(),
             services: FxHashMap::default(),
             networks: FxHashMap::default(),
@@ -60,9 +65,11 @@ impl Builder {
         match event {
             Event::Resync { revision, entries } => {
                 self.index = Index::default();
+                self.certificates.begin_anew();
                 for entry in entries {
-                    self.index.apply(&self.board, &entry.key, Some(&entry.value));
+                    self.apply_one(&entry.key, Some(&entry.value));
                 }
+                self.certificates.end_anew();
                 let targets = &self.index.targets;
                 self.board
                     .retain(|group, key| targets.get(group).is_some_and(|targets| targets.contains_key(key)));
@@ -72,10 +79,19 @@ impl Builder {
             }
             Event::Changes { revision, changes } => {
                 for change in changes {
-                    self.index.apply(&self.board, &change.key, change.value.as_deref());
+                    self.apply_one(&change.key, change.value.as_deref());
                 }
                 self.revision = revision;
             }
+        }
+    }
+
+    fn apply_one(&mut self, key: &str, value: Option<&[u8]>) {
+        match self.certificates.apply(key, value) {
+            Some(service) => {
+                self.index.touched.services.insert(service);
+            }
+            None => self.index.apply(&self.board, key, value),
         }
     }
 
@@ -123,7 +139,8 @@ impl Builder {
                     let rules = |listener: &trellis_model::resource::lattice::Listener| {
                         self.index.rules.get(&listener.id).into_iter().flat_map(|all| all.values()).collect()
                     };
-                    let service = compile::service(record, listeners, rules, &self.groups);
+                    let certificates = self.certificates.of(&id);
+                    let service = compile::service(record, listeners, rules, &self.groups, certificates);
                     self.services.insert(id, Arc::new(service));
                 }
                 None => {

@@ -15,6 +15,7 @@ use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::Read;
 
+use crate::acm;
 use crate::context::Context;
 use crate::ec2;
 use crate::refusal::Refusal;
@@ -214,6 +215,8 @@ fn find(state: &mut impl Read, home: &Home, arn: &str) -> Result<(), Refusal> {
     match parsed.service.as_str() {
         "ec2" if ec2::exists(state, home, &parsed)? => Ok(()),
         "ec2" => refuse("does not exist"),
+        "acm" if acm::record::Certificate::get(state, home, &parsed)?.is_some() => Ok(()),
+        "acm" => refuse("does not exist"),
         "vpc-lattice" => lattice::tags::locate(state, home, arn),
         "ram" => ram::share::locate(state, home, arn),
         _ => refuse("is not of a service that has tags here"),

@@ -12,18 +12,19 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::Home;
+use trellis_model::resource::lattice::{Home, Service, Status};
 use trellis_store::{Entry, Read, Revision, Transaction, Watch};
 
 use crate::context::Surroundings;
 use crate::health_board::TargetKey;
 use crate::keys;
+use crate::lattice::certificate::Sealed;
 use crate::lattice::place::{Place, pending};
 use crate::lattice::{
     resource_association, resource_configuration, resource_gateway, service, service_association, target,
     target_group, vpc_association,
 };
-use crate::record::scan_all;
+use crate::record::{get, scan_all};
 use crate::refusal::Refusal;
 use crate::token;
 
@@ -91,6 +92,8 @@ struct Work {
     since: Revision,
     place: Place,
     what: What,
+    /// For a service that is being made.
+    certificate: Option<Sealed>,
 }
 
 #[derive(Debug, Clone)]
@@ -126,7 +129,8 @@ impl Work {
             }
             _ => return None,
         };
-        Some(Self { key: entry.key.clone(), since: entry.modified, place: Place::new(home), what })
+        let place = Place::new(home);
+        Some(Self { key: entry.key.clone(), since: entry.modified, place, what, certificate: None })
     }
 
     /// Whether the world is as far as the work needs it to be.
@@ -155,6 +159,24 @@ impl Work {
         })
     }
 
+    /// Makes what the work needs and may take a while, outside the transaction. What cannot be made now is made
+    /// by `certificate_renewal`.
+    fn prepare(&mut self, state: &mut impl Read, surroundings: &Surroundings) -> Result<(), Refusal> {
+        let What::Service(id) = &self.what else { return Ok(()) };
+        let service: Option<Service> = get(state, &self.place.service(id))?;
+        let Some(service) = service.filter(|service| service.status == Status::CreateInProgress) else {
+            return Ok(());
+        };
+        match Sealed::issue(&surroundings.vault, &service, surroundings.clock.now()) {
+            Ok(certificate) => self.certificate = Some(certificate),
+            Err(fault) => {
+                let error = &fault as &dyn std::error::Error;
+                tracing::error!(service = %id, error, "a certificate could not be issued");
+            }
+        }
+        Ok(())
+    }
+
     /// Does the work, unless something has happened to it since it was read.
     fn step(&self, tx: &mut Transaction<'_>, now: Moment) -> Result<(), Refusal> {
         if tx.get(&self.key)?.is_none_or(|entry| entry.modified != self.since) {
@@ -163,7 +185,7 @@ impl Work {
         tx.delete(&self.key);
         let place = &self.place;
         match &self.what {
-            What::Service(id) => service::settle(tx, place, id, now),
+            What::Service(id) => service::settle(tx, place, id, self.certificate.as_ref(), now),
             What::TargetGroup(id) => target_group::settle(tx, place, id, now),
             What::Target(group, key) => target::settle(tx, place, group, key),
             What::VpcAssociation(id) => vpc_association::settle(tx, place, id, now),
@@ -199,7 +221,10 @@ async fn advance(
         (ready, remaining)
     };
     for works in ready.chunks(STEP) {
-        let works = works.to_vec();
+        let mut works = works.to_vec();
+        let mut state = surroundings.store.read()?;
+        works.iter_mut().try_for_each(|work| work.prepare(&mut state, surroundings))?;
+        drop(state);
         let now = Moment::from(surroundings.clock.now());
         surroundings
             .store

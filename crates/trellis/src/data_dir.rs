@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `state.redb`, `lock` | the store's |
 //! | `credentials` | admin access key, AWS shared-credentials format, mode 0600 |
+//! | `keys/sealing.key` | what secrets in the state are sealed with, mode 0600 |
+//! | `ca.pem` | certificate of the private CA that HTTPS listeners' certificates are issued by |
 //! | `endpoint` | URL of the running instance; absent when none runs |
 //! | `trellis.sock` | where `run`, `exec`, `ps`, `rm`, `account` and `key` reach it, mode 0600 |
 //! | `hosts/NAME.log` | output of detached hosts |
@@ -11,11 +13,13 @@
 //! | `run/` | files of the running process only |
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use trellis_control::SealingKey;
+use zeroize::Zeroizing;
 
 /// Paths below one data directory, always absolute: hosts are entered from other directories.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ impl Layout {
 
     /// Makes the directories that are not there, mode 0700.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
-        for dir in [self.root.clone(), self.host_logs(), self.run(), self.access_logs()] {
+        for dir in [self.root.clone(), self.keys(), self.host_logs(), self.run(), self.access_logs()] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -47,6 +51,15 @@ impl Layout {
     }
     pub(crate) fn credentials(&self) -> PathBuf {
         self.root.join("credentials")
+    }
+    fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+    pub(crate) fn sealing_key(&self) -> PathBuf {
+        self.keys().join("sealing.key")
+    }
+    pub(crate) fn ca_pem(&self) -> PathBuf {
+        self.root.join("ca.pem")
     }
     pub(crate) fn endpoint(&self) -> PathBuf {
         self.root.join("endpoint")
@@ -67,12 +80,56 @@ impl Layout {
 
 /// Replaces `path` in one step, readable by its owner alone.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    write(path, text, 0o600)
+}
+
+/// Replaces `path` in one step, readable by whoever may enter the directory.
+pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
+    write(path, text, 0o644)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&partial, path)
+    fs::rename(&partial, path)?;
+    // The name is on disk too before anything relies on it.
+    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+}
+
+/// The key in the file at `path`, made and kept there at the first start.
+///
+/// # Errors
+/// A file that others can read, that holds no key, or that is gone although the state `is_sealed` with its key.
+pub(crate) fn sealing_key(path: &Path, is_sealed: bool) -> anyhow::Result<SealingKey> {
+    let shown = path.display();
+    match fs::File::open(path) {
+        Ok(mut file) => {
+            let mode = file.metadata().with_context(|| format!("cannot read {shown}"))?.permissions().mode();
+            if mode & 0o077 != 0 {
+                bail!(
+                    "{shown} has mode {:o}, so that others can read or write it: chmod 600 {shown}",
+                    mode & 0o777
+                );
+            }
+            let mut text = Zeroizing::new(String::new());
+            file.read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
+            SealingKey::from_text(&text)
+                .with_context(|| format!("{shown} cannot be used: restore it from a backup"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_sealed => bail!(
+            "{shown} is gone, and without it the private keys in the state cannot be read: restore it from a backup, \
+             or move the whole data directory away to start anew"
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = SealingKey::generate().context("no sealing key could be made")?;
+            write_private(path, &key.to_text()).with_context(|| format!("cannot write {shown}"))?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {shown}")),
+    }
 }
 
 /// The admin access key and the account and region it works in.
@@ -162,5 +219,22 @@ mod tests {
     fn a_credentials_file_with_a_part_missing_is_refused() {
         let text = credentials().to_file().replace("aws_secret_access_key = s3cr3t/+=\n", "");
         assert!(Credentials::from_file(&text).is_err());
+    }
+
+    #[test]
+    fn the_sealing_key_is_made_once_and_its_loss_is_told_from_a_first_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealing.key");
+        let text = |error: anyhow::Error| format!("{error:#}");
+        assert!(text(sealing_key(&path, true).unwrap_err()).contains("is gone"));
+        let made = sealing_key(&path, false).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(sealing_key(&path, true).unwrap().id(), made.id());
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(text(sealing_key(&path, true).unwrap_err()).contains("chmod 600"));
+        write_private(&path, "trellis-sealing-key-1:AAAA").unwrap();
+        let error = text(sealing_key(&path, true).unwrap_err());
+        assert!(error.contains("backup") && !error.contains("AAAA"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use trellis_proxy::{AccessLogConfig, Proxy, ProxyConfig};
 use trellis_store::Store;
 
 use crate::cli;
-use crate::data_dir::{Credentials, Layout, write_private};
+use crate::data_dir::{self, Credentials, Layout, write_private, write_public};
 use crate::hosts::Hosts;
 use crate::vpc_sockets::VpcSockets;
 use crate::{http_server, local};
@@ -56,6 +56,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let endpoint = format!("http://{}", api_listener.local_addr()?);
     tracing::info!("metrics are at http://{}/metrics", metrics_listener.local_addr()?);
     let credentials = credentials(&layout)?;
+    let sealing_key = data_dir::sealing_key(&layout.sealing_key(), trellis_control::is_sealed(&store)?)?;
 
     let (fabric, fabric_events) = Fabric::start(FabricOptions::new(layout.run(), layout.host_logs()))?;
     let sockets = VpcSockets::new(fabric.sockets());
@@ -68,10 +69,14 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
             access_key_id: credentials.access_key_id.clone(),
             secret_access_key: credentials.secret_access_key.as_str().into(),
             quotas: quotas.into_iter().collect(),
+            sealing_key: Arc::new(sealing_key),
             ..Config::default()
         },
     )
-    .await?;
+    .await
+    .with_context(|| format!("the state in {} cannot be used", layout.root().display()))?;
+    write_public(&layout.ca_pem(), &control.ca_pem())
+        .with_context(|| format!("cannot write {}", layout.ca_pem().display()))?;
 
     let proxy = Proxy::start(
         ProxyConfig {

@@ -23,6 +23,7 @@ where
             }
             Refusal::Store(error) => tracing::error!(%error, "a state did not move"),
             Refusal::Corrupt { key, error } => tracing::error!(key, %error, "a state did not move"),
+            Refusal::Vault(error) => tracing::error!(%error, "a state did not move"),
         }
     }
 }

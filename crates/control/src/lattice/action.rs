@@ -6,7 +6,7 @@ use trellis_model::TargetGroupId;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     FixedResponseAction, ForwardAction, Listener, ListenerProtocol, RuleAction, Service, Status, TargetGroup,
-    TargetGroupProtocol, TargetGroupType, WeightedTargetGroup,
+    TargetGroupProtocol, TargetGroupProtocolVersion, TargetGroupType, WeightedTargetGroup,
 };
 use trellis_store::{Read, Transaction};
 
@@ -26,7 +26,7 @@ const MAX_TARGET_GROUPS: usize = 10;
 ///
 /// # Errors
 /// A fixed response other than 404 or 500, a target group that does not exist, belongs to another
-/// service, is going, appears twice, or speaks a protocol the listener cannot forward to.
+/// service, is going, appears twice, or speaks a protocol or a version of it the listener cannot forward to.
 pub(crate) fn normalise(
     state: &mut impl Read,
     place: &Place,
@@ -91,6 +91,14 @@ fn check_group(
     }
     if !is_passthrough && is_tcp {
         let message = format_args!("TCP target group {id} needs a TLS_PASSTHROUGH listener");
+        return Err(invalid("forward.targetGroups", message));
+    }
+    let version = group.config.as_ref().and_then(|config| config.protocol_version);
+    // "HTTP2 and GRPC TGs: HTTPS listener only."
+    if protocol == ListenerProtocol::Http
+        && matches!(version, Some(TargetGroupProtocolVersion::Http2 | TargetGroupProtocolVersion::Grpc))
+    {
+        let message = format_args!("target group {id} of HTTP2 or GRPC needs an HTTPS listener");
         return Err(invalid("forward.targetGroups", message));
     }
     if users(state, place, id)?.iter().any(|user| user != service.id.as_str()) {

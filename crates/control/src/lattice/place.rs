@@ -61,6 +61,7 @@ pub(crate) mod kind {
     pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
     pub(crate) const AUTH_POLICY: &str = "auth-policy";
     pub(crate) const ACCESS_LOG: &str = "access-log";
+    pub(crate) const CERTIFICATE: &str = "certificate";
 }
 
 /// What stands for the default action where a rule id is expected.
@@ -154,6 +155,15 @@ impl Place {
     /// The policy of a service network, a service or a resource configuration.
     pub(crate) fn resource_policy(&self, id: &str) -> String {
         self.scope.record(kind::RESOURCE_POLICY, id)
+    }
+
+    /// What the service shows as `host`, which is lower case.
+    pub(crate) fn certificate(&self, service: &ServiceId, host: &str) -> String {
+        self.scope.record(kind::CERTIFICATE, format_args!("{service}/{host}"))
+    }
+
+    pub(crate) fn certificates(&self, service: &ServiceId) -> String {
+        self.scope.records_of(kind::CERTIFICATE, service)
     }
 
     // === indexes ===

@@ -7,6 +7,7 @@ use trellis_model::resource::lattice::{AuthType, Service, Status};
 use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
 
+use super::certificate::{self, Sealed};
 use super::place::{Place, kind, pending};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
@@ -96,14 +97,6 @@ impl From<Service> for Description {
     }
 }
 
-/// Certificates are those of a certificate service this release does not have, so none exists.
-fn check_certificate(arn: Option<&str>) -> Result<Option<String>, Refusal> {
-    match arn {
-        None | Some("") => Ok(None),
-        Some(_) => Err(invalid("certificateArn", "no such certificate")),
-    }
-}
-
 pub(crate) fn create(
     tx: &mut Transaction<'_>,
     ctx: &Context,
@@ -113,19 +106,18 @@ pub(crate) fn create(
     if input.custom_domain_name.as_deref().is_some_and(|domain| !name::is_domain_name(domain)) {
         return Err(invalid("customDomainName", "is not a domain name"));
     }
-    let certificate_arn = check_certificate(input.certificate_arn.as_deref())?;
     let name_key = place.name(kind::SERVICE, &input.name);
     if let Some(id) = get_id(tx, &name_key)? {
         return Err(name_taken(Kind::Service, id, &input.name, &place.home.account));
     }
     let have = count(tx, &place.names(kind::SERVICE))?;
     check_quota(ctx.quotas(), Quota::ServicesPerRegion, have, 1, Kind::Service, None)?;
-    let service = Service {
+    let mut service = Service {
         id: ServiceId::from_random(ctx.random()),
         home: place.home.clone(),
         name: input.name.clone(),
         custom_domain_name: input.custom_domain_name.clone(),
-        certificate_arn,
+        certificate_arn: None,
         auth_type: input.auth_type.unwrap_or_default(),
         idle_timeout_seconds: input.idle_timeout_seconds.unwrap_or(DEFAULT_IDLE_TIMEOUT),
         status: Status::CreateInProgress,
@@ -133,6 +125,9 @@ pub(crate) fn create(
         created_at: ctx.now,
         last_updated_at: ctx.now,
     };
+    if let Some(arn) = &input.certificate_arn {
+        certificate::assign(tx, ctx, &mut service, arn)?;
+    }
     tag_set::merge(tx, &place.home, &service.arn(), &input.tags)?;
     tx.put(&name_key, service.id.as_str().into());
     tx.put(&place.scope.pending(pending::SERVICE, &service.id), Vec::new());
@@ -219,8 +214,8 @@ pub(crate) fn update(
 ) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
     let mut service = find_for_change(tx, &place, &input.service_identifier)?;
-    if input.certificate_arn.is_some() {
-        service.certificate_arn = check_certificate(input.certificate_arn.as_deref())?;
+    if let Some(arn) = &input.certificate_arn {
+        certificate::assign(tx, ctx, &mut service, arn)?;
     }
     service.auth_type = input.auth_type.unwrap_or(service.auth_type);
     service.idle_timeout_seconds = input.idle_timeout_seconds.unwrap_or(service.idle_timeout_seconds);
@@ -264,6 +259,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         sharing::forget(tx, &place, (Shared::Service, id.as_str()))?;
         access_log::forget_all(tx, &place, id.as_str())?;
         tx.put(&place.scope.pending(pending::SERVICE, id), Vec::new());
+        certificate::unassign(tx, &mut service);
         service.status = Status::DeleteInProgress;
         service.last_updated_at = ctx.now;
         put(tx, &place.service(&service.id), &service);
@@ -271,22 +267,28 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     Ok(Deleted { arn: service.arn(), id: service.id, name: service.name, status: Status::DeleteInProgress })
 }
 
-/// One step of the workflow: a service that was being made is there, one that was going is gone.
+/// One step of the workflow: a service that was being made is there and shows `certificate` as its generated
+/// name, one that was going is gone.
 pub(crate) fn settle(
     tx: &mut Transaction<'_>,
     place: &Place,
     id: &ServiceId,
+    certificate: Option<&Sealed>,
     now: Moment,
 ) -> Result<(), Refusal> {
     let Some(mut service) = get::<Service>(tx, &place.service(id))? else { return Ok(()) };
     match service.status {
         Status::CreateInProgress => {
+            if let Some(certificate) = certificate {
+                certificate.put(tx);
+            }
             service.status = Status::Active;
             service.last_updated_at = now;
             put(tx, &place.service(id), &service);
         }
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &service.arn());
+            certificate::forget_all(tx, place, id)?;
             tx.delete(&place.name(kind::SERVICE, &service.name));
             tx.delete(&place.service(id));
         }

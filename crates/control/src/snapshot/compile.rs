@@ -78,12 +78,13 @@ fn health_check(config: &HealthCheckConfig) -> Option<health::HealthCheck> {
     })
 }
 
-/// A service with its listeners and their rules.
+/// A service with its listeners, their rules and what they show.
 pub(super) fn service<'a>(
     service: &Service,
     listeners: impl Iterator<Item = &'a Listener>,
     rules: impl Fn(&Listener) -> Vec<&'a Rule>,
     groups: &Groups,
+    certificates: Box<[(Box<str>, Arc<snapshot::Certificate>)]>,
 ) -> snapshot::Service {
     let mut listeners: Vec<_> =
         listeners.map(|record| Arc::new(listener(record, rules(record), groups))).collect();
@@ -96,7 +97,7 @@ pub(super) fn service<'a>(
         auth: auth(service.auth_type),
         idle_timeout: Duration::from_secs(service.idle_timeout_seconds.into()),
         listeners: listeners.into(),
-        certificates: Box::new([]),
+        certificates,
     }
 }
 

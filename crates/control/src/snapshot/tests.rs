@@ -12,6 +12,8 @@ use trellis_model::{
 };
 use trellis_store::{Change, Entry};
 
+use trellis_model::snapshot::Certificate;
+
 use super::*;
 use crate::lattice::place::Place;
 
@@ -20,6 +22,14 @@ const RULES: u64 = 10;
 
 fn home() -> Home {
     Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() }
+}
+
+fn sealing_key() -> Arc<SealingKey> {
+    Arc::new(SealingKey::from_bytes(&[7; SealingKey::LENGTH]).unwrap())
+}
+
+fn builder(board: HealthBoard) -> Builder {
+    Builder::new(board, sealing_key())
 }
 
 fn now() -> Moment {
@@ -224,7 +234,7 @@ fn differing(before: &Snapshot, after: &Snapshot) -> Vec<ServiceId> {
 #[test]
 fn among_a_thousand_services_a_change_rebuilds_the_one_it_touches() {
     let place = Place::new(home());
-    let mut builder = Builder::new(HealthBoard::default());
+    let mut builder = builder(HealthBoard::default());
     builder.apply(installation().resync());
     let first = builder.build().unwrap();
     assert_eq!(network(&first).hosts.len() as u64, SERVICES);
@@ -286,7 +296,7 @@ fn among_a_thousand_services_a_change_rebuilds_the_one_it_touches() {
 fn a_fresh_start_of_the_watch_gives_the_same_state_and_keeps_what_is_known_of_targets() {
     let place = Place::new(home());
     let board = HealthBoard::default();
-    let mut builder = Builder::new(board.clone());
+    let mut builder = builder(board.clone());
     let mut records = installation();
     builder.apply(records.resync());
     let first = builder.build().unwrap();
@@ -307,7 +317,7 @@ fn a_fresh_start_of_the_watch_gives_the_same_state_and_keeps_what_is_known_of_ta
 
 #[test]
 fn a_record_that_does_not_read_is_left_out() {
-    let mut builder = Builder::new(HealthBoard::default());
+    let mut builder = builder(HealthBoard::default());
     let mut records = installation();
     let place = Place::new(home());
     records.0.insert(place.service(&ServiceId::from_random(4)), b"{}".to_vec());
@@ -315,4 +325,67 @@ fn a_record_that_does_not_read_is_left_out() {
     records.0.insert("lattice/x".into(), Vec::new());
     builder.apply(records.resync());
     assert_eq!(network(&builder.build().unwrap()).hosts.len() as u64, SERVICES - 1);
+}
+
+/// A certificate for `host` and its record, sealed for `service`.
+fn certificate(service: &ServiceRecord, host: &str) -> (String, Vec<u8>) {
+    let now = jiff::Timestamp::now();
+    let authority = trellis_ca::Authority::create("Test CA", now).unwrap();
+    let leaf = authority.issue(&trellis_ca::LeafRequest::for_hosts([host]), now).unwrap();
+    let key = Place::new(home()).certificate(&service.id, host);
+    let sealed = sealing_key().seal(&key, &leaf.to_stored()).unwrap();
+    (key, sealed)
+}
+
+fn shown(snapshot: &Snapshot, service: &ServiceRecord, host: &str) -> Option<Arc<Certificate>> {
+    let service = &network(snapshot).hosts[service.domain_name().as_str()];
+    service.certificates.iter().find(|(name, _)| **name == *host).map(|(_, shown)| shown.clone())
+}
+
+#[test]
+fn a_certificate_is_the_same_until_its_record_is_written_anew() {
+    let mut builder = builder(HealthBoard::default());
+    let mut records = installation();
+    let (one, two) = (service(1), service(2));
+    let hosts = [one.domain_name(), "cart.example.com".to_owned()];
+    for host in &hosts {
+        let (key, sealed) = certificate(&one, host);
+        records.0.insert(key, sealed);
+    }
+    let (key, sealed) = certificate(&two, &two.domain_name());
+    records.0.insert(key.clone(), sealed.clone());
+    builder.apply(records.resync());
+    let first = builder.build().unwrap();
+    let of_one: Vec<_> = hosts.iter().map(|host| shown(&first, &one, host).unwrap()).collect();
+    let of_two = shown(&first, &two, &two.domain_name()).unwrap();
+    assert_eq!(of_two.chain.len(), 1);
+    assert!(!of_two.key.is_empty() && !format!("{of_two:?}").contains("key"));
+
+    // Another change of the service, and everything read anew.
+    builder.apply(change(2, Place::new(home()).service(&one.id), Some(&one)));
+    let second = builder.build().unwrap();
+    builder.apply(records.resync());
+    let third = builder.build().unwrap();
+    for snapshot in [&second, &third] {
+        for (host, before) in hosts.iter().zip(&of_one) {
+            assert!(Arc::ptr_eq(&shown(snapshot, &one, host).unwrap(), before), "{host}");
+        }
+        assert!(Arc::ptr_eq(&shown(snapshot, &two, &two.domain_name()).unwrap(), &of_two));
+    }
+
+    // A successor; then one that is another record's; then none.
+    let (_, successor) = certificate(&two, &two.domain_name());
+    let put = |value: Option<Vec<u8>>| Event::Changes {
+        revision: 3,
+        changes: vec![Change { key: key.clone(), value: value.map(Into::into), revision: 3 }],
+    };
+    builder.apply(put(Some(successor)));
+    let fourth = builder.build().unwrap();
+    assert!(!Arc::ptr_eq(&shown(&fourth, &two, &two.domain_name()).unwrap(), &of_two));
+    assert!(Arc::ptr_eq(&shown(&fourth, &one, &hosts[0]).unwrap(), &of_one[0]));
+    let (_, foreign) = certificate(&one, &one.domain_name());
+    for value in [Some(foreign), None] {
+        builder.apply(put(value));
+        assert!(shown(&builder.build().unwrap(), &two, &two.domain_name()).is_none());
+    }
 }

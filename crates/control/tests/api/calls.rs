@@ -95,6 +95,7 @@ async fn a_new_admin_key_takes_the_place_of_the_old_one() {
     let config = trellis_control::Config {
         access_key_id: "AKIAANOTHER".into(),
         secret_access_key: "another secret".into(),
+        sealing_key: trellis.sealing_key(),
         ..trellis_control::Config::default()
     };
     let control = trellis_control::Control::start(trellis.store.clone(), config).await.unwrap();

@@ -84,6 +84,7 @@ impl Installation {
                 Box::pin(std::future::ready(Ok(found)))
             }),
             txt_lookup_interval: Duration::from_millis(5),
+            certificate_check_interval: Duration::from_millis(20),
             access_key_id: KEY_ID.into(),
             secret_access_key: SECRET.into(),
             quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
@@ -123,11 +124,17 @@ impl Installation {
     }
 
     /// Ends the control plane and starts another on the same directory, without a data plane.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(Duration::ZERO).await
+    }
+
+    /// As [`restart`](Self::restart), with nothing running for so long.
+    pub(crate) async fn restart_after(mut self, pause: Duration) -> Self {
         self.stop_data_plane().await;
         let Self { control, store, mut dir, config, ahead, names, txt, .. } = self;
         control.stop().await;
         drop((control, store));
+        ahead.fetch_add(pause.as_millis() as i64, Ordering::SeqCst);
         let dir = dir.take().unwrap();
         // The file is closed when the writer has seen that nobody is left.
         let store = loop {
@@ -141,6 +148,11 @@ impl Installation {
         };
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         Self { control, store, dir: Some(dir), config, ahead, names, txt, data_plane: None }
+    }
+
+    /// What the secrets in the store are sealed with.
+    pub(crate) fn sealing_key(&self) -> Arc<trellis_control::SealingKey> {
+        self.config.sealing_key.clone()
     }
 
     pub(crate) fn advance_clock(&self, by: Duration) {
@@ -231,12 +243,24 @@ impl Installation {
         body: Bytes,
         scope: Scope<'_>,
     ) -> Request<Bytes> {
-        let length = body.len().to_string();
-        let mut headers = vec![
-            ("host", "127.0.0.1:4560".to_owned()),
-            ("content-type", "application/json".to_owned()),
-            ("content-length", length),
-        ];
+        let own = vec![("content-type", "application/json".to_owned())];
+        self.sign_with(own, (key_id, secret), method, path, query, body, scope)
+    }
+
+    /// As [`sign`](Self::sign), with headers of its own.
+    #[allow(clippy::too_many_arguments)]
+    fn sign_with(
+        &self,
+        mut headers: Vec<(&'static str, String)>,
+        (key_id, secret): (&str, &str),
+        method: &str,
+        path: &str,
+        query: &str,
+        body: Bytes,
+        scope: Scope<'_>,
+    ) -> Request<Bytes> {
+        headers.push(("host", "127.0.0.1:4560".to_owned()));
+        headers.push(("content-length", body.len().to_string()));
         let credentials = Credentials {
             access_key_id: key_id.parse().unwrap(),
             secret_key: trellis_auth::SecretKey::new(secret).unwrap(),
@@ -275,6 +299,42 @@ impl Installation {
         }
         let code = headers.get("x-amzn-errortype").map_or("", |value| value.to_str().unwrap()).to_owned();
         Err(Fault { status, code, body })
+    }
+
+    /// A call of ACM.
+    pub(crate) async fn acm(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+        self.acm_in(REGION, operation, input).await
+    }
+
+    pub(crate) async fn acm_in(&self, region: &str, operation: &str, input: Value) -> Result<Value, Fault> {
+        self.json_call("acm", region, &format!("CertificateManager.{operation}"), input).await
+    }
+
+    /// A call of the Resource Groups Tagging API.
+    pub(crate) async fn tagging(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+        let target = format!("ResourceGroupsTaggingAPI_20170126.{operation}");
+        self.json_call("tagging", REGION, &target, input).await
+    }
+
+    async fn json_call(
+        &self,
+        service: &str,
+        region: &str,
+        target: &str,
+        input: Value,
+    ) -> Result<Value, Fault> {
+        let headers = vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", target.to_owned()),
+        ];
+        let body = input.to_string().into();
+        let request = self.sign_with(headers, (KEY_ID, SECRET), "POST", "/", "", body, Scope { region, service });
+        let (status, _, body) = self.send(request).await;
+        if status < 300 {
+            return Ok(body);
+        }
+        let code = body["__type"].as_str().unwrap_or_default();
+        Err(Fault { status, code: code.rsplit('#').next().unwrap().to_owned(), body })
     }
 
     /// A call that must succeed.

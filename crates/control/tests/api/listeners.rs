@@ -161,3 +161,32 @@ async fn passthrough_needs_a_custom_domain_and_forwards_to_tcp_groups_only() {
     });
     assert!(trellis.refused("CreateRule", rule).await.is(400, "ValidationException"));
 }
+
+#[tokio::test]
+async fn groups_of_http2_and_grpc_need_an_https_listener() {
+    let trellis = Installation::new().await;
+    let vpc = trellis.vpc(0).await;
+    for version in ["HTTP2", "GRPC"] {
+        let config =
+            json!({"port": 443, "protocol": "HTTPS", "protocolVersion": version, "vpcIdentifier": vpc});
+        let (group, service) = (trellis.group_with("IP", config).await, trellis.service().await);
+        let input = |protocol: &str, action: Value| {
+            json!({
+                "serviceIdentifier": service["id"], "name": protocol.to_lowercase(), "protocol": protocol,
+                "defaultAction": action,
+            })
+        };
+        let refused = trellis.refused("CreateListener", input("HTTP", forward(&group))).await;
+        assert!(
+            refused.is(400, "ValidationException") && refused.message().contains("HTTPS listener"),
+            "{refused:?}"
+        );
+        let listener = trellis.ok("CreateListener", input("HTTP", fixed(404))).await;
+        let rule = json!({
+            "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"], "name": "all",
+            "match": {"httpMatch": {"method": "POST"}}, "priority": 1, "action": forward(&group),
+        });
+        assert!(trellis.refused("CreateRule", rule).await.is(400, "ValidationException"));
+        trellis.ok("CreateListener", input("HTTPS", forward(&group))).await;
+    }
+}

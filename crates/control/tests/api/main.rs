@@ -2,8 +2,11 @@
 
 mod access_log_subscriptions;
 mod accounts;
+mod acm;
+mod acm_services;
 mod auth_policies;
 mod calls;
+mod certificates;
 mod concurrency;
 mod domain_verifications;
 mod endpoint_associations;

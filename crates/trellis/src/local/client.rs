@@ -45,6 +45,8 @@ pub(crate) fn env(args: &cli::Env) -> anyhow::Result<ExitCode> {
         // Clients must not wait for a metadata service that is not there.
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("TRELLIS_DATA_DIR", &layout.root().to_string_lossy()),
+        // Not AWS_CA_BUNDLE: that one replaces every authority an AWS client trusts.
+        ("TRELLIS_CA_BUNDLE", &layout.ca_pem().to_string_lossy()),
     ] {
         text.push_str(&format!("export {name}={}\n", shell_quoted(value)));
     }

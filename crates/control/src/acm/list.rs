@@ -1,0 +1,150 @@
+//! ListCertificates: filtered, in the order of creation, a page at a time.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trellis_api::Exception;
+use trellis_ca::{Facts, KeyAlgorithm};
+use trellis_model::moment::Moment;
+use trellis_store::Reader;
+
+use super::describe::{names, without_nulls};
+use super::invalid;
+use super::record::Certificate;
+use crate::context::Context;
+use crate::refusal::Refusal;
+
+/// Items on a page when `MaxItems` is absent; also the most there may be.
+const MAX_ITEMS: usize = 1000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct List {
+    #[serde(default)]
+    certificate_statuses: Vec<String>,
+    #[serde(default)]
+    certificate_key_pair_origins: Vec<String>,
+    #[serde(default)]
+    includes: Filters,
+    next_token: Option<String>,
+    max_items: Option<usize>,
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Filters {
+    #[serde(default)]
+    extended_key_usage: Vec<String>,
+    #[serde(default)]
+    key_usage: Vec<String>,
+    #[serde(default)]
+    key_types: Vec<String>,
+    export_option: Option<String>,
+    managed_by: Option<String>,
+}
+
+impl List {
+    fn wants(&self, certificate: &Certificate, now: Moment) -> bool {
+        let among =
+            |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|one| one == found);
+        let Filters { extended_key_usage, key_usage, key_types, export_option, managed_by } = &self.includes;
+        let facts = &certificate.facts;
+        // "Default filtering returns only RSA_1024 and RSA_2048 certificates with at least one domain."
+        let is_default = facts.key_algorithm == KeyAlgorithm::Rsa2048 && facts.host_names().next().is_some();
+        (if key_types.is_empty() { is_default } else { among(key_types, facts.key_algorithm.as_str()) })
+            && among(&self.certificate_statuses, certificate.status(now))
+            && among(&self.certificate_key_pair_origins, "CUSTOMER_PROVIDED")
+            && any_of(key_usage, &usages(facts))
+            && any_of(extended_key_usage, &extended_usages(facts))
+            && export_option.as_deref().is_none_or(|wanted| wanted == "DISABLED")
+            && managed_by.is_none()
+    }
+}
+
+fn any_of(wanted: &[String], found: &[Value]) -> bool {
+    wanted.is_empty() || wanted.iter().any(|one| found.iter().any(|name| name == one.as_str()))
+}
+
+/// A certificate that does not limit its use is for everything.
+fn usages(facts: &Facts) -> Vec<Value> {
+    match &facts.key_usages[..] {
+        [] => vec![json!("ANY")],
+        usages => usages.iter().map(|usage| json!(usage)).collect(),
+    }
+}
+
+fn extended_usages(facts: &Facts) -> Vec<Value> {
+    match &facts.extended_key_usages[..] {
+        [] => vec![json!("NONE")],
+        usages => usages.iter().map(|usage| json!(usage.name)).collect(),
+    }
+}
+
+pub(super) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Value, Refusal> {
+    if input.sort_by.is_some() != input.sort_order.is_some() {
+        let message = "SortBy and SortOrder are given together or not at all";
+        return Err(Exception::plain("InvalidArgsException", 400, message).into());
+    }
+    let after = input.next_token.as_deref().map(position).transpose()?;
+    let mut found = Certificate::all(state, &ctx.home())?;
+    found.retain(|certificate| input.wants(certificate, ctx.now));
+    found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    if input.sort_order.as_deref() == Some("DESCENDING") {
+        found.reverse();
+    }
+    // The place after the certificate the last page ended with, whether that is still there or not.
+    let start = after.map_or(0, |(at, id)| {
+        let is_behind = |certificate: &Certificate| {
+            let order = (certificate.created_at, certificate.id.as_str()).cmp(&(at, id.as_str()));
+            if input.sort_order.as_deref() == Some("DESCENDING") { order.is_ge() } else { order.is_le() }
+        };
+        found.partition_point(is_behind)
+    });
+    let limit = input.max_items.unwrap_or(MAX_ITEMS).clamp(1, MAX_ITEMS);
+    let page = &found[start..found.len().min(start + limit)];
+    let next = page.last().filter(|_| start + limit < found.len()).map(token);
+    let page: Result<Vec<_>, Refusal> =
+        page.iter().map(|certificate| summary(state, ctx, certificate)).collect();
+    Ok(without_nulls(json!({"CertificateSummaryList": page?, "NextToken": next})))
+}
+
+fn token(certificate: &Certificate) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", certificate.created_at, certificate.id))
+}
+
+fn position(token: &str) -> Result<(Moment, String), Exception> {
+    let read = || {
+        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        let (at, id) = text.split_once(' ')?;
+        Some((at.parse::<jiff::Timestamp>().ok()?.into(), id.to_owned()))
+    };
+    read().ok_or_else(|| invalid("NextToken was not given by this operation"))
+}
+
+fn summary(state: &mut Reader, ctx: &Context, certificate: &Certificate) -> Result<Value, Refusal> {
+    let facts = &certificate.facts;
+    let names = names(facts);
+    let has_more = facts.host_names().count() > names.len();
+    Ok(without_nulls(json!({
+        "CertificateArn": certificate.arn(),
+        "DomainName": facts.domain_name(),
+        "SubjectAlternativeNameSummaries": (!names.is_empty()).then_some(names),
+        "HasAdditionalSubjectAlternativeNames": has_more,
+        "Status": certificate.status(ctx.now),
+        "Type": "IMPORTED",
+        "KeyAlgorithm": facts.key_algorithm,
+        "KeyUsages": usages(facts),
+        "ExtendedKeyUsages": extended_usages(facts),
+        "ExportOption": "DISABLED",
+        "InUse": !certificate.users(state)?.is_empty(),
+        "RenewalEligibility": "INELIGIBLE",
+        "NotBefore": facts.not_before,
+        "NotAfter": facts.not_after,
+        "CreatedAt": certificate.created_at,
+        "ImportedAt": certificate.imported_at,
+        "CertificateKeyPairOrigin": "CUSTOMER_PROVIDED",
+    })))
+}

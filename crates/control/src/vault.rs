@@ -1,0 +1,116 @@
+//! What is secret and has to be kept: the private CA, and the key that everything secret is sealed with.
+//!
+//! The sealing key comes from outside the store and never goes into it. The authority is made at the first start
+//! and kept sealed at `ca/authority`; whatever else is secret is sealed for the record it is kept in.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use trellis_ca::{Authority, IssueError, Leaf, LeafRequest, SealError, SealingKey, StoredFault};
+use trellis_store::{Read, Store, StoreError};
+
+use crate::context::Random;
+use crate::keys;
+use crate::refusal::Refusal;
+
+/// Why a secret cannot be had. Its text holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultFault {
+    #[error("{record} cannot be sealed or opened")]
+    Seal { record: String, source: SealError },
+    #[error("what is sealed in {record} cannot be used")]
+    Stored { record: String, source: StoredFault },
+    #[error("the private CA could not make a certificate")]
+    Issue(#[from] IssueError),
+}
+
+/// The private CA and the sealing key. `Debug` of neither shows a key.
+#[derive(Debug)]
+pub(crate) struct Vault {
+    sealing_key: Arc<SealingKey>,
+    authority: Authority,
+}
+
+impl Vault {
+    /// Opens the authority of `store`, or makes one.
+    ///
+    /// # Errors
+    /// A store that fails; an authority sealed with another key; a clock no certificate can hold.
+    pub(crate) async fn open(
+        store: &Store,
+        sealing_key: Arc<SealingKey>,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let record = keys::AUTHORITY;
+        let found = store.read()?.get(record)?.map(|entry| entry.value);
+        let sealed = match found {
+            Some(sealed) => sealed,
+            None => {
+                // Trust stores tell authorities apart by name.
+                let name = format!("Trellis CA {:08x}", random.draw() >> 32);
+                let made = Authority::create(&name, now).map_err(VaultFault::from)?;
+                let sealed = seal(&sealing_key, record, &made.to_stored())?;
+                store
+                    .transact(move |tx| {
+                        if let Some(before) = tx.get(record)? {
+                            return Ok(before.value);
+                        }
+                        tx.put(record, sealed.clone());
+                        Ok::<_, Refusal>(sealed.clone())
+                    })
+                    .await?
+            }
+        };
+        let stored = sealing_key
+            .open(record, &sealed)
+            .map_err(|source| VaultFault::Seal { record: record.to_owned(), source })?;
+        let authority = Authority::from_stored(&stored)
+            .map_err(|source| VaultFault::Stored { record: record.to_owned(), source })?;
+        Ok(Self { sealing_key, authority })
+    }
+
+    /// The root certificate as PEM.
+    pub(crate) fn ca_pem(&self) -> String {
+        self.authority.ca_pem()
+    }
+
+    /// The key alone, for who only opens.
+    pub(crate) fn sealing_key(&self) -> Arc<SealingKey> {
+        self.sealing_key.clone()
+    }
+
+    /// A certificate of the authority for `host`, 90 days, with a new P-256 key.
+    pub(crate) fn issue(&self, host: &str, now: Timestamp) -> Result<Leaf, VaultFault> {
+        Ok(self.authority.issue(&LeafRequest::for_hosts([host]), now)?)
+    }
+
+    /// Seals `leaf` for `record`.
+    pub(crate) fn seal(&self, record: &str, leaf: &Leaf) -> Result<Vec<u8>, VaultFault> {
+        seal(&self.sealing_key, record, &leaf.to_stored())
+    }
+
+    /// Opens what is at `record`.
+    pub(crate) fn open_leaf(&self, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
+        open(&self.sealing_key, record, sealed)
+    }
+}
+
+fn seal(key: &SealingKey, record: &str, plaintext: &[u8]) -> Result<Vec<u8>, VaultFault> {
+    key.seal(record, plaintext).map_err(|source| VaultFault::Seal { record: record.to_owned(), source })
+}
+
+/// The certificate and key sealed at `record`.
+pub(crate) fn open(key: &SealingKey, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
+    let stored =
+        key.open(record, sealed).map_err(|source| VaultFault::Seal { record: record.to_owned(), source })?;
+    Leaf::from_stored(&stored).map_err(|source| VaultFault::Stored { record: record.to_owned(), source })
+}
+
+/// Whether the state holds secrets, which only the sealing key it was begun with opens.
+///
+/// # Errors
+/// A store that fails.
+pub fn is_sealed(store: &Store) -> Result<bool, StoreError> {
+    Ok(store.read()?.get(keys::AUTHORITY)?.is_some())
+}
