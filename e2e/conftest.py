@@ -21,3 +21,11 @@ def own(tmp_path):
     """An instance for one test that stops, kills or counts it."""
     with Instance(tmp_path) as instance:
         yield instance
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was not checked because the machine lacks something is said last, where nobody can miss it."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "NOT CHECKED" in reason:
+            terminalreporter.write_line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}", red=True, bold=True)

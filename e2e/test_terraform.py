@@ -1,0 +1,156 @@
+"""Terraform with the AWS provider, unmodified: the whole life of every aws_vpclattice_* resource.
+
+The provider comes from wherever `terraform init` finds it: the registry, or a mirror that TF_CLI_CONFIG_FILE or
+Terraform's default directories name.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from instance import ROOT
+
+CONFIGURATION = ROOT / "e2e/terraform/main.tf"
+# The provider cannot import these.
+NOT_IMPORTABLE = {"aws_vpclattice_target_group_attachment"}
+# What the provider does not read back: an import leaves it to the next apply.
+NOT_READ_BACK = {
+    "aws_acm_certificate": {"certificate_body", "private_key"},
+}
+
+
+class Terraform:
+    """One working directory against one instance: the environment is all it is told."""
+
+    def __init__(self, directory, instance, material):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir()
+        shutil.copy(CONFIGURATION, self.directory)
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
+                if name in os.environ}
+        self.environment = {
+            **kept, **instance.variables, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1",
+            "TF_VAR_material": str(material),
+        }
+
+    def run(self, *words, allowed=(0,), stage="first"):
+        environment = {**self.environment, "TF_VAR_stage": stage}
+        done = subprocess.run(["terraform", *words], cwd=self.directory, env=environment, capture_output=True,
+                              text=True, timeout=900)
+        assert done.returncode in allowed, f"terraform {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def init(self):
+        done = self.run("init", "-input=false", "-no-color", allowed=(0, 1))
+        if "Failed to query available provider packages" in done.stderr:
+            pytest.skip("NOT CHECKED: terraform is here, but finds the AWS provider 5.100.0 neither in the registry nor "
+                        "in a mirror (TF_CLI_CONFIG_FILE may name one)")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def apply(self, stage="first"):
+        return self.run("apply", "-auto-approve", "-input=false", "-no-color", stage=stage)
+
+    def changes(self, stage="first"):
+        """Address -> what a plan would do to it, nothing left out but what stays."""
+        self.run("plan", "-out=plan", "-input=false", "-no-color", stage=stage)
+        plan = json.loads(self.run("show", "-json", "plan").stdout)
+        return {change["address"]: (change["change"]["actions"], change["change"])
+                for change in plan["resource_changes"] if change["change"]["actions"] != ["no-op"]}
+
+    def plans_nothing(self, stage="first"):
+        done = self.run("plan", "-detailed-exitcode", "-input=false", "-no-color", stage=stage, allowed=(0, 1, 2))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def resources(self):
+        state = json.loads(self.run("show", "-json").stdout)
+        module = state.get("values", {}).get("root_module", {})
+        return [one for one in module.get("resources", []) if one["mode"] == "managed"]
+
+    def providers_kinds(self):
+        """Every aws_vpclattice_* resource and data source the provider has."""
+        schemas = json.loads(self.run("providers", "schema", "-json").stdout)["provider_schemas"]
+        (schema,) = [one for name, one in schemas.items() if name.endswith("hashicorp/aws")]
+        lattice = lambda kinds: {kind for kind in kinds if kind.startswith("aws_vpclattice_")}
+        return lattice(schema["resource_schemas"]), lattice(schema["data_source_schemas"])
+
+
+@pytest.fixture
+def material(tmp_path):
+    directory = tmp_path / "material"
+    directory.mkdir()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=cart.example.com",
+         "-addext", "subjectAltName=DNS:cart.example.com", "-keyout", directory / "key.pem",
+         "-out", directory / "certificate.pem"], check=True, capture_output=True)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="NOT CHECKED: terraform is not on this machine")
+def test_terraform_applies_changes_imports_and_destroys_every_lattice_resource(own, tmp_path, material):
+    terraform = Terraform(tmp_path / "main", own, material)
+    terraform.init()
+    terraform.run("validate", "-no-color")
+    configured = CONFIGURATION.read_text()
+    resources, data_sources = terraform.providers_kinds()
+    assert not [kind for kind in resources if f'resource "{kind}"' not in configured]
+    assert not [kind for kind in data_sources if f'data "{kind}"' not in configured]
+
+    terraform.apply()
+    terraform.plans_nothing()
+    made = terraform.resources()
+
+    # Changed in place: everything whose kind can change in place does.
+    replaced = {"aws_vpclattice_target_group_attachment.tcp"}
+    changes = terraform.changes("second")
+    for address, (actions, _) in changes.items():
+        if address.startswith("data."):
+            continue
+        expected = {("delete", "create"), ("create", "delete")} if address in replaced else {("update",)}
+        assert tuple(actions) in expected, f"{address}: {actions}"
+    assert replaced < set(changes) and len(changes) > 15, sorted(changes)
+    terraform.apply("second")
+    terraform.plans_nothing("second")
+    ids = {one["address"]: one["values"]["id"] for one in made}
+    for one in terraform.resources():
+        if one["address"] not in replaced:
+            assert one["values"]["id"] == ids[one["address"]], one["address"]
+
+    # Imported into an empty state, everything is as the configuration says.
+    imported = Terraform(tmp_path / "imported", own, material)
+    blocks = [
+        f'import {{\n  to = {one["address"]}\n  id = "{one["values"]["id"]}"\n}}\n'
+        for one in made if one["type"] not in NOT_IMPORTABLE
+    ]
+    (imported.directory / "imports.tf").write_text("\n".join(blocks))
+    imported.init()
+    for address, (actions, change) in imported.changes("second").items():
+        kind = address.split(".")[0]
+        if kind == "data":
+            continue
+        if kind in NOT_IMPORTABLE:
+            assert actions == ["create"], address
+            continue
+        before, after = change["before"] or {}, change["after"] or {}
+        different = {name for name in after if before.get(name) != after[name]}
+        assert actions == ["update"] and different <= NOT_READ_BACK.get(kind, set()), f"{address}: {actions} {different}"
+
+    terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
+    assert not terraform.resources()
+    nothing_is_left(own)
+
+
+def nothing_is_left(instance):
+    lattice, ec2 = instance.lattice, instance.ec2
+    for operation in ("list_service_networks", "list_services", "list_target_groups", "list_resource_gateways",
+                      "list_resource_configurations"):
+        assert getattr(lattice, operation)()["items"] == [], operation
+    assert instance.client("acm").list_certificates()["CertificateSummaryList"] == []
+    assert ec2.describe_vpcs()["Vpcs"] == [] and ec2.describe_subnets()["Subnets"] == []
+    assert ec2.describe_security_groups()["SecurityGroups"] == []
+    tagged = instance.client("resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
+    assert tagged == []
