@@ -13,6 +13,7 @@ MODEL_NAMES = {
     "sts": "sts",
     "tagging": "resourcegroupstaggingapi",
     "ram": "ram",
+    "acm": "acm",
 }
 
 

@@ -4,6 +4,7 @@
 for other tests that want what a client would put on the wire for an operation.
 """
 
+import base64
 import datetime
 from urllib.parse import urlsplit
 
@@ -57,7 +58,8 @@ def requests(service, decoder):
     for operation, description in service["operations"].items():
         for variant in range(_variants(service, description["input"])):
             expected = Maximal(service, variant).value(description["input"])
-            request = wire_request(made_client, operation, expected)
+            model = made_client.meta.service_model.operation_model(operation)
+            request = wire_request(made_client, operation, _for_client(expected, model.input_shape))
             answer = decoder.ask({"service": service["signing_name"], **request})
             where = f"{service['signing_name']}: {operation} request"
             if "error" in answer:
@@ -66,6 +68,18 @@ def requests(service, decoder):
                 yield f"{where}: understood as {answer['operation']}"
             else:
                 yield from _losses(where, expected, answer["input"])
+
+
+def _for_client(value, shape):
+    """`value` as botocore's users give it: what is base64 on our side is bytes on theirs."""
+    kind = shape.type_name if shape is not None else None
+    if kind == "structure":
+        return {name: _for_client(member, shape.members.get(name)) for name, member in value.items()}
+    if kind == "list":
+        return [_for_client(item, shape.member) for item in value]
+    if kind == "map":
+        return {key: _for_client(item, shape.value) for key, item in value.items()}
+    return base64.b64decode(value) if kind == "blob" else value
 
 
 def responses(service, encoder):

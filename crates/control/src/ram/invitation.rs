@@ -100,7 +100,7 @@ pub(super) fn invite(
         forget(tx, &share.home, account, &principal.invitation);
     }
     let invitation = Invitation {
-        id: share::uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         share: share.id.clone(),
         share_name: share.name.clone(),
         sender: share.home.clone(),

@@ -284,7 +284,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         return Err(refuse("ResourceShareLimitExceededException", message));
     }
     let mut share = Share {
-        id: uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         home: home.clone(),
         name: input.name.clone(),
         allow_external: input.allow_external_principals.unwrap_or(true),
@@ -313,19 +313,6 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     resource::merge_tags(tx, &home, &share.arn(), &input.tags)?;
     save(tx, None, Some(&share))?;
     Ok(Answer { resource_share: describe(tx, ctx, &share)? })
-}
-
-/// A random UUID.
-pub(super) fn uuid(ctx: &Context) -> String {
-    let (high, low) = (ctx.random(), ctx.random());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xfff,
-        0x8000 | low >> 48 & 0x3fff,
-        low & 0xffff_ffff_ffff
-    )
 }
 
 #[derive(Debug, Deserialize)]

@@ -328,7 +328,8 @@ impl Installation {
             ("x-amz-target", target.to_owned()),
         ];
         let body = input.to_string().into();
-        let request = self.sign_with(headers, (KEY_ID, SECRET), "POST", "/", "", body, Scope { region, service });
+        let request =
+            self.sign_with(headers, (KEY_ID, SECRET), "POST", "/", "", body, Scope { region, service });
         let (status, _, body) = self.send(request).await;
         if status < 300 {
             return Ok(body);
