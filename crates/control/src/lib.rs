@@ -15,6 +15,7 @@ mod ec2;
 mod health_board;
 mod keys;
 mod lattice;
+mod log_subscriptions;
 mod page;
 mod ram;
 mod record;
@@ -41,6 +42,7 @@ use tokio::task::JoinSet;
 use trellis_auth::SigningKeyCache;
 use trellis_model::fabric::FabricPlan;
 use trellis_model::quota::{Quotas, UnknownQuota};
+use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError};
@@ -148,6 +150,7 @@ struct Inner {
     signing_keys: SigningKeyCache,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     plans: watch::Receiver<Arc<FabricPlan>>,
+    log_subscriptions: watch::Receiver<Arc<AccessLogSubscriptions>>,
     applied: watch::Sender<Revision>,
     /// Dropped, the tasks are aborted.
     tasks: Mutex<JoinSet<()>>,
@@ -207,8 +210,11 @@ impl Control {
         let (applied, in_force) = watch::channel(0);
 
         let (plans, follow_plans) = ec2::start(&surroundings).await?;
+        let (log_subscriptions, follow_log_subscriptions) =
+            log_subscriptions::publish(surroundings.store.clone()).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(follow_plans);
+        tasks.spawn(follow_log_subscriptions);
         tasks.spawn(snapshot::follow(builder, changes, publish));
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
@@ -216,7 +222,17 @@ impl Control {
         tasks.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
         let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
         let tasks = Mutex::new(tasks);
-        Ok(Self { inner: Arc::new(Inner { surroundings, signing_keys, snapshots, plans, applied, tasks }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                surroundings,
+                signing_keys,
+                snapshots,
+                plans,
+                log_subscriptions,
+                applied,
+                tasks,
+            }),
+        })
     }
 
     /// Serves one API call of any AWS service that is described.
@@ -232,6 +248,11 @@ impl Control {
     /// The certificate of the private CA as PEM, for the trust stores of clients. Public.
     pub fn ca_pem(&self) -> String {
         self.inner.surroundings.vault.ca_pem()
+    }
+
+    /// The access log subscriptions of every account, newest last.
+    pub fn log_subscriptions(&self) -> watch::Receiver<Arc<AccessLogSubscriptions>> {
+        self.inner.log_subscriptions.clone()
     }
 
     /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations

@@ -131,11 +131,12 @@ impl Sink {
 /// # Errors
 /// The directory or the file cannot be made or opened, or no thread is to be had.
 pub(crate) fn start(config: AccessLogConfig) -> io::Result<Writer> {
-    let mut file = LogFile::open(config.path, config.max_bytes, config.keep)?;
+    let AccessLogConfig { path, max_bytes, keep, max_waiting, reader } = config;
+    let mut file = LogFile::open(path, max_bytes, keep)?;
     let sink = Arc::new(Sink {
         queue: Mutex::default(),
         filled: Condvar::new(),
-        max_waiting: config.max_waiting,
+        max_waiting,
         written: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
         errors: AtomicU64::new(0),
@@ -157,6 +158,10 @@ pub(crate) fn start(config: AccessLogConfig) -> io::Result<Writer> {
                         tracing::warn!(%error, path = %file.path.display(), "cannot write the access log");
                     }
                 }
+            }
+            // Whether the file took them or not.
+            if let Some(reader) = &reader {
+                reader.read(&chunk.bytes);
             }
             source.give_back(chunk.bytes);
         }
@@ -283,6 +288,21 @@ mod tests {
             assert_eq!(sink.counts(), (1, 0, 0));
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_reader_is_given_every_line_before_the_writer_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let into = seen.clone();
+        let reader = crate::LineReader::new(move |lines| into.lock().unwrap().extend_from_slice(lines));
+        let config = AccessLogConfig::new(directory.path().join("access.log"));
+        let writer = start(AccessLogConfig { reader: Some(reader), ..config }).unwrap();
+        for text in ["one\n", "two\n"] {
+            writer.sink.hand_over(&mut chunk(text));
+        }
+        writer.finish();
+        assert_eq!(*seen.lock().unwrap(), b"one\ntwo\n");
     }
 
     #[test]

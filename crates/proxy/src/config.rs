@@ -1,6 +1,8 @@
 //! What an operator decides about the data plane, and the bounds it keeps.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything [`crate::Proxy::start`] is told.
@@ -28,12 +30,35 @@ pub struct AccessLogConfig {
     /// Formatted lines that may wait for the disk, in bytes, over all workers; when more would wait,
     /// the oldest are dropped and counted. Default 16 MiB.
     pub max_waiting: usize,
+    /// Who else is given every line. Default `None`.
+    pub reader: Option<LineReader>,
 }
 
 impl AccessLogConfig {
     /// The defaults, into `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), max_bytes: 256 << 20, keep: 4, max_waiting: 16 << 20 }
+        Self { path: path.into(), max_bytes: 256 << 20, keep: 4, max_waiting: 16 << 20, reader: None }
+    }
+}
+
+/// Is given the lines of the access log, many whole ones at a time, on the thread that writes it.
+/// While it takes its time lines wait, within the bound of [`AccessLogConfig::max_waiting`].
+#[derive(Clone)]
+pub struct LineReader(Arc<dyn Fn(&[u8]) + Send + Sync>);
+
+impl LineReader {
+    pub fn new(read: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read(&self, lines: &[u8]) {
+        (self.0)(lines);
+    }
+}
+
+impl fmt::Debug for LineReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LineReader")
     }
 }
 

@@ -56,7 +56,7 @@ use tokio::sync::watch;
 use trellis_model::VpcId;
 use trellis_model::snapshot::Snapshot;
 
-pub use config::{AccessLogConfig, Limits, ProxyConfig};
+pub use config::{AccessLogConfig, Limits, LineReader, ProxyConfig};
 pub use metrics::Metrics;
 use worker::{Applied, Stage};
 

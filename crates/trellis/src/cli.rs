@@ -2,8 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use trellis_logs::Endpoint;
+use trellis_model::resource::lattice::LogDestinationKind;
 use trellis_model::{AccountId, SubnetId, VpcId};
 
 /// The port every AWS API is served on.
@@ -143,6 +146,9 @@ pub(crate) enum KeyCommand {
 #[command(after_help = "Environment:\n  \
     TRELLIS_ADMIN_ACCESS_KEY_ID, TRELLIS_ADMIN_SECRET_ACCESS_KEY, TRELLIS_ACCOUNT_ID\n          \
     the admin access key and account to use instead of made ones\n  \
+    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_CLOUDWATCH_LOGS, AWS_ENDPOINT_URL_FIREHOSE\n          \
+    as --log-endpoint; credentials for them come from AWS_ACCESS_KEY_ID, AWS_PROFILE and\n          \
+    the other places AWS SDKs look at\n  \
     RUST_LOG  what to log on stderr, e.g. `info` (default) or `trellis_control=debug`\n\n\
     When everything accepts work, one line is printed on stdout:\n  \
     trellis is ready: http://127.0.0.1:4560")]
@@ -161,6 +167,17 @@ pub(crate) struct Up {
     /// Raise or lower a quota by its AWS code, e.g. `L-CF78395E=50` for rules per listener; repeatable
     #[arg(long = "quota", value_name = "CODE=N", value_parser = parse_quota)]
     pub(crate) quotas: Vec<(String, u64)>,
+    /// Where access log subscriptions of a kind are delivered: s3, logs or firehose = files (the default:
+    /// one local file for each subscription), aws (Amazon's own), or a URL; repeatable
+    #[arg(long = "log-endpoint", value_name = "KIND=URL", value_parser = parse_log_endpoint)]
+    pub(crate) log_endpoints: Vec<(LogDestinationKind, Endpoint)>,
+    /// How long access logs of a kind are gathered before they are delivered, e.g. `s3=60` (default; 5 for
+    /// logs and firehose); repeatable
+    #[arg(long = "log-interval", value_name = "KIND=SECONDS", value_parser = parse_log_interval)]
+    pub(crate) log_intervals: Vec<(LogDestinationKind, Duration)>,
+    /// Access logs that may wait on disk for their destinations, in MiB; beyond it the oldest are dropped
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) log_spool_mib: u64,
     /// How long requests in flight may take to finish after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) drain_seconds: u64,
@@ -233,6 +250,26 @@ fn parse_quota(text: &str) -> Result<(String, u64), String> {
     Ok((code.to_owned(), value))
 }
 
+fn parse_log_endpoint(text: &str) -> Result<(LogDestinationKind, Endpoint), String> {
+    let (kind, endpoint) = parse_kind(text)?;
+    Ok((kind, endpoint.parse().map_err(|error: trellis_logs::EndpointError| error.to_string())?))
+}
+
+fn parse_log_interval(text: &str) -> Result<(LogDestinationKind, Duration), String> {
+    let (kind, seconds) = parse_kind(text)?;
+    match seconds.parse() {
+        Ok(seconds @ 1..=3600) => Ok((kind, Duration::from_secs(seconds))),
+        _ => Err(format!("expected 1 to 3600 seconds after {}=, found {seconds:?}", kind.as_str())),
+    }
+}
+
+/// `KIND=...`.
+fn parse_kind(text: &str) -> Result<(LogDestinationKind, &str), String> {
+    let (name, rest) = text.split_once('=').unwrap_or((text, ""));
+    let kind = LogDestinationKind::ALL.into_iter().find(|kind| kind.as_str() == name);
+    Ok((kind.ok_or("expected s3=..., logs=... or firehose=...")?, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,5 +324,20 @@ mod tests {
     fn quotas_are_a_code_and_a_number() {
         assert_eq!(parse_quota("L-CF78395E=50"), Ok(("L-CF78395E".into(), 50)));
         assert!(parse_quota("L-CF78395E").is_err() && parse_quota("L-CF78395E=x").is_err());
+    }
+
+    #[test]
+    fn log_endpoints_and_intervals_are_a_kind_and_a_value() {
+        let url = Endpoint::Url("http://127.0.0.1:9000".into());
+        assert_eq!(parse_log_endpoint("s3=http://127.0.0.1:9000"), Ok((LogDestinationKind::S3, url)));
+        assert_eq!(parse_log_endpoint("logs=aws"), Ok((LogDestinationKind::Logs, Endpoint::Amazon)));
+        let minute = (LogDestinationKind::Firehose, Duration::from_secs(60));
+        assert_eq!(parse_log_interval("firehose=60"), Ok(minute));
+        for wrong in ["s3", "s3=", "sqs=aws", "s3=9000"] {
+            assert!(parse_log_endpoint(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["s3=0", "s3=soon", "60", "s3=86400"] {
+            assert!(parse_log_interval(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -10,6 +10,8 @@
 //! | `trellis.sock` | where `run`, `exec`, `ps`, `rm`, `account` and `key` reach it, mode 0600 |
 //! | `hosts/NAME.log` | output of detached hosts |
 //! | `access-logs/access.log` | one JSON line per request |
+//! | `access-logs/SUBSCRIPTION.log` | the lines of an access log subscription without an endpoint |
+//! | `spool/` | lines of other subscriptions, until they are delivered |
 //! | `run/` | files of the running process only |
 
 use std::fs;
@@ -75,6 +77,9 @@ impl Layout {
     }
     pub(crate) fn access_logs(&self) -> PathBuf {
         self.root.join("access-logs")
+    }
+    pub(crate) fn log_spool(&self) -> PathBuf {
+        self.root.join("spool")
     }
 }
 

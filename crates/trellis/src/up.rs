@@ -1,5 +1,6 @@
 //! `trellis up`: one process, wired from its parts, each handed what it needs.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use trellis_control::{Config, Control};
 use trellis_dns as dns;
+use trellis_logs::{Delivery, Endpoint};
+use trellis_model::resource::lattice::LogDestinationKind;
 use trellis_net::{Fabric, FabricEvent, FabricOptions};
-use trellis_proxy::{AccessLogConfig, Proxy, ProxyConfig};
+use trellis_proxy::{AccessLogConfig, LineReader, Proxy, ProxyConfig};
 use trellis_store::Store;
 
 use crate::cli;
@@ -26,6 +29,8 @@ const DEFAULT_ACCOUNT: &str = "111122223333";
 const DEFAULT_REGION: &str = "us-east-1";
 /// How long the kernel may take to agree with the stored state at start.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the last access logs may take to be delivered at the end; what is left waits on disk.
+const LAST_LOGS: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn up(args: cli::Up) -> anyhow::Result<ExitCode> {
@@ -42,13 +47,30 @@ pub(crate) fn up(args: cli::Up) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
-    let cli::Up { data_dir, listen, metrics_listen, workers, quotas, drain_seconds } = args;
+    let cli::Up {
+        data_dir,
+        listen,
+        metrics_listen,
+        workers,
+        quotas,
+        log_endpoints,
+        log_intervals,
+        log_spool_mib,
+        drain_seconds,
+    } = args;
     let drain = Duration::from_secs(drain_seconds);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     // What can be refused is refused before anything is made.
     let layout = Layout::at(&data_dir.data_dir)?;
+    let environment = trellis_logs::Environment::new(|name| std::env::var(name).ok());
+    let log_options = trellis_logs::Options {
+        spool_bytes: log_spool_mib << 20,
+        endpoints: log_endpoints_of(log_endpoints)?,
+        intervals: log_intervals.into_iter().collect(),
+        ..trellis_logs::Options::new(layout.log_spool(), layout.access_logs(), environment)
+    };
     layout.create()?;
     let store = Store::open(layout.root())?;
     let api_listener = http_server::bind(listen, "--listen").await?;
@@ -78,12 +100,13 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     write_public(&layout.ca_pem(), &control.ca_pem())
         .with_context(|| format!("cannot write {}", layout.ca_pem().display()))?;
 
+    let delivery = Delivery::start(log_options, control.log_subscriptions())?;
+    let access_log = AccessLogConfig {
+        reader: Some(LineReader::new(delivery.reader())),
+        ..AccessLogConfig::new(layout.access_logs().join("access.log"))
+    };
     let proxy = Proxy::start(
-        ProxyConfig {
-            workers,
-            access_log: Some(AccessLogConfig::new(layout.access_logs().join("access.log"))),
-            ..ProxyConfig::default()
-        },
+        ProxyConfig { workers, access_log: Some(access_log), ..ProxyConfig::default() },
         sockets.clone(),
         control.snapshots(),
     )?;
@@ -132,9 +155,9 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let metrics = tokio::spawn(http_server::serve(
         metrics_listener,
         {
-            let (metrics, resolver) = (proxy.metrics(), resolver.clone());
+            let (metrics, resolver, logs) = (proxy.metrics(), resolver.clone(), delivery.metrics());
             move |request| {
-                let response = render_metrics(&request, &metrics, &resolver);
+                let response = render_metrics(&request, &metrics, &resolver, &logs);
                 async move { response }
             }
         },
@@ -155,6 +178,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     // Stop accepting, finish what is in flight, then take the network down.
     stop.send_replace(true);
     proxy.drain(drain).await;
+    delivery.finish(LAST_LOGS).await;
     let _ = api.await;
     let _ = metrics.await;
     local_server.abort();
@@ -219,6 +243,25 @@ fn credentials(layout: &Layout) -> anyhow::Result<Credentials> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(credentials)
+}
+
+/// Where access logs are delivered: the flags, and for kinds without one the environment variables of AWS
+/// SDKs. `AWS_ENDPOINT_URL` is not among them: `trellis env` sets it, to Trellis itself.
+fn log_endpoints_of(
+    flags: Vec<(LogDestinationKind, Endpoint)>,
+) -> anyhow::Result<BTreeMap<LogDestinationKind, Endpoint>> {
+    let mut endpoints = BTreeMap::new();
+    for (kind, name) in [
+        (LogDestinationKind::S3, "AWS_ENDPOINT_URL_S3"),
+        (LogDestinationKind::Logs, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
+        (LogDestinationKind::Firehose, "AWS_ENDPOINT_URL_FIREHOSE"),
+    ] {
+        if let Some(url) = std::env::var(name).ok().filter(|url| !url.is_empty()) {
+            endpoints.insert(kind, url.parse().context(name)?);
+        }
+    }
+    endpoints.extend(flags);
+    Ok(endpoints)
 }
 
 /// `length` random characters of an alphabet of 32 or 64, so that every one is equally likely.
@@ -300,9 +343,10 @@ fn render_metrics(
     request: &Request<Bytes>,
     metrics: &trellis_proxy::Metrics,
     resolver: &dns::Server,
+    logs: &trellis_logs::Metrics,
 ) -> Response<Vec<u8>> {
     let (status, text) = match request.uri().path() {
-        "/metrics" => (200, metrics.render() + &resolver.render_metrics()),
+        "/metrics" => (200, metrics.render() + &resolver.render_metrics() + &logs.render()),
         "/healthz" => (200, "ok\n".to_owned()),
         _ => (404, "this port serves /metrics and /healthz\n".to_owned()),
     };

@@ -1,14 +1,17 @@
-//! Access log subscriptions: where the access logs of a service or a service network should go.
+//! Access log subscriptions: where the access logs of a service, a service network or a resource
+//! configuration go. Whether the destination is there is seen when something is delivered to it.
 
 use serde::{Deserialize, Serialize};
+use trellis_model::AccessLogSubscriptionId;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::{AccessLogSubscription, ServiceNetworkLogType};
-use trellis_model::{AccessLogSubscriptionId, Arn};
+use trellis_model::resource::lattice::{
+    AccessLogSubscription, LogDestination, LogDestinationError, ServiceNetworkLogType,
+};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::auth_policy::names_service;
 use super::place::Place;
-use super::{Nothing, identifier, service, service_network};
+use super::{Nothing, identifier, resource_configuration, service, service_network};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{get, get_id, put, scan_all};
@@ -20,17 +23,8 @@ const ONLY_STREAM: &str = "-";
 
 /// Which kind of destination an ARN names: at most one of each for a resource.
 fn sink(destination: &str) -> Result<&'static str, Refusal> {
-    let wrong = || invalid("destinationArn", "must name a log group, an S3 bucket or a Firehose stream");
-    let arn: Arn = destination.parse().map_err(|_| wrong())?;
-    let resource = arn.resource.as_str();
-    match arn.service.as_str() {
-        "s3" if !resource.starts_with('/') => Ok("s3"),
-        "logs" if resource.strip_prefix("log-group:").is_some_and(|name| !name.is_empty()) => Ok("logs"),
-        "firehose" if resource.strip_prefix("deliverystream/").is_some_and(|name| !name.is_empty()) => {
-            Ok("firehose")
-        }
-        _ => Err(wrong()),
-    }
+    let wrong = |error: LogDestinationError| invalid("destinationArn", error);
+    Ok(destination.parse::<LogDestination>().map_err(wrong)?.kind().as_str())
 }
 
 fn stream(log_type: Option<ServiceNetworkLogType>) -> &'static str {
@@ -85,8 +79,16 @@ fn parent(state: &mut impl Read, place: &Place, text: &str) -> Result<(String, S
         let service = service::find(state, place, text)?;
         return Ok((service.id.as_str().to_owned(), service.arn(), false));
     }
+    if names_resource_configuration(text) {
+        let resource = resource_configuration::find(state, place, text)?;
+        return Ok((resource.id.as_str().to_owned(), resource.arn(), false));
+    }
     let network = service_network::find(state, place, text)?;
     Ok((network.id.as_str().to_owned(), network.arn(), true))
+}
+
+fn names_resource_configuration(text: &str) -> bool {
+    text.starts_with("rcfg-") || text.contains(":resourceconfiguration/")
 }
 
 pub(crate) fn create(

@@ -17,7 +17,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use self::definition::Definition;
 use super::place::{Place, kind, pending};
-use super::{Nothing, identifier, resource_association, resource_gateway};
+use super::{Nothing, access_log, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
@@ -645,6 +645,7 @@ pub(crate) fn settle(
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &resource.arn());
             sharing::forget(tx, place, (Shared::ResourceConfiguration, id.as_str()))?;
+            access_log::forget_all(tx, place, id.as_str())?;
             for key in indexes(place, &resource) {
                 tx.delete(&key);
             }

@@ -1,4 +1,5 @@
 use serde_json::json;
+use trellis_model::resource::lattice::AccessLogSubscriptions;
 
 use crate::installation::{Installation, ids, pick};
 
@@ -58,4 +59,56 @@ async fn a_network_has_a_stream_of_requests_and_one_of_connections() {
     assert!(trellis.refused("CreateAccessLogSubscription", input).await.is(400, "ValidationException"));
     let elsewhere = json!({"resourceIdentifier": network["id"], "destinationArn": "arn:aws:sqs:us-east-1:111122223333:queue"});
     assert!(trellis.refused("CreateAccessLogSubscription", elsewhere).await.is(400, "ValidationException"));
+}
+
+#[tokio::test]
+async fn a_resource_configuration_has_subscriptions_of_its_own_until_it_goes() {
+    let trellis = Installation::new().await;
+    let gateway = trellis.gateway(&trellis.vpc(0).await).await;
+    let resource = json!({
+        "name": "orders", "type": "SINGLE", "resourceGatewayIdentifier": gateway["id"],
+        "resourceConfigurationDefinition": {"ipResource": {"ipAddress": "10.0.1.10"}},
+    });
+    let resource = trellis.ok("CreateResourceConfiguration", resource).await;
+    let by = json!({"resourceConfigurationIdentifier": resource["id"]});
+    trellis.wait_status("GetResourceConfiguration", by.clone(), "ACTIVE").await;
+    let mut input = json!({"resourceIdentifier": resource["arn"], "destinationArn": BUCKET});
+    let created = trellis.ok("CreateAccessLogSubscription", input.clone()).await;
+    assert_eq!(
+        pick(&created, &["resourceId", "resourceArn", "destinationArn"]),
+        json!({"resourceId": resource["id"], "resourceArn": resource["arn"], "destinationArn": BUCKET})
+    );
+    assert!(trellis.refused("CreateAccessLogSubscription", input.clone()).await.is(409, "ConflictException"));
+    input["serviceNetworkLogType"] = "RESOURCE".into();
+    assert!(trellis.refused("CreateAccessLogSubscription", input).await.is(400, "ValidationException"));
+    let listed =
+        trellis.ok("ListAccessLogSubscriptions", json!({"resourceIdentifier": resource["id"]})).await;
+    assert_eq!(ids(&listed).len(), 1);
+    trellis.ok("DeleteResourceConfiguration", by.clone()).await;
+    trellis.wait_gone("GetResourceConfiguration", by).await;
+    assert_eq!(trellis.entries("lattice/111122223333/us-east-1/access-log/"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_delivers_logs_is_told_of_every_change_and_after_a_restart() {
+    let trellis = Installation::new().await;
+    let mut told = trellis.control.log_subscriptions();
+    assert!(told.borrow_and_update().by_id.is_empty());
+    let service = trellis.service().await;
+    let input = json!({"resourceIdentifier": service["id"], "destinationArn": BUCKET});
+    let created = trellis.ok("CreateAccessLogSubscription", input).await;
+    let id = created["id"].as_str().unwrap();
+    let destination = |all: &AccessLogSubscriptions| {
+        all.by_id.get(id).map(|subscription| subscription.destination_arn.clone())
+    };
+    told.wait_for(|all| destination(all).as_deref() == Some(BUCKET)).await.unwrap();
+    let update = json!({"accessLogSubscriptionIdentifier": id, "destinationArn": "arn:aws:s3:::other-logs"});
+    trellis.ok("UpdateAccessLogSubscription", update).await;
+    told.wait_for(|all| destination(all).as_deref() == Some("arn:aws:s3:::other-logs")).await.unwrap();
+    drop(told);
+    let trellis = trellis.restart().await;
+    let mut told = trellis.control.log_subscriptions();
+    assert_eq!(destination(&told.borrow_and_update()).as_deref(), Some("arn:aws:s3:::other-logs"));
+    trellis.ok("DeleteAccessLogSubscription", json!({"accessLogSubscriptionIdentifier": id})).await;
+    told.wait_for(|all| all.by_id.is_empty()).await.unwrap();
 }

@@ -6,6 +6,7 @@
 mod action;
 mod association;
 mod domain_verification;
+mod log_destination;
 mod network;
 mod policy;
 mod resource_association;
@@ -17,6 +18,7 @@ mod target_group;
 pub use action::*;
 pub use association::*;
 pub use domain_verification::*;
+pub use log_destination::*;
 pub use network::*;
 pub use policy::*;
 pub use resource_association::*;

@@ -1,10 +1,13 @@
 //! What is attached to a resource: auth policies, resource policies and access log subscriptions.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::Home;
-use crate::AccessLogSubscriptionId;
+use super::{Home, LogDestination};
 use crate::moment::Moment;
+use crate::{AccessLogSubscriptionId, ResourceConfigurationId};
 
 /// The auth policy of one service or service network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +25,20 @@ pub struct ResourcePolicy {
     pub policy: String,
 }
 
-/// Where access logs of a service or a service network go.
+/// What whoever delivers access logs acts on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessLogSubscriptions {
+    pub by_id: BTreeMap<AccessLogSubscriptionId, Arc<AccessLogSubscription>>,
+    /// The GROUP of each CHILD: a connection to a part is one to the whole, too.
+    pub groups: BTreeMap<ResourceConfigurationId, ResourceConfigurationId>,
+}
+
+/// Where access logs of a service, a service network or a resource configuration go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessLogSubscription {
     pub id: AccessLogSubscriptionId,
     pub home: Home,
-    /// `sn-...` or `svc-...`.
+    /// `sn-...`, `svc-...` or `rcfg-...`.
     pub resource_id: String,
     pub resource_arn: String,
     pub destination_arn: String,
@@ -41,6 +52,19 @@ pub struct AccessLogSubscription {
 impl AccessLogSubscription {
     pub fn arn(&self) -> String {
         self.home.lattice_arn(format_args!("accesslogsubscription/{}", self.id))
+    }
+
+    /// Whether its records are of connections to resources; else they are of requests to services.
+    pub fn is_of_connections(&self) -> bool {
+        match self.log_type {
+            Some(log_type) => log_type == ServiceNetworkLogType::Resource,
+            None => self.resource_id.starts_with(ResourceConfigurationId::PREFIX),
+        }
+    }
+
+    /// `None` for an ARN that was accepted once and would not be now.
+    pub fn destination(&self) -> Option<LogDestination> {
+        self.destination_arn.parse().ok()
     }
 }
 

@@ -1,0 +1,109 @@
+//! What the tests of several modules need.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use trellis_model::AccessLogSubscriptionId;
+use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::{AccessLogSubscription, Home};
+
+use crate::credentials::Environment;
+use crate::options::Options;
+
+/// A subscription of a service or a resource configuration.
+pub(crate) fn subscription(resource: &str, destination: &str) -> AccessLogSubscription {
+    let now = Moment::from(jiff::Timestamp::UNIX_EPOCH);
+    AccessLogSubscription {
+        id: AccessLogSubscriptionId::from_random(1),
+        home: Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() },
+        resource_id: resource.into(),
+        resource_arn: format!("arn:aws:vpc-lattice:us-east-1:111122223333:service/{resource}"),
+        destination_arn: destination.into(),
+        log_type: None,
+        created_at: now,
+        last_updated_at: now,
+    }
+}
+
+/// The line of a request, as short as it may be.
+pub(crate) fn request(network: &str, service: &str) -> String {
+    format!(
+        "{{\"startTime\":\"2026-11-21T10:00:07Z\",\"serviceNetworkArn\":\"a/{network}\",\"serviceArn\":\"a/{service}\"}}\n"
+    )
+}
+
+/// Everything in `directory`, keys from the environment.
+pub(crate) fn options(directory: &Path) -> Options {
+    let environment = Environment::new(|name| match name {
+        "AWS_ACCESS_KEY_ID" => Some("AKIATEST".into()),
+        "AWS_SECRET_ACCESS_KEY" => Some("secret".into()),
+        _ => None,
+    });
+    Options::new(directory.join("spool"), directory, environment)
+}
+
+/// A server that answers each request as a function of its head and body says, until it is dropped.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Server {
+    pub(crate) fn start(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (requests, over) = (seen.clone(), is_over.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let mut stream = BufReader::new(stream.unwrap());
+                while let Some((head, body)) = read_request(&mut stream) {
+                    let (status, text) = answer(&head, &body);
+                    requests.lock().unwrap().push((head, body));
+                    let length = text.len();
+                    let reply = format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{text}");
+                    if stream.get_mut().write_all(reply.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { url, seen, is_over }
+    }
+
+    /// Head and body of every request answered.
+    pub(crate) fn seen(&self) -> Vec<(String, Vec<u8>)> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
+    }
+}
+
+fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head
+        .to_ascii_lowercase()
+        .split_once("content-length: ")
+        .map(|(_, rest)| rest.lines().next().unwrap().trim().parse().unwrap());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
