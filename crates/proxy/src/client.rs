@@ -14,9 +14,11 @@ use tokio::net::TcpStream;
 
 use crate::buffer::Inbox;
 use crate::clock::Millis;
+use crate::http2;
 use crate::record::Seen;
 use crate::request;
 use crate::stream::Stream;
+use crate::tls::{self, Agreed};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
 
@@ -32,6 +34,8 @@ const GRACE: Millis = 50;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: Stream,
+    /// What its handshake came to; `None` without TLS.
+    pub(crate) tls: Option<Box<Agreed>>,
     pub(crate) inbox: Inbox,
     pub(crate) watched: Rc<Watched>,
     /// `ip:port`.
@@ -67,6 +71,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let _open = Open::new(&worker, &watched);
     let mut client = Client {
         stream: Stream::Tcp(stream),
+        tls: None,
         inbox: Inbox::default(),
         watched: watched.clone(),
         peer: peer.to_string().into(),
@@ -74,6 +79,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         idle_timeout: DEFAULT_IDLE,
         ended: false,
     };
+    let door = worker.view().door(&watched.entrance);
+    if door.tls {
+        // 3. TLS. On the heap: a connection without TLS has no room for it.
+        match Box::pin(tls::admit(&worker, client, door)).await {
+            Some(admitted) => client = admitted,
+            None => return,
+        }
+        if client.tls.as_ref().is_some_and(|agreed| agreed.http2) {
+            return Box::pin(http2::serve(&worker, client)).await;
+        }
+    }
     while client.wait_for_request(&worker).await {
         match request::serve(&worker, &mut client).await {
             Next::Stay => client.inbox.compact(&worker.buffers),
@@ -97,7 +113,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 impl Client {
     /// Itself, as a record of the request in its inbox shows it.
     pub(crate) fn seen(&self) -> Seen<'_> {
-        Seen { text: self.inbox.all(), peer: &self.peer, entrance: &self.watched.entrance }
+        Seen {
+            text: self.inbox.all(),
+            peer: &self.peer,
+            entrance: &self.watched.entrance,
+            tls: self.tls.as_deref(),
+        }
     }
 
     /// Waits for the first byte of the next request. False: there will be none.
@@ -144,25 +165,7 @@ impl Client {
 
     /// Writes all of `bytes`.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
-        let Self { stream, watched, .. } = self;
-        let mut written = 0;
-        poll_fn(|cx| {
-            while written < bytes.len() {
-                match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(Interrupted::Io(io::ErrorKind::WriteZero.into())));
-                    }
-                    Poll::Ready(Ok(count)) => written += count,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Interrupted::Io(error))),
-                    Poll::Pending => return watched.wait(cx),
-                }
-            }
-            match Pin::new(&mut *stream).poll_flush(cx) {
-                Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Interrupted::Io)),
-                Poll::Pending => watched.wait(cx),
-            }
-        })
-        .await
+        write_all(&mut self.stream, &self.watched, bytes).await
     }
 
     /// Says that nothing more will be sent.
@@ -177,7 +180,7 @@ impl Client {
     }
 
     /// Says that nothing more will be sent, then reads what the client still sends until it stops.
-    async fn linger(&mut self, worker: &Worker) {
+    pub(crate) async fn linger(&mut self, worker: &Worker) {
         if self.shut_down(worker).await.is_err() {
             return;
         }
@@ -200,10 +203,36 @@ impl Client {
     }
 }
 
+/// Writes all of `bytes`, unless there is an alarm.
+pub(crate) async fn write_all(
+    stream: &mut Stream,
+    watched: &Watched,
+    bytes: &[u8],
+) -> Result<(), Interrupted> {
+    let mut written = 0;
+    poll_fn(|cx| {
+        while written < bytes.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Interrupted::Io(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Interrupted::Io(error))),
+                Poll::Pending => return watched.wait(cx),
+            }
+        }
+        match Pin::new(&mut *stream).poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Interrupted::Io)),
+            Poll::Pending => watched.wait(cx),
+        }
+    })
+    .await
+}
+
 /// Why reading from or writing to a client came to nothing.
 #[derive(Debug)]
 pub(crate) enum Interrupted {
-    Io(#[expect(dead_code, reason = "for Debug")] io::Error),
+    Io(io::Error),
     Alarm(Alarm),
 }
 

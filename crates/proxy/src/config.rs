@@ -81,6 +81,9 @@ pub struct Limits {
     pub pending_connects_per_group: usize,
     /// How long a connect to a target may take. Default 5 s.
     pub connect_timeout: Duration,
+    /// From accepting a connection on a port for TLS to the end of its handshake; then it is closed.
+    /// Default 10 s.
+    pub handshake_timeout: Duration,
     /// From the first byte of a request head to its last; then 408 and close. Default 60 s.
     pub head_timeout: Duration,
     /// Age at which a client connection is cut. Default 10 min, as in VPC Lattice. In the last
@@ -101,6 +104,7 @@ impl Default for Limits {
             idle_per_target: 256,
             pending_connects_per_group: 1_024,
             connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             connection_lifetime: Duration::from_secs(600),
             continue_timeout: Duration::from_secs(1),

@@ -19,6 +19,7 @@ use trellis_model::{TargetGroupId, VpcId};
 use crate::metrics::ProbeCells;
 use crate::random::Random;
 use crate::worker::{Dial, Stage};
+use probe::ProbeTls;
 
 /// Everything the checker is given when it starts.
 pub(crate) struct Parts {
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
 /// What the probing of one target needs.
 struct Checker {
     dial: Dial,
+    tls: ProbeTls,
     room: Semaphore,
     changes: watch::Sender<u64>,
     cells: Arc<ProbeCells>,
@@ -62,19 +64,19 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(std::io::Result<()>)) {
         .enable_io()
         .enable_time()
         .build_local(tokio::runtime::LocalOptions::default());
-    match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?))) {
-        Ok((runtime, random)) => {
+    match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?, ProbeTls::new()?))) {
+        Ok((runtime, random, tls)) => {
             started(Ok(()));
-            runtime.block_on(work(parts, random));
+            runtime.block_on(work(parts, random, tls));
         }
         Err(error) => started(Err(error)),
     }
 }
 
-async fn work(parts: Parts, random: Random) {
+async fn work(parts: Parts, random: Random, tls: ProbeTls) {
     let Parts { dial, concurrent, mut snapshots, mut stage, changes, cells } = parts;
     let room = Semaphore::new(concurrent.max(1));
-    let checker = Rc::new(Checker { dial, room, changes, cells, random, began: Instant::now() });
+    let checker = Rc::new(Checker { dial, tls, room, changes, cells, random, began: Instant::now() });
     let mut probed: FxHashMap<Key, Probed> = FxHashMap::default();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
@@ -133,12 +135,12 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
     }
 }
 
-/// Probes over TLS and HTTP/2 are not made yet: their targets are UNAVAILABLE, which lets traffic
-/// through, rather than UNHEALTHY for no fault of theirs.
+/// Probes over HTTP/2 are not made yet: their targets are UNAVAILABLE, which lets traffic through,
+/// rather than UNHEALTHY for no fault of theirs.
 fn can_probe(check: &HealthCheck, group: &TargetGroup) -> bool {
-    let can = !check.tls && check.version == ProtocolVersion::Http1;
+    let can = check.version == ProtocolVersion::Http1;
     if !can {
-        tracing::warn!(target_group = %group.id, "health checks over TLS or HTTP/2 are not made yet");
+        tracing::warn!(target_group = %group.id, "health checks over HTTP/2 are not made yet");
     }
     can
 }
@@ -161,7 +163,7 @@ async fn watch_over(
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let Ok(permit) = checker.room.acquire().await else { return };
-        let outcome = probe::probe(&checker.dial, &vpc, address, &check).await;
+        let outcome = probe::probe(&checker.dial, &checker.tls, &vpc, address, &check).await;
         drop(permit);
         let passed = outcome.is_ok();
         let cell = if passed { &checker.cells.passed } else { &checker.cells.failed };

@@ -24,7 +24,9 @@ use h2::server::Builder;
 use crate::client::Client;
 use crate::clock::Millis;
 use crate::failure::Failure;
+use crate::record::Seen;
 use crate::stream::Stream;
+use crate::tls::Agreed;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
 use wire::{Credit, Wire};
@@ -52,6 +54,7 @@ struct Connection {
     watched: Rc<Watched>,
     /// `ip:port`.
     peer: Box<str>,
+    tls: Option<Box<Agreed>>,
     /// The address alone, for `x-forwarded-for`.
     address: Box<str>,
     /// For the sake of the service asked for last.
@@ -66,6 +69,11 @@ struct Connection {
 impl Connection {
     fn entrance(&self) -> &Rc<Entrance> {
         &self.watched.entrance
+    }
+
+    /// Itself, as the record of a request with these texts shows it.
+    fn seen<'a>(&'a self, text: &'a [u8]) -> Seen<'a> {
+        Seen { text, peer: &self.peer, entrance: self.entrance(), tls: self.tls.as_deref() }
     }
 
     fn rest_of_life(&self, now: Millis) -> Duration {
@@ -115,12 +123,13 @@ enum Step {
 
 /// Serves HTTP/2 on `client`'s connection until it ends.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Client) {
-    let Client { stream, watched, peer, address, idle_timeout, .. } = client;
+    let Client { stream, tls, watched, peer, address, idle_timeout, .. } = client;
     let now = worker.clock.coarse();
     let credit = Credit::new(now);
     let connection = Rc::new(Connection {
         watched: watched.clone(),
         peer,
+        tls,
         address,
         idle_timeout: Cell::new(idle_timeout),
         active: Cell::new(0),

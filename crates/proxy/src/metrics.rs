@@ -16,6 +16,7 @@ use trellis_model::{ServiceId, TargetGroupId};
 
 use crate::access_log::Sink;
 use crate::failure::Failure;
+use crate::tls::Outcome;
 
 /// What the proxy has counted; cheap to clone.
 #[derive(Debug, Clone)]
@@ -110,6 +111,8 @@ pub(crate) struct GroupCells {
     pub(crate) connection_errors: Cell,
     pub(crate) connection_timeouts: Cell,
     pub(crate) connections_open: Cell,
+    pub(crate) handshakes: Cell,
+    pub(crate) handshake_errors: Cell,
     pub(crate) retries: Cell,
 }
 
@@ -120,6 +123,8 @@ pub(crate) struct WorkerCells {
     pub(crate) connections_open: Cell,
     pub(crate) accept_errors: Cell,
     pub(crate) accept_pauses: Cell,
+    /// TLS handshakes with clients.
+    pub(crate) handshakes: [Cell; Outcome::COUNT],
     /// Requests that no service was found for.
     pub(crate) unrouted: Classes,
     pub(crate) unrouted_failures: [Cell; Failure::COUNT],

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Millis;
 use crate::upstream::{ConnectError, Upstream};
-use crate::view::{GroupState, TargetState};
+use crate::view::{GroupView, TargetState};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
 
@@ -118,12 +118,13 @@ impl Pool {
     }
 }
 
-/// The right to a stream to `target`: on a connection there is, or on a new one. `watched` is the
-/// request that waits.
+/// The right to a stream to `target`: on a connection there is, or on a new one, where the target is
+/// called `name` if it speaks TLS. `watched` is the request that waits.
 pub(crate) async fn lease(
     worker: &Worker,
-    group: &GroupState,
+    group: &GroupView,
     target: &Rc<TargetState>,
+    name: Option<Rc<str>>,
     watched: &Watched,
 ) -> Result<Lease, ConnectError> {
     let pool = &target.multiplexed;
@@ -138,7 +139,7 @@ pub(crate) async fn lease(
             if pool.is_full(worker.limits.http2_connections_per_target) {
                 return Err(ConnectError::TooMany);
             }
-            let shared = open(worker, group, target, watched).await?;
+            let shared = open(worker, group, target, name, watched).await?;
             return Ok(Lease::new(target, &shared));
         }
         watched.arm(give_up);
@@ -161,13 +162,14 @@ pub(crate) async fn lease(
 /// Opens a connection and has it driven by a task of its own.
 async fn open(
     worker: &Worker,
-    group: &GroupState,
+    group: &GroupView,
     target: &Rc<TargetState>,
+    name: Option<Rc<str>>,
     watched: &Watched,
 ) -> Result<Rc<Shared>, ConnectError> {
     let pool = &target.multiplexed;
     let _opening = Opening::new(pool);
-    let upstream = Upstream::connect(worker, group, target, watched).await?;
+    let upstream = Upstream::connect(worker, group, target, name, watched).await?;
     let (sender, connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)

@@ -8,6 +8,7 @@ use crate::buffer::Inbox;
 use crate::failure::Failure;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
+use crate::tls::Agreed;
 use crate::view::{Route, Site, TargetState};
 use crate::worker::{Entrance, Worker};
 
@@ -21,12 +22,14 @@ const MAX_REQUEST_ID: usize = 512;
 /// its request has ended; over HTTP/2 a copy of what is shown.
 type Span = Range<u32>;
 
-/// The protocol a request came in, in the words of the log.
+/// The protocol of what a record is about, in the words of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http10,
     Http11,
     Http2,
+    /// Not a request: a handshake that failed, a passthrough connection.
+    None,
 }
 
 /// Whom a record is of, and the text its spans are parts of.
@@ -36,6 +39,8 @@ pub(crate) struct Seen<'a> {
     /// `ip:port`.
     pub(crate) peer: &'a str,
     pub(crate) entrance: &'a Entrance,
+    /// `None` without TLS.
+    pub(crate) tls: Option<&'a Agreed>,
 }
 
 /// The request id, where it is.
@@ -101,6 +106,8 @@ pub(crate) struct Record {
     pub(crate) site: Option<Rc<Site>>,
     pub(crate) route: Option<Rc<Route>>,
     pub(crate) target: Option<Rc<TargetState>>,
+    /// What an HTTPS target is called: the name the client asked for.
+    pub(crate) name: Option<Rc<str>>,
     /// Some layer of authorisation looked at the caller, who was anonymous.
     pub(crate) checked: bool,
     pub(crate) denied: Option<Denied>,
@@ -127,10 +134,22 @@ impl Record {
             site: None,
             route: None,
             target: None,
+            name: None,
             checked: false,
             denied: None,
             failure: None,
         }
+    }
+
+    /// Of something that is not a request.
+    pub(crate) fn without_request(started: Instant, request_id: [u8; 36]) -> Self {
+        Self { protocol: Protocol::None, ..Self::new(started, request_id) }
+    }
+
+    /// The service is known, and busy until [`Record::finish`].
+    pub(crate) fn enter(&mut self, site: Rc<Site>) {
+        site.service.active.add(1);
+        self.site = Some(site);
     }
 
     /// Remembers where in `inbox` the parts of `head` are that the log shows.
@@ -222,6 +241,7 @@ impl Record {
             Protocol::Http11 => b",\"protocol\":\"HTTP/1.1\"",
             Protocol::Http10 => b",\"protocol\":\"HTTP/1.0\"",
             Protocol::Http2 => b",\"protocol\":\"HTTP/2\"",
+            Protocol::None => b",\"protocol\":\"-\"",
         });
         let forwarded = self.forwarded.map_or(0, |at| millis(self.started, at));
         let answered = self.answered.map_or(0, |at| millis(at, ended));
@@ -268,6 +288,7 @@ impl Record {
                 b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"Service\""
             }
         });
+        out.extend_from_slice(seen.tls.map_or(NO_TLS, |agreed| &agreed.log));
         out.extend_from_slice(NO_CALLER);
         out.extend_from_slice(self.failure.map_or("-", Failure::as_str).as_bytes());
         out.extend_from_slice(b"\"}\n");
@@ -276,8 +297,9 @@ impl Record {
 
 const NO_SERVICE: &[u8] = b",\"serviceArn\":\"-\",\"listenerType\":\"-\",\"listenerId\":\"-\"";
 const NO_ROUTE: &[u8] = b",\"destinationVpcId\":\"-\",\"targetGroupArn\":\"-\"";
-const NO_CALLER: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNameIndication\":\"-\",\
-\"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\",\
+const NO_TLS: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNameIndication\":\"-\"";
+const NO_CALLER: &[u8] =
+    b",\"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\",\
 \"callerX509SubjectCN\":\"-\",\"callerX509IssuerOU\":\"-\",\"callerX509SANNameCN\":\"-\",\
 \"callerX509SANDNS\":\"-\",\"callerX509SANURI\":\"-\",\"failureReason\":\"";
 

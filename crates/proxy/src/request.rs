@@ -17,11 +17,11 @@ use crate::exchange::{Asked, Ending, Exchange};
 use crate::failure::Failure;
 use crate::http1::{self, Framing, Version};
 use crate::pump::Pump;
-use crate::record::{Denied, Record};
+use crate::record::{Denied, Record, Seen};
 use crate::upstream::{ConnectError, InFlight, Upstream};
 use crate::view::{GroupView, Route};
 use crate::watchdog::Alarm;
-use crate::worker::{Entrance, Worker};
+use crate::worker::Worker;
 use answering::give_answer;
 
 /// What step 4 to 9 come to.
@@ -85,7 +85,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
             asked.keep_alive = head.keep_alive;
             asked.expects_continue = head.expects_continue;
             // 5 to 9. The service, who is calling, the policies, the rule, the target group.
-            let decision = decide(worker, &client.watched.entrance, &head, &mut record);
+            let decision = decide(worker, &client.seen(), &head, &mut record);
             if let Some(site) = &record.site {
                 asked.patience = site.idle_timeout;
                 client.idle_timeout = site.idle_timeout;
@@ -174,12 +174,7 @@ pub(crate) trait Head: matching::RequestHead {
 /// Steps 5 to 9, which are the same for every protocol. What is found on the way is noted in
 /// `record`; the request counts as active from the moment its service is known until `record` is
 /// finished.
-pub(crate) fn decide(
-    worker: &Worker,
-    entrance: &Entrance,
-    head: &impl Head,
-    record: &mut Record,
-) -> Decision {
+pub(crate) fn decide(worker: &Worker, seen: &Seen<'_>, head: &impl Head, record: &mut Record) -> Decision {
     if matches!(head.method(), b"CONNECT" | b"TRACE") {
         // A tunnel is not to be had here, and an echo would show the client the fields that only
         // targets are meant to see.
@@ -188,7 +183,7 @@ pub(crate) fn decide(
     }
 
     // 5. The service, by Host, within the service network of the client's VPC.
-    let view = worker.view();
+    let (view, entrance) = (worker.view(), seen.entrance);
     let Some(ingress) = view.snapshot.ingresses.get(&entrance.vpc) else {
         return Decision::Answer(Answer::plain(404));
     };
@@ -197,14 +192,13 @@ pub(crate) fn decide(
     let Some(service) = lower_case(head.host(), &mut lower).and_then(|host| network.hosts.get(host)) else {
         return Decision::Answer(Answer::plain(404));
     };
-    let Some(listener) =
-        service.listener(entrance.port).filter(|listener| listener.protocol == ListenerProtocol::Http)
-    else {
+    let protocol = if seen.tls.is_some() { ListenerProtocol::Https } else { ListenerProtocol::Http };
+    let listener = service.listener(entrance.port).filter(|listener| listener.protocol == protocol);
+    let Some(listener) = listener else {
         return Decision::Answer(Answer::plain(404));
     };
     let site = view.site(&worker.states, entrance, ingress, service, listener);
-    site.service.active.add(1);
-    record.site = Some(site.clone());
+    record.enter(site.clone());
 
     // 6. Who is calling: signatures come with auth policies, so everybody is anonymous.
     // 7. The policies, network before service. Without a policy everybody is denied.
@@ -236,7 +230,10 @@ pub(crate) fn decide(
     let route = view.route(&worker.states, &site, group);
     record.route = Some(route.clone());
     let speaks = head.speaks();
-    if group.protocol != TargetProtocol::Http || !understands(group.version, speaks, head.method()) {
+    if group.protocol == TargetProtocol::Https {
+        record.name = lower_case(head.host(), &mut lower).map(|host| site.name(host));
+    }
+    if group.protocol == TargetProtocol::Tcp || !understands(group.version, speaks, head.method()) {
         record.failure = Some(Failure::TargetProtocolError);
         return Decision::Answer(match speaks {
             Speaks::Grpc => Answer::grpc(UNAVAILABLE, "the target group does not speak gRPC"),
@@ -295,12 +292,13 @@ async fn forward(
         let in_flight = InFlight::new(route.clone(), index);
 
         // 10. A connection from inside the target's VPC: one that is kept, or a new one.
-        let kept = if fresh_only { None } else { Upstream::take_idle(target) };
+        let kept = if fresh_only { None } else { Upstream::take_idle(target, record.name.as_deref()) };
         let mut upstream = match kept {
             Some(upstream) => upstream,
-            None => match Upstream::connect(worker, state, target, &client.watched).await {
+            None => match Upstream::connect(worker, view, target, record.name.clone(), &client.watched).await
+            {
                 Ok(upstream) => upstream,
-                Err(ConnectError::Failed(_) | ConnectError::TimedOut)
+                Err(ConnectError::Failed(_) | ConnectError::TimedOut | ConnectError::NoTls(_))
                     if failed_target.is_none() && view.targets.len() > 1 =>
                 {
                     // One more try, with another target: nothing has been sent.
@@ -364,6 +362,7 @@ async fn forward(
 pub(crate) fn no_connection(error: &ConnectError) -> (u16, Failure) {
     match error {
         ConnectError::Failed(_) | ConnectError::TimedOut => (500, Failure::TargetConnectionError),
+        ConnectError::NoTls(_) => (502, Failure::TargetProtocolError),
         ConnectError::TooMany => (503, Failure::ClientRateLimited),
         ConnectError::Ended(Alarm::Lifetime) => (504, Failure::ConnectionDurationExceeded),
         ConnectError::Ended(_) => (503, Failure::InternalError),

@@ -32,14 +32,6 @@ impl Stream {
         }
     }
 
-    /// The TLS connection, if it is one.
-    pub(crate) fn tls(&self) -> Option<&TlsStream> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Tls(stream) => Some(stream),
-        }
-    }
-
     /// Whether something that was written waits until the socket takes it.
     pub(crate) fn is_behind(&self) -> bool {
         match self {

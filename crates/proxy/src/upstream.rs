@@ -4,14 +4,16 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
+use trellis_model::health::ProtocolVersion;
+use trellis_model::snapshot::TargetProtocol;
 
 use crate::clock::Millis;
 use crate::metrics::GroupCells;
-use crate::stream::Stream;
-use crate::view::{GroupState, Route, TargetState};
+use crate::stream::{Stream, TlsStream};
+use crate::view::{GroupView, Route, TargetState};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
 
@@ -21,6 +23,8 @@ pub(crate) struct Upstream {
     pub(crate) stream: Stream,
     /// It has served a request before, so the target may have closed it unnoticed.
     pub(crate) reused: bool,
+    /// What the target was called in the handshake, over TLS.
+    name: Option<Rc<str>>,
     cells: Arc<GroupCells>,
 }
 
@@ -50,21 +54,25 @@ pub(crate) enum ConnectError {
     /// Too many connects to this group are under way.
     TooMany,
     TimedOut,
+    /// The target does not speak TLS as it should.
+    NoTls(#[expect(dead_code, reason = "shown by Debug")] io::Error),
     Failed(#[expect(dead_code, reason = "shown by Debug")] io::Error),
     /// The client connection is being ended meanwhile.
     Ended(Alarm),
 }
 
 impl Upstream {
-    /// The most recently used idle connection to `target`, if there is one.
-    pub(crate) fn take_idle(target: &TargetState) -> Option<Self> {
+    /// The most recently used idle connection to `target`, under `name`, if there is one.
+    pub(crate) fn take_idle(target: &TargetState, name: Option<&str>) -> Option<Self> {
         let mut idle = target.idle.borrow_mut();
-        while let Some(Idle { mut upstream, .. }) = idle.pop_back() {
+        loop {
+            // The last one, unless the service has two names and TLS targets.
+            let index = idle.iter().rposition(|idle| idle.upstream.name.as_deref() == name)?;
+            let Idle { mut upstream, .. } = idle.remove(index)?;
             if upstream.stream.is_quiet() {
                 return Some(upstream);
             }
         }
-        None
     }
 
     /// Keeps the connection for another request. At the bound the oldest one goes.
@@ -80,55 +88,95 @@ impl Upstream {
         idle.push_back(Idle { upstream: self, expires });
     }
 
-    /// Connects to `target`. `watched` is the client connection that waits.
+    /// Connects to `target` of `group`, which is called `name` if it speaks TLS. `watched` is the
+    /// client connection that waits.
     pub(crate) async fn connect(
         worker: &Worker,
-        group: &GroupState,
+        view: &GroupView,
         target: &TargetState,
+        name: Option<Rc<str>>,
         watched: &Watched,
     ) -> Result<Self, ConnectError> {
+        let group = &view.state;
         if group.connecting.get() >= worker.limits.pending_connects_per_group {
             return Err(ConnectError::TooMany);
         }
         let _pending = Pending::new(&group.connecting);
-        let result = connect(worker, group, target, watched).await;
-        match &result {
-            Ok(_) => {
-                group.cells.connections.add(1);
-                group.cells.connections_open.add(1);
-            }
+        let patience = worker.limits.connect_timeout.as_millis() as Millis;
+        watched.arm(worker.clock.coarse().saturating_add(patience));
+        let opened = open((worker.dial)(&group.vpc, target.address), watched).await;
+        match &opened {
+            Ok(_) => group.cells.connections.add(1),
             Err(ConnectError::TimedOut) => group.cells.connection_timeouts.add(1),
             Err(_) => group.cells.connection_errors.add(1),
         }
-        Ok(Self { stream: Stream::Tcp(result?), reused: false, cells: group.cells.clone() })
+        let stream = match view.group.protocol {
+            TargetProtocol::Http | TargetProtocol::Tcp => Stream::Tcp(opened?),
+            TargetProtocol::Https => {
+                let secured = secure(worker, view, target, name.as_deref(), opened?, watched).await;
+                match &secured {
+                    Ok(_) => group.cells.handshakes.add(1),
+                    Err(ConnectError::TimedOut) => group.cells.connection_timeouts.add(1),
+                    Err(_) => group.cells.handshake_errors.add(1),
+                }
+                Stream::Tls(secured?)
+            }
+        };
+        group.cells.connections_open.add(1);
+        Ok(Self { stream, reused: false, name, cells: group.cells.clone() })
     }
 }
 
-async fn connect(
+/// Shakes hands with `target`, which is called `name`, over `socket`.
+async fn secure(
     worker: &Worker,
-    group: &GroupState,
+    view: &GroupView,
     target: &TargetState,
+    name: Option<&str>,
+    socket: TcpStream,
+    watched: &Watched,
+) -> Result<Box<TlsStream>, ConnectError> {
+    let (address, scratch) = (target.address.ip(), worker.tls.scratch.clone());
+    let begun = worker.tls.targets.begin(socket, name, address, view.group.version, scratch);
+    let mut stream = begun.map_err(ConnectError::NoTls)?;
+    poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(done) => Poll::Ready(done.map_err(ConnectError::NoTls)),
+        Poll::Pending => wait_for_target(watched, cx),
+    })
+    .await?;
+    let http2 = matches!(view.group.version, ProtocolVersion::Http2 | ProtocolVersion::Grpc);
+    if http2 && stream.session().alpn_protocol() != Some(b"h2") {
+        return Err(ConnectError::NoTls(io::Error::other("the target does not choose h2")));
+    }
+    Ok(stream)
+}
+
+/// Waits until the connection whose connect has begun is there. How long that may take has been
+/// armed.
+pub(crate) async fn open(
+    dialled: io::Result<std::net::TcpStream>,
     watched: &Watched,
 ) -> Result<TcpStream, ConnectError> {
-    let stream = (worker.dial)(&group.vpc, target.address).map_err(ConnectError::Failed)?;
-    let stream = TcpStream::from_std(stream).map_err(ConnectError::Failed)?;
-    let patience = worker.limits.connect_timeout.as_millis() as Millis;
-    watched.arm(worker.clock.coarse().saturating_add(patience));
+    let stream = dialled.and_then(TcpStream::from_std).map_err(ConnectError::Failed)?;
     poll_fn(|cx| {
         if let Poll::Ready(ready) = stream.poll_write_ready(cx) {
             return Poll::Ready(ready.map_err(ConnectError::Failed));
         }
-        watched.register(cx);
-        match watched.alarm() {
-            None => Poll::Pending,
-            Some(Alarm::Deadline) => Poll::Ready(Err(ConnectError::TimedOut)),
-            Some(alarm) => Poll::Ready(Err(ConnectError::Ended(alarm))),
-        }
+        wait_for_target(watched, cx)
     })
     .await?;
     match stream.take_error() {
         Ok(None) => Ok(stream),
         Ok(Some(error)) | Err(error) => Err(ConnectError::Failed(error)),
+    }
+}
+
+fn wait_for_target<T>(watched: &Watched, cx: &Context<'_>) -> Poll<Result<T, ConnectError>> {
+    watched.register(cx);
+    match watched.alarm() {
+        None => Poll::Pending,
+        Some(Alarm::Deadline) => Poll::Ready(Err(ConnectError::TimedOut)),
+        Some(alarm) => Poll::Ready(Err(ConnectError::Ended(alarm))),
     }
 }
 

@@ -26,8 +26,19 @@ pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
     /// By entrance id and the address of the listener, which stands still while the Snapshot lives.
     sites: RefCell<FxHashMap<(u64, usize), Rc<Site>>>,
+    /// By entrance id.
+    doors: RefCell<FxHashMap<u64, Door>>,
     /// By the address of the target group.
     groups: RefCell<FxHashMap<usize, Rc<GroupView>>>,
+}
+
+/// What clients may speak at an entrance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Door {
+    /// Some service listens with plain HTTP.
+    pub(crate) http: bool,
+    /// Some service listens with TLS, which ends here or is passed through.
+    pub(crate) tls: bool,
 }
 
 /// A service's listener as reached through one entrance.
@@ -43,6 +54,8 @@ pub(crate) struct Site {
     service_arn: Arc<str>,
     network_arn: Arc<str>,
     routes: RefCell<FxHashMap<usize, Rc<Route>>>,
+    /// Names clients have asked for, all of them the service's.
+    names: RefCell<Vec<Rc<str>>>,
 }
 
 /// A site's way to one target group.
@@ -209,7 +222,24 @@ impl States {
 
 impl View {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, sites: RefCell::default(), groups: RefCell::default() }
+        Self { snapshot, sites: RefCell::default(), doors: RefCell::default(), groups: RefCell::default() }
+    }
+
+    /// What may be spoken at `entrance`. Services of one network may share a port, whatever they
+    /// speak on it.
+    pub(crate) fn door(&self, entrance: &Entrance) -> Door {
+        *self.doors.borrow_mut().entry(entrance.id).or_insert_with(|| {
+            let mut door = Door { http: false, tls: false };
+            let ingress = self.snapshot.ingresses.get(&entrance.vpc);
+            let services = ingress.iter().flat_map(|ingress| ingress.network.hosts.values());
+            for listener in services.filter_map(|service| service.listener(entrance.port)) {
+                match listener.protocol {
+                    ListenerProtocol::Http => door.http = true,
+                    ListenerProtocol::Https | ListenerProtocol::TlsPassthrough => door.tls = true,
+                }
+            }
+            door
+        })
     }
 
     /// The site of `listener`, which is `service`'s, for clients that come through `entrance`.
@@ -284,7 +314,19 @@ impl Site {
             service_arn: service.arn.clone(),
             network_arn: ingress.network.arn.clone(),
             routes: RefCell::default(),
+            names: RefCell::default(),
         }
+    }
+
+    /// `name`, which is one of the service's, to be held on to.
+    pub(crate) fn name(&self, name: &str) -> Rc<str> {
+        let mut names = self.names.borrow_mut();
+        if let Some(known) = names.iter().find(|known| ***known == *name) {
+            return known.clone();
+        }
+        let kept: Rc<str> = name.into();
+        names.push(kept.clone());
+        kept
     }
 }
 

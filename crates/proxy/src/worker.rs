@@ -23,7 +23,9 @@ use crate::clock::{Clock, Millis};
 use crate::config::Limits;
 use crate::metrics::WorkerCells;
 use crate::random::Random;
+use crate::relay::Pipes;
 use crate::ticker::TICK;
+use crate::tls::{Tickets, Tls};
 use crate::view::{States, View};
 use crate::watchdog::{SWEEP, Watchdog, Watched};
 
@@ -60,6 +62,8 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) watchdog: Watchdog,
     pub(crate) states: States,
+    pub(crate) tls: Tls,
+    pub(crate) pipes: Pipes,
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) dial: Dial,
     pub(crate) draining: Cell<bool>,
@@ -157,6 +161,7 @@ pub(crate) struct Parts {
     pub(crate) applied: Arc<Applied>,
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) log: Option<Arc<Sink>>,
+    pub(crate) tickets: Arc<Tickets>,
     /// Told every [`TICK`].
     pub(crate) tick: Arc<Notify>,
 }
@@ -170,12 +175,17 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(io::Result<()>)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build_local(tokio::runtime::LocalOptions::default());
-    let (runtime, random) = match runtime.and_then(|runtime| Ok((runtime, Random::from_os()?))) {
-        Ok(made) => made,
-        Err(error) => return started(Err(error)),
-    };
-    started(Ok(()));
-    runtime.block_on(work(parts, random));
+    let made = runtime.and_then(|runtime| {
+        let tls = Tls::new(parts.tickets.clone()).map_err(io::Error::other)?;
+        Ok((runtime, Random::from_os()?, tls))
+    });
+    match made {
+        Ok((runtime, random, tls)) => {
+            started(Ok(()));
+            runtime.block_on(work(parts, random, tls));
+        }
+        Err(error) => started(Err(error)),
+    }
 }
 
 /// Keeps this thread on the `index`-th of the cores it may use. Best effort: a worker that may run
@@ -195,8 +205,8 @@ fn pin_to(index: usize) {
     }
 }
 
-async fn work(parts: Parts, random: Random) {
-    let Parts { index, pin: _, limits, listen, dial, mut snapshots, mut stage, applied, cells, log, tick } =
+async fn work(parts: Parts, random: Random, tls: Tls) {
+    let Parts { index, limits, listen, dial, mut snapshots, mut stage, applied, cells, log, tick, .. } =
         parts;
     let worker = Rc::new(Worker {
         lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
@@ -206,6 +216,8 @@ async fn work(parts: Parts, random: Random) {
         buffers: Buffers::default(),
         watchdog: Watchdog::default(),
         states: States::new(cells.clone()),
+        tls,
+        pipes: Pipes::default(),
         cells,
         dial,
         draining: Cell::new(false),
@@ -253,6 +265,7 @@ async fn work(parts: Parts, random: Random) {
                     if std::mem::take(&mut untidy) {
                         let snapshot = worker.view.borrow().snapshot.clone();
                         worker.states.retain(&snapshot);
+                        worker.tls.retain(&snapshot);
                     }
                 }
             }

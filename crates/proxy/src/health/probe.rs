@@ -1,16 +1,40 @@
 //! One probe: connect, ask, look at the status.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use trellis_model::VpcId;
-use trellis_model::health::HealthCheck;
+use trellis_model::health::{HealthCheck, ProtocolVersion};
 
 use crate::http1;
 use crate::http1::response;
+use crate::stream::{Scratch, Stream, TlsStream};
+use crate::tls::{self, TargetTls};
 use crate::worker::Dial;
+
+/// What probes over TLS share. The target is called by its address, so by no name.
+#[derive(Debug)]
+pub(super) struct ProbeTls {
+    targets: TargetTls,
+    scratch: Rc<Scratch>,
+}
+
+impl ProbeTls {
+    /// # Errors
+    /// The library refuses the policy.
+    pub(super) fn new() -> io::Result<Self> {
+        let targets = TargetTls::new(tls::provider()).map_err(io::Error::other)?;
+        Ok(Self { targets, scratch: Rc::default() })
+    }
+
+    fn begin(&self, socket: TcpStream, address: SocketAddr) -> io::Result<Box<TlsStream>> {
+        self.targets.begin(socket, None, address.ip(), ProtocolVersion::Http1, self.scratch.clone())
+    }
+}
 
 /// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +43,8 @@ pub(super) enum ProbeError {
     TimedOut,
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    #[error("does not speak TLS as it should: {0}")]
+    NoTls(io::Error),
     #[error("connection broke: {0}")]
     Broken(io::Error),
     #[error("closed before it answered")]
@@ -32,22 +58,35 @@ pub(super) enum ProbeError {
 /// Asks `address` once. `Ok` when its status is one the check's matcher takes.
 pub(super) async fn probe(
     dial: &Dial,
+    tls: &ProbeTls,
     vpc: &VpcId,
     address: SocketAddr,
     check: &HealthCheck,
 ) -> Result<(), ProbeError> {
-    let asked = tokio::time::timeout(check.timeout, ask(dial, vpc, address, check)).await;
+    let asked = tokio::time::timeout(check.timeout, ask(dial, tls, vpc, address, check)).await;
     let status = asked.unwrap_or(Err(ProbeError::TimedOut))?;
     if check.matcher.matches(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
 }
 
-async fn ask(dial: &Dial, vpc: &VpcId, address: SocketAddr, check: &HealthCheck) -> Result<u16, ProbeError> {
+async fn ask(
+    dial: &Dial,
+    tls: &ProbeTls,
+    vpc: &VpcId,
+    address: SocketAddr,
+    check: &HealthCheck,
+) -> Result<u16, ProbeError> {
     let stream = dial(vpc, address).and_then(TcpStream::from_std).map_err(ProbeError::Connect)?;
     stream.writable().await.map_err(ProbeError::Connect)?;
     if let Some(error) = stream.take_error().map_err(ProbeError::Connect)? {
         return Err(ProbeError::Connect(error));
     }
-    let mut stream = stream;
+    let mut stream = if check.tls {
+        let mut begun = tls.begin(stream, address).map_err(ProbeError::NoTls)?;
+        poll_fn(|cx| begun.poll_handshake(cx)).await.map_err(ProbeError::NoTls)?;
+        Stream::Tls(begun)
+    } else {
+        Stream::Tcp(stream)
+    };
     // The path was checked when the target group was made; a line break must not get this far.
     let path: String = check.path.chars().filter(|char| char.is_ascii_graphic()).collect();
     let request = format!(
@@ -55,6 +94,7 @@ async fn ask(dial: &Dial, vpc: &VpcId, address: SocketAddr, check: &HealthCheck)
          Accept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.map_err(ProbeError::Broken)?;
+    stream.flush().await.map_err(ProbeError::Broken)?;
     let mut buffer = Vec::with_capacity(1024);
     let mut answered = 0;
     loop {

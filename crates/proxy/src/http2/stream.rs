@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::multiplexed;
-use crate::record::{Record, Seen};
+use crate::record::Record;
 use crate::request::{Decision, choose_target, decide, no_connection};
 use crate::upstream::{ConnectError, InFlight, Upstream};
 use crate::view::{Route, TargetState};
@@ -47,7 +47,7 @@ pub(super) async fn serve(
             record.note_parts(&mut text, &head.shown());
             record.received = head.size as u64;
             // 5 to 9. The service, who is calling, the policies, the rule, the target group.
-            decide(&worker, entrance, head, &mut record)
+            decide(&worker, &connection.seen(&[]), head, &mut record)
         }
         Err(error) => {
             tracing::debug!(%error, peer = %connection.peer, "refused a malformed request");
@@ -72,8 +72,7 @@ pub(super) async fn serve(
 
     // 12. Record: metrics and access log.
     call.record.received += call.upload.received;
-    let seen = Seen { text: &call.text, peer: &connection.peer, entrance };
-    call.record.finish(&worker, &seen);
+    call.record.finish(&worker, &connection.seen(&call.text));
     worker.watchdog.remove(&call.watched);
     connection.ended(&worker, call.record.failure);
     worker.buffers.give_back_head(call.text);
@@ -116,7 +115,7 @@ async fn forward(
             }
             Ok(Ending::Again) => break Ending::Failed(502, Failure::TargetConnectionClosed),
             Ok(ending) => break ending,
-            Err(ConnectError::Failed(_) | ConnectError::TimedOut)
+            Err(ConnectError::Failed(_) | ConnectError::TimedOut | ConnectError::NoTls(_))
                 if failed_target.is_none() && group.targets.len() > 1 && !call.is_late(worker) =>
             {
                 // One more try, with another target: nothing has been sent.
@@ -160,7 +159,7 @@ async fn attempt(
     target: &Rc<TargetState>,
     again: bool,
 ) -> Result<Ending, ConnectError> {
-    let state = &route.group.state;
+    let group = &route.group;
     let id = call.record.request_id.within(&call.text).to_vec();
     let added = Added {
         lines: &route.header,
@@ -169,11 +168,12 @@ async fn attempt(
         client: connection.address.as_bytes(),
     };
     let expires = worker.clock.coarse().saturating_add(call.patience);
-    if route.group.group.version == ProtocolVersion::Http1 {
-        let kept = if again { None } else { Upstream::take_idle(target) };
+    let name = call.record.name.clone();
+    if group.group.version == ProtocolVersion::Http1 {
+        let kept = if again { None } else { Upstream::take_idle(target, name.as_deref()) };
         let mut upstream = match kept {
             Some(upstream) => upstream,
-            None => Upstream::connect(worker, state, target, &call.watched).await?,
+            None => Upstream::connect(worker, group, target, name, &call.watched).await?,
         };
         let (ending, reusable) = over_http1::attempt(worker, call, head, &added, &mut upstream).await;
         if reusable && !worker.draining.get() {
@@ -181,11 +181,11 @@ async fn attempt(
         }
         return Ok(ending);
     }
-    let secure = route.group.group.protocol == TargetProtocol::Https;
+    let secure = group.group.protocol == TargetProtocol::Https;
     let Some(request) = head.for_http2(&added, secure) else {
         return Ok(Ending::Failed(400, Failure::ClientProtocolError));
     };
-    let mut lease = multiplexed::lease(worker, state, target, &call.watched).await?;
+    let mut lease = multiplexed::lease(worker, group, target, name, &call.watched).await?;
     let ending = over_http2::attempt(worker, call, request, &mut lease).await;
     lease.keep_until(expires);
     Ok(ending)

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use trellis_model::health::TargetStatus;
 
-use super::{BOUNDS, Cell, Failure, GroupCells, Histogram, Metrics, ServiceCells, WorkerCells};
+use super::{BOUNDS, Cell, Failure, GroupCells, Histogram, Metrics, Outcome, ServiceCells, WorkerCells};
 
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -63,6 +63,12 @@ pub(super) fn render(metrics: &Metrics) -> String {
         "Listening sockets that could not be opened.",
         sum(|worker| &worker.listen_errors),
     );
+    let name = "trellis_tls_handshakes_total";
+    header(&mut out, name, "counter", "TLS handshakes of clients, by outcome.");
+    for outcome in Outcome::ALL {
+        let count = workers.iter().map(|worker| worker.handshakes[outcome as usize].value()).sum();
+        nonzero(&mut out, name, &[("outcome", outcome.as_str())], count);
+    }
     let (lines, dropped, errors) = metrics.log.as_ref().map_or((0, 0, 0), |log| log.counts());
     plain(&mut out, "trellis_access_log_lines_total", "counter", "Access-log lines written.", lines);
     plain(
@@ -193,7 +199,7 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
         }
     }
     type Part = (&'static str, &'static str, &'static str, fn(&GroupCells) -> &Cell);
-    let numbers: [Part; 6] = [
+    let numbers: [Part; 8] = [
         ("trellis_target_group_active_requests", "gauge", "Requests being served.", |cells| &cells.active),
         ("trellis_target_group_connections_total", "counter", "Connections opened to targets.", |cells| {
             &cells.connections
@@ -209,6 +215,18 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
             "counter",
             "Connects that took too long.",
             |cells| &cells.connection_timeouts,
+        ),
+        (
+            "trellis_target_group_tls_handshakes_total",
+            "counter",
+            "TLS handshakes with targets that succeeded.",
+            |cells| &cells.handshakes,
+        ),
+        (
+            "trellis_target_group_tls_errors_total",
+            "counter",
+            "TLS handshakes with targets that failed.",
+            |cells| &cells.handshake_errors,
         ),
         ("trellis_target_group_retries_total", "counter", "Requests sent again to a target.", |cells| {
             &cells.retries

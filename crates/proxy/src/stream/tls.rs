@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use rustls::Connection;
+use rustls::{Connection, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -75,8 +75,8 @@ impl TlsStream {
         self.behind
     }
 
-    /// Ready when the handshake is through. What it leaves to be sent goes out with what is written
-    /// next.
+    /// Ready when the handshake is through. What it leaves to be sent, if nobody waits for it, goes
+    /// out with what is written next.
     ///
     /// # Errors
     /// `InvalidData`, with the `rustls::Error` in it, when the peer breaks the protocol or nothing
@@ -91,7 +91,12 @@ impl TlsStream {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        Poll::Ready(Ok(()))
+        match self.session.protocol_version() {
+            // What is left are session tickets of a server, or the end of a client's handshake.
+            Some(ProtocolVersion::TLSv1_3) => Poll::Ready(Ok(())),
+            // The peer waits for it.
+            _ => self.poll_send(cx),
+        }
     }
 
     /// Sends what is encrypted. Ready when all of it has gone.

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use trellis_model::VpcId;
-use trellis_model::snapshot::{ListenerProtocol, Snapshot};
+use trellis_model::snapshot::Snapshot;
 
 use super::{Listen, Worker};
 use crate::client;
@@ -66,11 +66,7 @@ impl Listeners {
         let wanted: FxHashSet<(VpcId, u16)> = snapshot
             .ingresses
             .iter()
-            .flat_map(|(vpc, ingress)| {
-                // Other protocols are not served yet: their ports stay closed.
-                let http = ingress.network.ports.iter().filter(|(_, is)| **is == ListenerProtocol::Http);
-                http.map(|(port, _)| (vpc.clone(), *port))
-            })
+            .flat_map(|(vpc, ingress)| ingress.network.ports.keys().map(|port| (vpc.clone(), *port)))
             .collect();
         let before = self.open.len();
         self.open.retain(|key, entrance| {
@@ -126,8 +122,7 @@ impl Listeners {
     }
 }
 
-/// Step 1 of a request: accepts at `entrance` until it is closed. Step 3, TLS, comes between here
-/// and [`client::serve`] once there are HTTPS listeners.
+/// Step 1 of a request: accepts at `entrance` until it is closed.
 async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Rc<Entrance>) {
     let serve = |(stream, peer): (TcpStream, SocketAddr)| {
         tokio::task::spawn_local(client::serve(worker.clone(), stream, peer, entrance.clone()));

@@ -241,7 +241,7 @@ fn groups_that_speak_what_is_not_spoken_here_are_a_502() {
         };
         world(vec![service("a", forward(&Arc::new(made)))])
     };
-    let fixture = Fixture::new(variant(TargetProtocol::Https, ProtocolVersion::Http1));
+    let fixture = Fixture::new(variant(TargetProtocol::Tcp, ProtocolVersion::Http1));
     let mut client = fixture.client();
     assert_eq!(client.get("a", "/").status(), 502);
     for version in [ProtocolVersion::Http2, ProtocolVersion::Grpc] {

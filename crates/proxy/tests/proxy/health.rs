@@ -144,7 +144,7 @@ fn without_a_check_or_with_one_not_made_yet_targets_are_unavailable_and_used() {
     waits_for(&known, TargetStatus::Unavailable);
     fixture.change(with(Some(check())));
     waits_for(&known, TargetStatus::Healthy);
-    fixture.change(with(Some(HealthCheck { tls: true, ..check() })));
+    fixture.change(with(Some(HealthCheck { version: ProtocolVersion::Http2, ..check() })));
     waits_for(&known, TargetStatus::Unavailable);
     assert_eq!(fixture.client().get("a", "/").status(), 200);
 }

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use trellis_model::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
 use trellis_model::matching::{HttpMatch, Text, TextMatch};
 use trellis_model::snapshot::{
-    Action, Auth, Forward, Ingress, Listener, ListenerProtocol, Network as ServiceNetwork, Rule, Service,
-    Snapshot, Target, TargetGroup, TargetProtocol,
+    Action, Auth, Certificate, Forward, Ingress, Listener, ListenerProtocol, Network as ServiceNetwork, Rule,
+    Service, Snapshot, Target, TargetGroup, TargetProtocol,
 };
 use trellis_model::{ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use trellis_proxy::{AccessLogConfig, Limits, Network, Proxy, ProxyConfig};
@@ -128,12 +128,16 @@ pub(crate) fn prefix(path: &str) -> HttpMatch {
     HttpMatch { path: Some(path), ..HttpMatch::default() }
 }
 
-/// A service in the making: one HTTP listener on port 80.
+/// A service in the making: one listener, HTTP on port 80 unless it is told otherwise.
 pub(crate) struct ServiceSpec {
     pub(crate) name: &'static str,
     pub(crate) auth: Auth,
     pub(crate) idle_timeout: Duration,
     pub(crate) port: u16,
+    pub(crate) protocol: ListenerProtocol,
+    pub(crate) certificates: Vec<(&'static str, Arc<Certificate>)>,
+    /// A name beside `name`, which is the generated one.
+    pub(crate) custom_domain: Option<&'static str>,
     pub(crate) rules: Vec<(HttpMatch, Action)>,
     pub(crate) default: Action,
 }
@@ -144,6 +148,9 @@ pub(crate) fn service(name: &'static str, default: Action) -> ServiceSpec {
         auth: Auth::None,
         idle_timeout: Duration::from_secs(60),
         port: 80,
+        protocol: ListenerProtocol::Http,
+        certificates: Vec::new(),
+        custom_domain: None,
         rules: Vec::new(),
         default,
     }
@@ -166,7 +173,7 @@ impl World {
         let mut ports = HashMap::new();
         let mut hosts = rustc_hash::FxHashMap::default();
         for (spec, n) in self.services.into_iter().zip(1..) {
-            ports.insert(spec.port, ListenerProtocol::Http);
+            ports.entry(spec.port).or_insert(spec.protocol);
             let actions = spec.rules.iter().map(|(_, action)| action).chain([&spec.default]);
             for action in actions {
                 if let Action::Forward(forward) = action {
@@ -184,7 +191,7 @@ impl World {
             let listener = Listener {
                 id: ListenerId::from_random(n),
                 port: spec.port,
-                protocol: ListenerProtocol::Http,
+                protocol: spec.protocol,
                 rules: rules.collect(),
                 default_action: spec.default,
             };
@@ -197,9 +204,16 @@ impl World {
                 auth: spec.auth,
                 idle_timeout: spec.idle_timeout,
                 listeners: [Arc::new(listener)].into(),
-                certificates: Box::new([]),
+                certificates: spec
+                    .certificates
+                    .into_iter()
+                    .map(|(name, certificate)| (name.into(), certificate))
+                    .collect(),
             };
-            hosts.insert(spec.name.into(), Arc::new(service));
+            let service = Arc::new(service);
+            for name in [spec.name].into_iter().chain(spec.custom_domain) {
+                hosts.insert(name.into(), service.clone());
+            }
         }
         let id = ServiceNetworkId::from_random(1);
         let network = Arc::new(ServiceNetwork {
@@ -272,6 +286,11 @@ impl Fixture {
         revision
     }
 
+    /// Where clients in VPC 1 find port 443.
+    pub(crate) fn secure_port(&self) -> SocketAddr {
+        self.network.entrance(&vpc(1), 443)
+    }
+
     /// A client in VPC 1 that speaks to port 80.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.network.entrance(&vpc(1), 80))
@@ -306,9 +325,10 @@ pub(crate) fn metric(text: &str, series: &str) -> f64 {
 
 // === impl Client ===
 
-/// One end of a TCP connection that reads and writes HTTP by hand.
+/// One end of a connection, with or without TLS, that reads and writes HTTP by hand.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
+    pub(crate) tls: Option<rustls::Connection>,
     unread: Vec<u8>,
 }
 
@@ -349,21 +369,41 @@ impl Wire {
         Self::over(TcpStream::connect(to).unwrap())
     }
 
-    fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { stream, tls: None, unread: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.write(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(rustls::Connection::Client(tls)) => {
+                rustls::Stream::new(tls, &mut self.stream).write_all(bytes)
+            }
+            Some(rustls::Connection::Server(tls)) => {
+                rustls::Stream::new(tls, &mut self.stream).write_all(bytes)
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.read(buffer),
+            Some(rustls::Connection::Client(tls)) => rustls::Stream::new(tls, &mut self.stream).read(buffer),
+            Some(rustls::Connection::Server(tls)) => rustls::Stream::new(tls, &mut self.stream).read(buffer),
+        }
     }
 
     /// False at the end of the stream.
     fn read_more(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 65536];
-        let count = self.stream.read(&mut buffer)?;
+        let count = self.read(&mut buffer)?;
         self.unread.extend_from_slice(&buffer[..count]);
         Ok(count > 0)
     }
@@ -456,7 +496,13 @@ impl Wire {
         std::mem::take(&mut self.unread).len()
     }
 
-    pub(crate) fn finish_sending(&self) {
+    pub(crate) fn finish_sending(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            while tls.wants_write() {
+                tls.write_tls(&mut self.stream).unwrap();
+            }
+        }
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 }
@@ -495,13 +541,22 @@ impl TestTarget {
 
     /// Answers every request on every connection with `answer`.
     pub(crate) fn answering(answer: impl Fn(&Message) -> String + Send + Sync + 'static) -> Self {
+        Self::answering_over(Some, answer)
+    }
+
+    /// The same, over what `begin` makes of each connection.
+    pub(crate) fn answering_over(
+        begin: impl Fn(Wire) -> Option<Wire> + Send + Sync + 'static,
+        answer: impl Fn(&Message) -> String + Send + Sync + 'static,
+    ) -> Self {
         let requests: Arc<Mutex<Vec<Message>>> = Arc::default();
         let seen = requests.clone();
-        let mut target = Self::new(move |mut wire, _| {
+        let mut target = Self::new(move |wire, _| {
+            let Some(mut wire) = begin(wire) else { return };
             while let Some(request) = wire.read_message() {
                 let answer = answer(&request);
                 seen.lock().unwrap().push(request);
-                if wire.stream.write_all(answer.as_bytes()).is_err() {
+                if wire.write(answer.as_bytes()).is_err() {
                     return;
                 }
             }

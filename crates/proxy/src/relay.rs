@@ -1,0 +1,224 @@
+//! Raw bytes between two sockets, both ways at once, without ever coming up from the kernel.
+//!
+//! Each way has a pipe while bytes are on their way and none while it is silent, and reads only
+//! when everything read before has been written, so a slow reader slows the writer. The end of one
+//! way is passed on and leaves the other open; a connection that breaks is broken on the other side
+//! too.
+
+mod pipe;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncWrite, Interest};
+use tokio::net::TcpStream;
+
+use crate::clock::Millis;
+use crate::watchdog::{Alarm, Watched};
+use crate::worker::Worker;
+use pipe::Pipe;
+pub(crate) use pipe::Pipes;
+
+/// Moves of one way in one go, before others get their turn.
+const MOVES: u32 = 16;
+
+/// Why a relay ended.
+#[derive(Debug)]
+pub(crate) enum RelayEnd {
+    /// Both sides have said all they had to say.
+    Finished,
+    /// One side's connection broke.
+    ClientBroke(io::Error),
+    TargetBroke(io::Error),
+    /// Nothing moved for the idle timeout.
+    Idle,
+    /// The connection reached its greatest age.
+    Lifetime,
+    /// The proxy is going away, or the entrance is.
+    Cut,
+    /// The kernel has no pipe to spare.
+    NoPipe(io::Error),
+}
+
+/// What a relay has done.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) end: RelayEnd,
+    pub(crate) to_target: u64,
+    pub(crate) to_client: u64,
+    /// When the target's first byte had gone to the client.
+    pub(crate) answered: Option<Instant>,
+}
+
+/// What a relay goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Silence on both sides ends it.
+    pub(crate) idle: Duration,
+    /// So does the end of the way the client came in by; otherwise it goes on.
+    pub(crate) ends_with_entrance: bool,
+}
+
+/// Relays until both sides have ended, something breaks, or `terms` or `watched` say so. What ends
+/// before its time is reset on both sides when the sockets are dropped. `progress` is told how many
+/// bytes have gone to the target and to the client since it was last told.
+pub(crate) async fn relay(
+    worker: &Worker,
+    watched: &Watched,
+    client: &mut TcpStream,
+    target: &mut TcpStream,
+    terms: Terms,
+    mut progress: impl FnMut(u64, u64),
+) -> Relayed {
+    let patience = terms.idle.as_millis() as Millis;
+    let arm = || watched.arm(worker.clock.coarse().saturating_add(patience));
+    let (mut up, mut down) = (Way::default(), Way::default());
+    let mut answered = None;
+    arm();
+    // Nobody has to wait for the next byte to learn that the entrance has closed.
+    watched.set_idle(true);
+    let end = poll_fn(|cx| {
+        let events = (up.events, down.events);
+        let moved = (up.moved, down.moved);
+        let went_up = up.poll(cx, &worker.pipes, client, target);
+        let went_down = down.poll(cx, &worker.pipes, target, client);
+        if (up.moved, down.moved) != moved {
+            progress(up.moved - moved.0, down.moved - moved.1);
+        }
+        if answered.is_none() && down.moved > 0 {
+            answered = Some(worker.clock.now());
+        }
+        match (went_up, went_down) {
+            (Poll::Ready(Err(broken)), _) => return Poll::Ready(broken.between(true)),
+            (_, Poll::Ready(Err(broken))) => return Poll::Ready(broken.between(false)),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(RelayEnd::Finished),
+            _ => {}
+        }
+        if (up.events, down.events) != events {
+            arm();
+        }
+        watched.register(cx);
+        if terms.ends_with_entrance && watched.entrance.is_closed() {
+            return Poll::Ready(RelayEnd::Cut);
+        }
+        match watched.alarm() {
+            None => Poll::Pending,
+            Some(Alarm::Deadline) => Poll::Ready(RelayEnd::Idle),
+            Some(Alarm::Lifetime) => Poll::Ready(RelayEnd::Lifetime),
+            Some(Alarm::Cut) => Poll::Ready(RelayEnd::Cut),
+        }
+    })
+    .await;
+    if !matches!(end, RelayEnd::Finished) {
+        for socket in [client, target] {
+            // Fails only on a socket that is broken already.
+            let _ = socket.set_zero_linger();
+        }
+    }
+    Relayed { end, to_target: up.moved, to_client: down.moved, answered }
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    state: State,
+    /// Bytes that have left.
+    moved: u64,
+    /// Grows whenever something happens.
+    events: u64,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Waits for the source.
+    #[default]
+    Empty,
+    /// So many bytes wait in the pipe for the sink.
+    Holding(Pipe, usize),
+    /// The source has ended.
+    Ended,
+    /// The sink knows.
+    Over,
+}
+
+/// What broke a way.
+#[derive(Debug)]
+enum Broken {
+    Source(io::Error),
+    Sink(io::Error),
+    NoPipe(io::Error),
+}
+
+impl Broken {
+    fn between(self, upwards: bool) -> RelayEnd {
+        match (self, upwards) {
+            (Self::Source(error), true) | (Self::Sink(error), false) => RelayEnd::ClientBroke(error),
+            (Self::Source(error), false) | (Self::Sink(error), true) => RelayEnd::TargetBroke(error),
+            (Self::NoPipe(error), _) => RelayEnd::NoPipe(error),
+        }
+    }
+}
+
+impl Way {
+    /// Moves all it can. Ready when the source has ended and the sink knows.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipes: &Pipes,
+        from: &TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        for _ in 0..MOVES {
+            match &mut self.state {
+                State::Empty => {
+                    ready!(from.poll_read_ready(cx)).map_err(Broken::Source)?;
+                    let pipe = pipes.take().map_err(Broken::NoPipe)?;
+                    match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+                        Ok(0) => {
+                            pipes.give_back(pipe);
+                            self.state = State::Ended;
+                        }
+                        Ok(count) => self.state = State::Holding(pipe, count),
+                        Err(error) if is_not_now(&error) => {
+                            pipes.give_back(pipe);
+                            continue;
+                        }
+                        Err(error) => return Poll::Ready(Err(Broken::Source(error))),
+                    }
+                }
+                State::Holding(pipe, held) => {
+                    let sink = &*to;
+                    ready!(sink.poll_write_ready(cx)).map_err(Broken::Sink)?;
+                    match sink.try_io(Interest::WRITABLE, || pipe.drain(sink, *held)) {
+                        Ok(count) => {
+                            *held -= count.min(*held);
+                            self.moved += count as u64;
+                            if *held == 0
+                                && let State::Holding(pipe, _) = std::mem::take(&mut self.state)
+                            {
+                                pipes.give_back(pipe);
+                            }
+                        }
+                        Err(error) if is_not_now(&error) => continue,
+                        Err(error) => return Poll::Ready(Err(Broken::Sink(error))),
+                    }
+                }
+                State::Ended => match ready!(Pin::new(&mut *to).poll_shutdown(cx)) {
+                    Ok(()) => self.state = State::Over,
+                    Err(error) => return Poll::Ready(Err(Broken::Sink(error))),
+                },
+                State::Over => return Poll::Ready(Ok(())),
+            }
+            self.events += 1;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn is_not_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
