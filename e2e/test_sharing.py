@@ -168,6 +168,39 @@ def test_what_an_operator_gets_wrong_is_said_and_changes_nothing(shared, words, 
     assert shared.cli("account", "list").stdout + shared.cli("key", "list").stdout == before
 
 
+def test_ec2_and_tagging_know_nothing_of_another_account(parties):
+    owner, consumer, _ = parties
+    vpc, subnet = owner.view().vpc()
+    ec2, tagging = consumer.client("ec2"), consumer.client("resourcegroupstaggingapi")
+    assert code(ec2.describe_vpcs, VpcIds=[vpc]) == "InvalidVpcID.NotFound"
+    assert code(ec2.create_subnet, VpcId=vpc, CidrBlock="10.0.9.0/24") == "InvalidVpcID.NotFound"
+    assert code(ec2.delete_subnet, SubnetId=subnet) == "InvalidSubnetID.NotFound"
+    assert vpc not in [found["VpcId"] for found in ec2.describe_vpcs()["Vpcs"]]
+    network = owner.lattice.create_service_network(name=unique("network"), tags={"whose": "owner"})
+    filters = [{"Key": "whose", "Values": ["owner"]}]
+    assert tagging.get_resources(TagFilters=filters)["ResourceTagMappingList"] == []
+    [found] = owner.client("resourcegroupstaggingapi").get_resources(TagFilters=filters)["ResourceTagMappingList"]
+    assert found["ResourceARN"] == network["arn"]
+    failed = tagging.tag_resources(ResourceARNList=[network["arn"]], Tags={"a": "b"})["FailedResourcesMap"]
+    assert network["arn"] in failed
+    # "Only the VPC owner" makes an association, and targets are in the account's own VPCs.
+    lattice = consumer.lattice
+    own = lattice.create_service_network(name=unique("own"))
+    assert code(lattice.create_service_network_vpc_association,
+                serviceNetworkIdentifier=own["id"], vpcIdentifier=vpc) == "ResourceNotFoundException"
+    config = {"port": 80, "protocol": "HTTP", "vpcIdentifier": vpc}
+    assert code(lattice.create_target_group, name=unique("group"), type="IP", config=config) in (
+        "ResourceNotFoundException", "ValidationException")
+
+
+def test_a_key_of_one_account_is_for_every_service_and_no_other_account(parties):
+    owner, consumer, _ = parties
+    for account in (owner, consumer):
+        assert account.client("sts").get_caller_identity()["Account"] == account.id
+        created = account.lattice.create_service_network(name="the-same-name")
+        assert created["arn"].split(":")[4] == account.id
+
+
 # --- the whole story, with the AWS CLI ---
 
 

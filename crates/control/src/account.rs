@@ -13,6 +13,7 @@ use trellis_store::{Read, StoreError, TransactError, Transaction};
 use crate::Control;
 use crate::access_key::{self, AccessKey, Rights, SecretAccessKey};
 use crate::context::Random;
+use crate::ram::share;
 use crate::record::{all, get, put, scan_all};
 use crate::refusal::Refusal;
 use crate::{ec2, keys};
@@ -245,6 +246,7 @@ impl Control {
                 return Err(AccountError::AdminAccount { id: account.id });
             }
             clear(tx, &account.id)?;
+            share::drop_account(tx, &account.id)?;
             for (access_key_id, _) in keys {
                 access_key::delete(tx, &access_key_id);
             }

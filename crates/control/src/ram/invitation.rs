@@ -119,6 +119,15 @@ pub(super) fn invite(
     Ok(())
 }
 
+/// Owner and id of every share that the account has an invitation to, in any region.
+pub(super) fn shares_offered_to(
+    state: &mut impl Read,
+    account: &AccountId,
+) -> Result<Vec<(Home, String)>, Refusal> {
+    let invitations: Vec<Invitation> = all(state, &format!("invitation/{account}/"))?;
+    Ok(invitations.into_iter().map(|invitation| (invitation.sender, invitation.share)).collect())
+}
+
 /// Takes an invitation back.
 pub(super) fn forget(tx: &mut Transaction<'_>, sender: &Home, receiver: &AccountId, id: &str) {
     tx.delete(&key(sender, receiver, id));

@@ -189,6 +189,19 @@ pub(super) fn save(
     Ok(())
 }
 
+/// An account is gone: out of every share that it was offered, whether it has accepted or not.
+pub(crate) fn drop_account(tx: &mut Transaction<'_>, account: &AccountId) -> Result<(), Refusal> {
+    for (owner, id) in invitation::shares_offered_to(tx, account)? {
+        let Some(before) = find(tx, &owner, &id)? else { continue };
+        let mut after = before.clone();
+        if let Some(principal) = after.principals.remove(account) {
+            invitation::forget(tx, &owner, account, &principal.invitation);
+        }
+        save(tx, Some(&before), Some(&after))?;
+    }
+    Ok(())
+}
+
 /// A resource is gone: out of the share with it.
 pub(crate) fn drop_resource(
     tx: &mut Transaction<'_>,

@@ -56,6 +56,23 @@ async fn an_account_with_resources_stays() {
 }
 
 #[tokio::test]
+async fn an_account_that_is_deleted_leaves_the_shares_it_was_offered() {
+    let trellis = Installation::new().await;
+    let (owner, consumer) = (Party::owner(&trellis), Party::new(&trellis).await);
+    let network = owner.network().await;
+    let share = owner.share(&[&network], &consumer).await;
+    let offered = json!({"name": "offered", "principals": [consumer.account()]});
+    owner.ram_ok("CreateResourceShare", offered).await;
+    trellis.control.delete_account(consumer.account()).await.unwrap();
+    for prefix in ["grant/", "member/", "invitation/"] {
+        assert!(trellis.entries(prefix).is_empty(), "{prefix}");
+    }
+    let by = json!({"associationType": "PRINCIPAL", "resourceShareArns": [share]});
+    let left = owner.ram_ok("GetResourceShareAssociations", by).await;
+    assert_eq!(left["resourceShareAssociations"], json!([]));
+}
+
+#[tokio::test]
 async fn names_tokens_quotas_tags_and_lists_are_of_one_account_alone() {
     let trellis = Installation::with_quotas(&[("L-9CAD07FB", 1)]).await;
     let (one, other) = (Party::owner(&trellis), Party::new(&trellis).await);
