@@ -22,6 +22,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         auth: Auth::None,
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
+        certificates: Box::new([]),
     });
     let network = Network {
         id: ServiceNetworkId::from_random(1),
@@ -35,6 +36,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         vpc_arn: "arn".into(),
         vpc_owner: "111122223333".parse().expect("twelve digits"),
         network: Arc::new(network),
+        resources: Default::default(),
     };
     let ingresses = [(VpcId::from_random(1), Arc::new(ingress))].into_iter().collect();
     Snapshot { revision: 1, ingresses, ..Default::default() }

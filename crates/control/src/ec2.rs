@@ -19,6 +19,7 @@ mod security_group;
 mod status;
 mod subnet;
 mod tag;
+mod tenants;
 mod vpc;
 mod zone;
 
@@ -38,6 +39,7 @@ use crate::refusal::Refusal;
 pub use host::{HostError, RunInstance};
 pub(crate) use place::{forget_place, is_terminated_instance};
 pub(crate) use tag::exists;
+pub(crate) use tenants::Tenants;
 
 /// Settles what an earlier process left; gives the plans for the kernel, the first of which is there,
 /// and the task that keeps them current.

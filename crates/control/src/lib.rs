@@ -20,6 +20,7 @@ mod page;
 mod ram;
 mod record;
 mod refusal;
+mod resources;
 mod sharing;
 mod snapshot;
 mod sts;

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use trellis_ca::SealingKey;
-use trellis_model::snapshot::{Ingress, Network, Service, Snapshot};
+use trellis_model::snapshot::{Ingress, Network, Resources, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_store::{Event, Revision, StoreError, Watch};
 
@@ -172,7 +172,7 @@ impl Builder {
                     vpc: vpc.clone(),
                     vpc_arn: association.vpc_arn().into(),
                     vpc_owner: association.created_by.clone(),
-                    resources: Box::new([]),
+                    resources: Resources::new(self.index.resources.reached_by(association)),
                     network: self.networks.get(&association.network)?.clone(),
                 })
             });

@@ -1,20 +1,22 @@
 //! What a query deserves: our own answer, the machine's resolvers, or nothing.
 
+use std::net::Ipv4Addr;
+
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use trellis_model::VpcId;
-use trellis_model::snapshot::{Network, SERVICE_VIP, Snapshot};
+use trellis_model::snapshot::{Ingress, SERVICE_VIP, Snapshot};
 
 use crate::wire;
 
 #[cfg(test)]
 mod tests;
 
-/// Seconds a service's address may be cached.
+/// Seconds the address of a service or a resource may be cached.
 pub const SERVICE_TTL: u32 = 60;
 
-/// Seconds the absence of a service may be cached: short, because the next thing a user does after
+/// Seconds the absence of a service or a resource may be cached: short, because the next thing a user does after
 /// a look-up that failed is to make the association that was missing.
 pub const NEGATIVE_TTL: u32 = 5;
 
@@ -31,9 +33,10 @@ pub enum Answer {
 
 /// Answers `query`, which came from a host of `vpc`, from what `snapshot` says that VPC can reach.
 ///
-/// Names below `vpc-lattice-svcs.<region>.on.aws` are ours whatever the region: one that belongs to
-/// a service of the VPC's network has an A record, any other does not exist. Never panics and
-/// never forwards such a name, however it is spelt.
+/// Names below `vpc-lattice-svcs.<region>.on.aws` and `vpc-lattice-rsc.<region>.on.aws` are ours
+/// whatever the region: one that belongs to a service or a resource of the VPC's network has an A
+/// record, any other does not exist. Never panics and never forwards such a name, however it is
+/// spelt. The private DNS name of a resource is a zone of its own, of that name alone.
 pub fn answer(snapshot: &Snapshot, vpc: &VpcId, query: &[u8]) -> Answer {
     let Some(header) = wire::Header::read(query) else { return Answer::Drop };
     if header.is_response() {
@@ -59,10 +62,10 @@ pub fn answer(snapshot: &Snapshot, vpc: &VpcId, query: &[u8]) -> Answer {
     if question.query_class != DNSClass::IN || is_refused_type(question.query_type) {
         return reply(&message, question, ResponseCode::Refused, None);
     }
-    match Zone::of(&question.name) {
+    let ingress = snapshot.ingresses.get(vpc).map(|ingress| &**ingress);
+    match Zone::of(&question.name).or_else(|| Zone::private(&question.name, ingress?)) {
         Some(zone) => {
-            let network = snapshot.ingresses.get(vpc).map(|ingress| &*ingress.network);
-            let found = zone.look_up(network, question.query_type);
+            let found = zone.look_up(ingress, question.query_type);
             let code = if found == Found::NoName { ResponseCode::NXDomain } else { ResponseCode::NoError };
             reply(&message, question, code, Some((zone, found)))
         }
@@ -79,7 +82,7 @@ fn is_refused_type(kind: RecordType) -> bool {
 /// What there is under a name of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
-    Address,
+    Address(Ipv4Addr),
     /// The zone's own name, asked for its SOA.
     Authority,
     /// The name exists without a record of that type.
@@ -87,14 +90,23 @@ enum Found {
     NoName,
 }
 
-/// The zone `vpc-lattice-svcs.<region>.on.aws` a name is in.
+/// A zone of ours that a name is in: `vpc-lattice-svcs.<region>.on.aws`, `vpc-lattice-rsc.<region>.on.aws`, or a
+/// private DNS name.
 struct Zone {
+    kind: Kind,
     apex: Name,
     /// The whole name, lower case, dots between labels. `None` when a label has a byte no
     /// generated name has; a dot inside a label would otherwise read as two labels.
     name: Option<String>,
     /// Labels in front of the apex.
     depth: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Services,
+    Resources,
+    Private(Ipv4Addr),
 }
 
 const ZONE_LABELS: usize = 4;
@@ -104,28 +116,62 @@ impl Zone {
         let labels: Vec<&[u8]> = name.iter().collect();
         let depth = labels.len().checked_sub(ZONE_LABELS)?;
         let [first, _region, third, fourth] = labels.get(depth..)? else { return None };
-        let same = first.eq_ignore_ascii_case(b"vpc-lattice-svcs")
-            && third.eq_ignore_ascii_case(b"on")
-            && fourth.eq_ignore_ascii_case(b"aws");
-        same.then(|| Self { apex: name.trim_to(ZONE_LABELS), name: host_text(&labels), depth })
+        if !third.eq_ignore_ascii_case(b"on") || !fourth.eq_ignore_ascii_case(b"aws") {
+            return None;
+        }
+        let kind = match first {
+            first if first.eq_ignore_ascii_case(b"vpc-lattice-svcs") => Kind::Services,
+            first if first.eq_ignore_ascii_case(b"vpc-lattice-rsc") => Kind::Resources,
+            _ => return None,
+        };
+        Some(Self { kind, apex: name.trim_to(ZONE_LABELS), name: host_text(&labels), depth })
     }
 
-    fn look_up(&self, network: Option<&Network>, kind: RecordType) -> Found {
+    /// The zone of a private name that the VPC has.
+    fn private(name: &Name, ingress: &Ingress) -> Option<Self> {
+        if ingress.resources.is_empty() {
+            return None;
+        }
+        let labels: Vec<&[u8]> = name.iter().collect();
+        let text = host_text(&labels)?;
+        let address = ingress.resources.named(&text)?.address;
+        Some(Self { kind: Kind::Private(address), apex: name.clone(), name: Some(text), depth: 0 })
+    }
+
+    fn look_up(&self, ingress: Option<&Ingress>, kind: RecordType) -> Found {
         let of_type = |wanted, found| if kind == wanted { found } else { Found::NoData };
+        if kind == RecordType::SOA && self.depth == 0 {
+            return Found::Authority;
+        }
+        if let Kind::Private(address) = self.kind {
+            return of_type(RecordType::A, Found::Address(address));
+        }
         if self.depth == 0 {
-            return of_type(RecordType::SOA, Found::Authority);
-        }
-        let (Some(network), Some(name)) = (network, self.name.as_deref()) else { return Found::NoName };
-        // A custom domain is in `hosts` too; only the generated name is the resolver's to answer.
-        if network.hosts.get(name).is_some_and(|service| &*service.dns_name == name) {
-            return of_type(RecordType::A, Found::Address);
-        }
-        // RFC 8020: a name with names below it exists. Here that is the partition label alone.
-        let below = |service: &str| service.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-        if self.depth == 1 && network.hosts.values().any(|service| below(&service.dns_name)) {
             return Found::NoData;
         }
-        Found::NoName
+        let (Some(ingress), Some(name)) = (ingress, self.name.as_deref()) else { return Found::NoName };
+        // RFC 8020: a name with names below it exists.
+        let below = |known: &str| known.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+        let exists = match self.kind {
+            Kind::Resources => {
+                if let Some(resource) = ingress.resources.named(name) {
+                    return of_type(RecordType::A, Found::Address(resource.address));
+                }
+                // Here that is the partition label, and the resource configuration's in front of it.
+                self.depth <= 2
+                    && ingress.resources.iter().flat_map(|resource| &resource.names).any(|known| below(known))
+            }
+            _ => {
+                // A custom domain is in `hosts` too; only the generated name is the resolver's to answer.
+                let hosts = &ingress.network.hosts;
+                if hosts.get(name).is_some_and(|service| &*service.dns_name == name) {
+                    return of_type(RecordType::A, Found::Address(SERVICE_VIP));
+                }
+                // Here that is the partition label alone.
+                self.depth == 1 && hosts.values().any(|service| below(&service.dns_name))
+            }
+        };
+        if exists { Found::NoData } else { Found::NoName }
     }
 
     fn authority(&self) -> Record {
@@ -164,8 +210,8 @@ fn reply(query: &Message, question: &Query, code: ResponseCode, found: Option<(Z
     if let Some((zone, found)) = found {
         reply.metadata.authoritative = true;
         match found {
-            Found::Address => {
-                let data = RData::A(A(SERVICE_VIP));
+            Found::Address(address) => {
+                let data = RData::A(A(address));
                 reply.add_answer(Record::from_rdata(question.name.clone(), SERVICE_TTL, data));
             }
             Found::Authority => {

@@ -2,10 +2,16 @@
 //!
 //! Each VPC has a resolver on 169.254.169.253 and on the base of its range plus two. A generated
 //! service name resolves only in VPCs associated with a service network that has the service, to
-//! the link-local address services share; it is never asked of anybody else. Every other name goes
-//! to the machine's own resolvers. There is no cache: the resolvers behind us have one.
+//! the link-local address services share; a generated resource name, and the resource's private DNS
+//! name where the VPC has it, to an address of the resource's own. Generated names are never asked
+//! of anybody else. Every other name goes to the machine's own resolvers. There is no cache: the
+//! resolvers behind us have one.
+//!
+//! [`Server::resolve`] tells the data plane where a name leads that hosts of a VPC could ask for;
+//! [`Client`] looks up TXT records for the control plane.
 
 mod answer;
+mod client;
 mod metrics;
 mod resolv_conf;
 mod server;
@@ -13,5 +19,6 @@ mod upstream;
 mod wire;
 
 pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, answer};
+pub use client::{Client, Resolved};
 pub use server::{Bind, Server, ServerError, ServerOptions, resolver_addresses};
 pub use upstream::Upstreams;

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hickory_proto::rr::RecordType;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -21,6 +22,7 @@ use trellis_model::fabric::VpcPlan;
 use trellis_model::snapshot::Snapshot;
 
 use crate::answer::{Answer, answer};
+use crate::client::{self, Resolved};
 use crate::metrics::Metrics;
 use crate::upstream::{Transport, Upstream, Upstreams};
 
@@ -180,6 +182,28 @@ impl Server {
         }
     }
 
+    /// What hosts of `vpc` would be told of the addresses of `name`, within the VPC's share of questions that may wait.
+    ///
+    /// # Errors
+    /// `NotFound` for a VPC that is not served, `InvalidInput` for what is no name; else nobody answered, or with a
+    /// failure.
+    pub async fn resolve(&self, vpc: &VpcId, name: &str) -> io::Result<Resolved> {
+        let query = client::question(name, RecordType::A)?;
+        let limits = {
+            let vpcs = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
+            vpcs.get(vpc).map(|vpc| vpc.limits.clone())
+        };
+        let limits = limits
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{vpc} has no resolver")))?;
+        let resolver = self.inner.resolver(vpc, &limits);
+        let reply = match resolver.answer(&query) {
+            Answer::Reply(reply) => Some(reply),
+            Answer::Forward => resolver.forward(&query, client::NOBODY, Transport::Tcp).await,
+            Answer::Drop => None,
+        };
+        client::read(reply).map(|reply| client::addresses(&reply))
+    }
+
     /// The VPCs served now.
     pub fn vpcs(&self) -> Vec<VpcId> {
         self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -200,6 +224,17 @@ impl Inner {
         })
     }
 
+    fn resolver(&self, vpc: &VpcId, limits: &Arc<Limits>) -> Resolver {
+        Resolver {
+            vpc: vpc.clone(),
+            snapshots: self.snapshots.clone(),
+            upstream: self.upstream.clone(),
+            metrics: self.metrics.clone(),
+            limits: limits.clone(),
+            idle_timeout: self.options.tcp_idle_timeout,
+        }
+    }
+
     fn open(&self, vpc: &VpcId, address: SocketAddr, limits: &Arc<Limits>) -> Result<[Task; 2], ServerError> {
         let failed =
             |transport| move |source| ServerError::Bind { vpc: vpc.clone(), address, transport, source };
@@ -217,14 +252,7 @@ impl Inner {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(tokio::net::TcpListener::from_std)
             .map_err(failed("TCP"))?;
-        let resolver = Resolver {
-            vpc: vpc.clone(),
-            snapshots: self.snapshots.clone(),
-            upstream: self.upstream.clone(),
-            metrics: self.metrics.clone(),
-            limits: limits.clone(),
-            idle_timeout: self.options.tcp_idle_timeout,
-        };
+        let resolver = self.resolver(vpc, limits);
         let udp = self.runtime.spawn(udp::serve(socket, resolver.clone()));
         let tcp = self.runtime.spawn(tcp::serve(listener, resolver));
         Ok([Task(udp), Task(tcp)])

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, TXT};
+use hickory_proto::rr::rdata::{A, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::sync::watch;
-use trellis_dns::{Bind, Server, ServerOptions, Upstreams};
+use trellis_dns::{Bind, Client, Resolved, Server, ServerOptions, Upstreams};
 use trellis_model::snapshot::{Auth, Ingress, Network, SERVICE_VIP, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 
@@ -74,7 +74,7 @@ fn snapshot() -> Snapshot {
         vpc: VpcId::from_random(1),
         vpc_arn: "arn".into(),
         vpc_owner: "111122223333".parse().unwrap(),
-        resources: Box::new([]),
+        resources: Default::default(),
         network: Arc::new(network),
     };
     let ingresses = [(VpcId::from_random(1), Arc::new(ingress))].into_iter().collect();
@@ -463,4 +463,83 @@ fn removing_a_vpc_closes_its_sockets_and_adding_it_again_serves_it() {
     let error = world.server.add_vpc(&VpcId::from_random(3), &[taken.local_addr().unwrap()]).unwrap_err();
     assert!(error.to_string().contains("UDP resolver socket"), "{error}");
     assert_eq!(world.server.vpcs(), [vpc]);
+}
+
+#[test]
+fn the_data_plane_is_told_what_hosts_of_a_vpc_would_be() {
+    let upstream = resolver(
+        |query| {
+            let name = query.queries[0].name.to_ascii();
+            let mut reply = reply_to(query, 7);
+            let (alias, target) =
+                (query.queries[0].name.clone(), Name::from_ascii("target.example.com.").unwrap());
+            match name.as_str() {
+                "alias.example.com." => {
+                    let address = |last| RData::A(A([192, 0, 2, last].into()));
+                    reply.answers = vec![
+                        Record::from_rdata(alias, 9, RData::CNAME(CNAME(target.clone()))),
+                        Record::from_rdata(target.clone(), 40, address(1)),
+                        Record::from_rdata(target, 40, address(2)),
+                    ];
+                }
+                "none.example.com." => {
+                    reply.answers.clear();
+                    reply.metadata.response_code = ResponseCode::NXDomain;
+                }
+                _ => reply.metadata.response_code = ResponseCode::ServFail,
+            }
+            vec![bytes(&reply)]
+        },
+        |_| None,
+    );
+    let world = world(vec![upstream]);
+    let resolve =
+        |vpc: u64, name: &str| world.runtime.block_on(world.server.resolve(&VpcId::from_random(vpc), name));
+    let found = |addresses: &[[u8; 4]], seconds| Resolved {
+        addresses: addresses.iter().map(|octets| (*octets).into()).collect(),
+        ttl: Duration::from_secs(seconds),
+    };
+    assert_eq!(resolve(1, "alias.example.com").unwrap(), found(&[[192, 0, 2, 1], [192, 0, 2, 2]], 9));
+    assert_eq!(resolve(1, "none.example.com").unwrap(), found(&[], 0));
+    assert_eq!(resolve(1, CART).unwrap(), found(&[SERVICE_VIP.octets()], 60));
+    assert!(resolve(1, "broken.example.com").is_err());
+    assert_eq!(resolve(1, "a..b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(resolve(9, "alias.example.com").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn txt_records_are_put_together_also_those_that_only_tcp_can_carry() {
+    let upstream = resolver(
+        |query| {
+            let mut reply = reply_to(query, 1);
+            reply.answers.clear();
+            match query.queries[0].name.to_ascii().as_str() {
+                "none.example.com." => reply.metadata.response_code = ResponseCode::NXDomain,
+                "broken.example.com." => reply.metadata.response_code = ResponseCode::ServFail,
+                _ => reply.metadata.truncation = true,
+            }
+            let mut forged = reply.clone();
+            forged.metadata.id = reply.id.wrapping_add(1);
+            let text = TXT::new(vec!["forged".into()]);
+            forged.add_answer(Record::from_rdata(query.queries[0].name.clone(), 30, RData::TXT(text)));
+            vec![bytes(&forged), bytes(&reply)]
+        },
+        |query| {
+            let mut reply = reply_to(query, 1);
+            let record = |strings: &[&str]| {
+                let text = TXT::new(strings.iter().map(ToString::to_string).collect());
+                Record::from_rdata(query.queries[0].name.clone(), 30, RData::TXT(text))
+            };
+            reply.answers = vec![record(&["v=spf1"]), record(&["vpc-lattice", ":token"])];
+            Some(reply)
+        },
+    );
+    let world = world(Vec::new());
+    let client = Client::new(Upstreams::Fixed(vec![upstream]), Duration::from_secs(5));
+    let txt = |name: &str| world.runtime.block_on(client.txt(name));
+    assert_eq!(txt("_token.example.com").unwrap(), ["v=spf1", "vpc-lattice:token"]);
+    assert!(txt("none.example.com").unwrap().is_empty());
+    assert!(txt("broken.example.com").is_err());
+    let nobody = Client::new(Upstreams::Fixed(Vec::new()), Duration::from_secs(5));
+    assert!(world.runtime.block_on(nobody.txt("example.com")).is_err());
 }

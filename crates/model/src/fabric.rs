@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use crate::id::{InstanceId, SubnetId, VpcId};
+use crate::id::{InstanceId, ResourceGatewayId, SubnetId, VpcId};
 
 /// Everything that should exist. What is not in it should not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,9 +31,14 @@ pub struct VpcPlan {
     /// What the security groups of the host at an address let through. A host that is not in it is in no group, and
     /// nothing of it is filtered. Apart from [`HostPlan`], so that a change of rules is no change of the host.
     pub firewalls: BTreeMap<Ipv4Addr, Arc<Firewall>>,
-    /// Which clients may begin a connection to 169.254.171.0/24: the ingress rules of the VPC association's security
+    /// Which clients may begin a connection to 169.254.171.0/24 or to a resource: the ingress rules of the VPC association's security
     /// groups together. [`None`]: the association has no groups, and all may.
     pub service_clients: Option<Arc<[FirewallRule]>>,
+    /// What hosts may connect to in 129.224.0.0/17: by the address of a resource its ports, ascending and apart.
+    /// Whatever is not here is refused.
+    pub resources: BTreeMap<Ipv4Addr, Box<[RangeInclusive<u16>]>>,
+    /// The resource gateways in the VPC.
+    pub gateways: BTreeMap<ResourceGatewayId, GatewayPlan>,
 }
 
 impl VpcPlan {
@@ -41,6 +47,15 @@ impl VpcPlan {
     pub fn resolver(&self) -> Option<Ipv4Addr> {
         self.cidrs.first().map(|cidr| Ipv4Addr::from_bits(cidr.network().to_bits() + 2))
     }
+}
+
+/// A resource gateway: the router has its addresses, and connections to resources come from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayPlan {
+    /// In subnets of the VPC; no host has them.
+    pub addresses: Vec<Ipv4Addr>,
+    /// What its security groups let it begin.
+    pub egress: Vec<FirewallRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

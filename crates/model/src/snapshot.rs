@@ -4,8 +4,9 @@
 //! [`TargetGroup`], and the tables that name it. The one thing in it that moves is the health of a
 //! target, a cell shared by every Snapshot that holds the target.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
+mod resource;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
 
 use crate::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
-use crate::id::{
-    AccountId, ListenerId, ResourceConfigurationId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId,
-};
+use crate::id::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use crate::matching::{HttpMatch, RequestHead};
+
+pub use resource::{Destination, RESOURCE_BLOCK, RESOURCE_ENTRANCE, Resource, Resources, resource_address};
 
 /// The address services have in every associated VPC. AWS shares a few addresses of
 /// 169.254.171.0/24 between all services; the listener is chosen by port and Host, never by address.
@@ -43,8 +44,8 @@ pub struct Ingress {
     pub vpc_arn: Arc<str>,
     pub vpc_owner: AccountId,
     pub network: Arc<Network>,
-    /// The resources its hosts can reach, sorted by `address`, each at an address of its own.
-    pub resources: Box<[Arc<Resource>]>,
+    /// The resources its hosts can reach, each at an address of its own.
+    pub resources: Resources,
 }
 
 /// One service network: its services by name, its listeners by port.
@@ -107,35 +108,6 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certificate").field("chain", &self.chain.len()).finish_non_exhaustive()
     }
-}
-
-/// A resource as the hosts of one VPC reach it: TCP to an address that stands for it there, carried on from the
-/// subnets of its resource gateway.
-#[derive(Debug)]
-pub struct Resource {
-    /// Of the resource configuration connections are made to: SINGLE, ARN, or the CHILD of a GROUP.
-    pub id: ResourceConfigurationId,
-    pub arn: Arc<str>,
-    pub owner: AccountId,
-    /// What clients connect to, of 129.224.0.0/17; one for each resource in a client's VPC.
-    pub address: Ipv4Addr,
-    /// Lower-case names that resolve to `address` in the client's VPC: the generated one first, then private DNS names.
-    pub names: Box<[Box<str>]>,
-    /// Connections to other ports are refused. The port stays the same on the way to the resource.
-    pub ports: Box<[RangeInclusive<u16>]>,
-    pub destination: Destination,
-    /// The VPC of the resource gateway; connections to the resource are opened from inside it.
-    pub vpc: VpcId,
-    /// The gateway's addresses, one or more per subnet, that the resource sees connections come from.
-    pub sources: Box<[IpAddr]>,
-}
-
-/// Where a resource is, as seen from its gateway's VPC.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    Ip(IpAddr),
-    /// Looked up through the resolver of the gateway's VPC when a connection is made.
-    Name(Box<str>),
 }
 
 impl Service {

@@ -77,6 +77,8 @@ fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
             hosts: (1..=hosts).map(|number| (InstanceId::from_random(number), host(number))).collect(),
             firewalls: BTreeMap::new(),
             service_clients: None,
+            resources: Default::default(),
+            gateways: Default::default(),
         })
     };
     Arc::new(FabricPlan {

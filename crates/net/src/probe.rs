@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread;
 
 use ipnet::Ipv4Net;
-use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, VpcPlan};
-use trellis_model::id::VpcId;
+use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, GatewayPlan, VpcPlan};
+use trellis_model::id::{ResourceGatewayId, VpcId};
 
 use crate::firewall;
 use crate::namespace::Namespace;
@@ -64,8 +64,8 @@ fn probe_here(nft: &Path) -> Result<(), NetError> {
         let text = source.to_string();
         if ["not supported", "No such file", "Invalid argument"].iter().any(|sign| text.contains(sign)) {
             NetError::MissingFeature {
-                feature: "nftables with connection tracking and reject rules",
-                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_inet (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT)",
+                feature: "nftables with connection tracking, reject and tproxy rules",
+                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_inet nft_tproxy (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT, CONFIG_NFT_TPROXY)",
             }
         } else {
             NetError::system("install firewall rules")(source)
@@ -90,6 +90,12 @@ fn restricted() -> VpcPlan {
         subnets: BTreeMap::new(),
         hosts: BTreeMap::new(),
         service_clients: Some(firewall.ingress.clone().into()),
+        resources: [([129, 224, 0, 1].into(), [80..=80, 443..=444].into())].into(),
+        gateways: [(
+            ResourceGatewayId::from_random(0),
+            GatewayPlan { addresses: vec![[192, 0, 2, 2].into()], egress: firewall.ingress.clone() },
+        )]
+        .into(),
         firewalls: [([192, 0, 2, 1].into(), Arc::new(firewall))].into(),
     }
 }

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use trellis_model::id::VpcId;
+use trellis_model::snapshot::RESOURCE_ENTRANCE;
 
 use crate::namespace::Namespace;
-use crate::vpc::mailbox::{Mailbox, SocketRequest};
+use crate::vpc::mailbox::{Listening, Mailbox, SocketRequest};
 
 /// Connections waiting to be accepted, for each listener. The kernel's own default ceiling (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
@@ -49,7 +50,18 @@ impl Sockets {
     /// `NotFound` for a VPC that is not in force, `TimedOut` when its thread did not answer within ten seconds, and
     /// what socket(2), bind(2) and listen(2) say.
     pub fn listen(&self, vpc: &VpcId, addr: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
-        self.ask(vpc, |reply| SocketRequest::Listen { addr, reuse_port, reply })
+        let how = if reuse_port { Listening::Shared } else { Listening::Alone };
+        self.ask(vpc, |reply| SocketRequest::Listen { addr, how, reply })
+    }
+
+    /// As [`Sockets::listen`] with `reuse_port`, for connections that hosts of `vpc` make to resources, whatever their
+    /// address and port. What a client connected to is the local address of an accepted socket.
+    ///
+    /// # Errors
+    /// As [`Sockets::listen`].
+    pub fn listen_resources(&self, vpc: &VpcId) -> io::Result<TcpListener> {
+        let addr = SocketAddr::V4(RESOURCE_ENTRANCE);
+        self.ask(vpc, |reply| SocketRequest::Listen { addr, how: Listening::Transparent, reply })
     }
 
     /// A nonblocking UDP socket inside `vpc`, bound to `addr`. From any thread.
@@ -144,10 +156,13 @@ impl Sockets {
 const UNPOISONED: &str = "nothing that can panic is done while the map is held";
 
 /// Makes a listener in the calling thread's namespace.
-pub(crate) fn listen_here(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+pub(crate) fn listen_here(addr: SocketAddr, how: Listening) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(reuse_port)?;
+    socket.set_reuse_port(how != Listening::Alone)?;
+    if how == Listening::Transparent {
+        socket.set_ip_transparent_v4(true)?;
+    }
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

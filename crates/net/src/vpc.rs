@@ -122,6 +122,10 @@ fn run(context: &Ended, first: Versioned) {
             }
         }
     };
+    if let Err(error) = network::pass_rules_once() {
+        // /proc/sys is read-only in some containers. All else works.
+        tracing::warn!(vpc = %context.id, %error, "hosts cannot reach resources: set bridge-nf-call-iptables to 0");
+    }
     let mut vpc = Vpc {
         context,
         namespace: Arc::new(namespace),
@@ -333,9 +337,7 @@ impl Vpc<'_> {
 /// Makes a socket here. Whoever asked may have stopped waiting; then it is closed again.
 fn serve(request: SocketRequest) {
     match request {
-        SocketRequest::Listen { addr, reuse_port, reply } => {
-            drop(reply.try_send(listen_here(addr, reuse_port)));
-        }
+        SocketRequest::Listen { addr, how, reply } => drop(reply.try_send(listen_here(addr, how))),
         SocketRequest::BindUdp { addr, reply } => drop(reply.try_send(bind_udp_here(addr))),
     }
 }

@@ -22,6 +22,8 @@ mod machine;
 mod plan;
 #[path = "kernel/proxying.rs"]
 mod proxying;
+#[path = "kernel/resources.rs"]
+mod resources;
 #[path = "kernel/security_groups.rs"]
 mod security_groups;
 #[path = "kernel/unprivileged.rs"]

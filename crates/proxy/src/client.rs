@@ -245,13 +245,13 @@ impl Watched {
 }
 
 /// Counts a connection while it lives.
-struct Open<'a> {
+pub(crate) struct Open<'a> {
     worker: &'a Worker,
     watched: &'a Watched,
 }
 
 impl<'a> Open<'a> {
-    fn new(worker: &'a Worker, watched: &'a Watched) -> Self {
+    pub(crate) fn new(worker: &'a Worker, watched: &'a Watched) -> Self {
         worker.cells.connections.add(1);
         worker.cells.connections_open.add(1);
         add(&worker.connections, 1);

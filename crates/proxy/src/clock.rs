@@ -75,6 +75,17 @@ impl Clock {
         out.extend_from_slice(&self.texts.borrow().iso);
     }
 
+    /// Appends `1994-11-06T08:49:37.123Z`.
+    pub(crate) fn write_iso_millis(&self, at: Instant, out: &mut Vec<u8>) {
+        let unix = self.origin_unix.get() + at.saturating_duration_since(self.origin);
+        self.refresh(at);
+        out.extend_from_slice(&self.texts.borrow().iso[..19]);
+        let millis = unix.subsec_millis();
+        out.push(b'.');
+        out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8));
+        out.push(b'Z');
+    }
+
     fn refresh(&self, at: Instant) {
         let unix = self.origin_unix.get() + at.saturating_duration_since(self.origin);
         let mut texts = self.texts.borrow_mut();
@@ -134,6 +145,15 @@ mod tests {
         ] {
             assert_eq!(iso(second), expected.as_bytes(), "{second}");
         }
+    }
+
+    #[test]
+    fn milliseconds_stand_behind_a_point() {
+        let clock = Clock::new();
+        let mut text = Vec::new();
+        clock.write_iso_millis(clock.now(), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.len() == 24 && text.as_bytes()[19] == b'.' && text.ends_with('Z'), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`Proxy`] acts on one thing, the newest [`Snapshot`] of a watch channel, and opens sockets
 //! through one thing, a [`Network`]. It knows neither store nor API. One worker thread per core
 //! shares nothing with the others on the path of a request but the Snapshot. `request.rs` is the
-//! life of a request, top to bottom.
+//! life of a request, `resource.rs` that of a connection to a resource, top to bottom.
 //!
 //! Where VPC Lattice's behaviour is not known, this is ours:
 //! - `TRACE` and `CONNECT` get 405; `Upgrade` is dropped and the request goes on without it.
@@ -46,6 +46,7 @@ mod random;
 mod record;
 mod relay;
 mod request;
+mod resource;
 mod stream;
 mod ticker;
 mod tls;
@@ -55,7 +56,7 @@ mod watchdog;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -66,6 +67,7 @@ use trellis_model::snapshot::Snapshot;
 
 pub use config::{AccessLogConfig, Limits, LineReader, ProxyConfig};
 pub use metrics::Metrics;
+pub use resource::{Resolved, Resolving};
 use worker::{Applied, Stage};
 
 /// Where sockets come from. Each worker calls it on its own thread.
@@ -84,6 +86,32 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// # Errors
     /// The VPC is not there, or the kernel refuses at once.
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<std::net::TcpStream>;
+
+    /// A non-blocking listening socket, with `SO_REUSEPORT`, that connections of hosts in `vpc` to
+    /// any resource come to. An accepted socket's local address is what the client connected to.
+    /// Only asked for where there are resources.
+    ///
+    /// # Errors
+    /// As [`Network::listen`].
+    fn listen_resources(&self, vpc: &VpcId) -> io::Result<std::net::TcpListener> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("no resources can be reached from {vpc}")))
+    }
+
+    /// As [`Network::dial`], from `source`, an address of a resource gateway in `vpc`.
+    ///
+    /// # Errors
+    /// As [`Network::dial`].
+    fn dial_from(&self, vpc: &VpcId, source: IpAddr, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+        let message = format!("{to} cannot be reached from {source} in {vpc}");
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
+
+    /// The addresses that `name` has for hosts of `vpc`. Bounded in time and in number by whoever
+    /// does it; a worker's runtime has no timers.
+    fn resolve(&self, vpc: &VpcId, name: &str) -> Resolving {
+        let message = format!("{name} cannot be looked up in {vpc}");
+        Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, message))))
+    }
 }
 
 /// Why a proxy did not start.
@@ -139,7 +167,7 @@ impl Proxy {
         let mut threads = Threads::default();
         let mut ticks = Vec::new();
         for (index, cells) in cells.iter().enumerate() {
-            let (listens, dials) = (network.clone(), network.clone());
+            let (listens, dials, reaches) = (network.clone(), network.clone(), network.clone());
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
             let tick = Arc::new(tokio::sync::Notify::new());
             ticks.push(Arc::downgrade(&tick));
@@ -152,6 +180,7 @@ impl Proxy {
                     limits,
                     listen: Box::new(move |vpc, port| listens.listen(vpc, port)),
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
+                    resources: resource::Resources::new(reaches),
                     snapshots,
                     stage,
                     applied,

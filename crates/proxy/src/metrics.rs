@@ -4,6 +4,7 @@
 //! adds the workers up. Labels come from closed sets: resource ids, status classes, reasons.
 
 mod render;
+mod resource;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +13,12 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use trellis_model::snapshot::Snapshot;
-use trellis_model::{ServiceId, TargetGroupId};
+use trellis_model::{ResourceConfigurationId, ServiceId, TargetGroupId};
 
 use crate::access_log::Sink;
 use crate::failure::Failure;
 use crate::tls::Outcome;
+pub(crate) use resource::ResourceCells;
 
 /// What the proxy has counted; cheap to clone.
 #[derive(Debug, Clone)]
@@ -129,8 +131,11 @@ pub(crate) struct WorkerCells {
     pub(crate) unrouted: Classes,
     pub(crate) unrouted_failures: [Cell; Failure::COUNT],
     pub(crate) listen_errors: Cell,
+    /// Connections that were for no resource.
+    pub(crate) resource_refusals: Cell,
     services: Mutex<FxHashMap<ServiceId, Arc<ServiceCells>>>,
     groups: Mutex<FxHashMap<TargetGroupId, Arc<GroupCells>>>,
+    resources: Mutex<FxHashMap<ResourceConfigurationId, Arc<ResourceCells>>>,
 }
 
 impl WorkerCells {
@@ -143,6 +148,17 @@ impl WorkerCells {
     pub(crate) fn group(&self, id: &TargetGroupId) -> Arc<GroupCells> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.entry(id.clone()).or_default().clone()
+    }
+
+    pub(crate) fn resource(&self, id: &ResourceConfigurationId) -> Arc<ResourceCells> {
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        resources.entry(id.clone()).or_default().clone()
+    }
+
+    /// Forgets resources that are gone and that nobody is connected to.
+    pub(crate) fn retain_resources(&self, is_there: impl Fn(&ResourceConfigurationId) -> bool) {
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        resources.retain(|id, cells| is_there(id) || cells.open.value() > 0);
     }
 
     /// Forgets what is gone: a series nobody can add to any more.

@@ -210,6 +210,12 @@ impl States {
             .flat_map(|ingress| ingress.network.hosts.values().map(|service| &service.id))
             .collect();
         self.cells.retain(|id| services.contains(id), |id| snapshot.target_groups.contains_key(id));
+        let resources: rustc_hash::FxHashSet<_> = snapshot
+            .ingresses
+            .values()
+            .flat_map(|ingress| ingress.resources.iter().map(|resource| &resource.id))
+            .collect();
+        self.cells.retain_resources(|id| resources.contains(id));
     }
 
     /// Drops idle upstream connections that are of no use any more.

@@ -24,13 +24,14 @@ use crate::config::Limits;
 use crate::metrics::WorkerCells;
 use crate::random::Random;
 use crate::relay::Pipes;
+use crate::resource::{self, Resources};
 use crate::ticker::TICK;
 use crate::tls::{Tickets, Tls};
 use crate::view::{States, View};
 use crate::watchdog::{SWEEP, Watchdog, Watched};
 
-pub(crate) use listeners::Entrance;
 use listeners::Listeners;
+pub(crate) use listeners::{Entrance, accept};
 
 /// Opens a connection from inside a VPC.
 pub(crate) type Dial = Box<dyn Fn(&VpcId, SocketAddr) -> io::Result<std::net::TcpStream>>;
@@ -66,6 +67,7 @@ pub(crate) struct Worker {
     pub(crate) pipes: Pipes,
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) dial: Dial,
+    pub(crate) resources: Resources,
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
@@ -156,6 +158,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) listen: Listen,
     pub(crate) dial: Dial,
+    pub(crate) resources: Resources,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) applied: Arc<Applied>,
@@ -206,8 +209,20 @@ fn pin_to(index: usize) {
 }
 
 async fn work(parts: Parts, random: Random, tls: Tls) {
-    let Parts { index, limits, listen, dial, mut snapshots, mut stage, applied, cells, log, tick, .. } =
-        parts;
+    let Parts {
+        index,
+        limits,
+        listen,
+        dial,
+        resources,
+        mut snapshots,
+        mut stage,
+        applied,
+        cells,
+        log,
+        tick,
+        ..
+    } = parts;
     let worker = Rc::new(Worker {
         lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
         limits,
@@ -220,6 +235,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         pipes: Pipes::default(),
         cells,
         dial,
+        resources,
         draining: Cell::new(false),
         connections: Cell::new(0),
         streams: Cell::new(0),
@@ -231,6 +247,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         chunk: RefCell::default(),
     });
     let mut listeners = Listeners::new(listen);
+    let mut entrances = resource::Entrances::default();
     let mut since_change = Instant::now();
     let mut unreported = true;
     let mut untidy = true;
@@ -246,6 +263,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
                 let snapshot = snapshots.borrow_and_update().clone();
                 *worker.view.borrow_mut() = Rc::new(View::new(snapshot.clone()));
                 listeners.apply(&worker, &snapshot);
+                entrances.apply(&worker, &snapshot);
                 (since_change, unreported, untidy) = (Instant::now(), true, true);
             }
             changed = stage.changed() => match (*stage.borrow_and_update(), changed) {
@@ -259,6 +277,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
                 let patient = since_change.elapsed() < PATIENCE;
                 if patient || worker.ticks.get().is_multiple_of(RETRY_LATER) {
                     listeners.retry(&worker);
+                    entrances.retry(&worker);
                 }
                 if worker.ticks.get().is_multiple_of(TIDY) {
                     worker.states.expire(worker.clock.coarse());
@@ -270,14 +289,19 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
                 }
             }
         }
-        if unreported && (listeners.missing().is_empty() || since_change.elapsed() >= PATIENCE) {
+        let all_open = listeners.missing().is_empty() && entrances.missing().is_empty();
+        if unreported && (all_open || since_change.elapsed() >= PATIENCE) {
             unreported = false;
+            for (vpc, error) in entrances.missing() {
+                tracing::warn!(%vpc, %error, "cannot listen for connections to resources, will go on trying");
+            }
             for (vpc, port, error) in listeners.missing() {
                 tracing::warn!(%vpc, port, %error, "cannot listen, will go on trying");
             }
             applied.report(index, worker.view.borrow().snapshot.revision);
         }
     };
+    entrances.close_all();
     drain(&worker, listeners, &tick, deadline).await;
 }
 

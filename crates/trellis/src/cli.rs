@@ -164,6 +164,9 @@ pub(crate) struct Up {
     /// Data-plane worker threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) workers: usize,
+    /// Resolver asked for every name that is not Trellis's own, in place of the machine's (/etc/resolv.conf); repeatable
+    #[arg(long = "resolver", value_name = "ADDR:PORT")]
+    pub(crate) resolvers: Vec<SocketAddr>,
     /// Raise or lower a quota by its AWS code, e.g. `L-CF78395E=50` for rules per listener; repeatable
     #[arg(long = "quota", value_name = "CODE=N", value_parser = parse_quota)]
     pub(crate) quotas: Vec<(String, u64)>,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use trellis_control::{Config, Control};
+use trellis_control::{Config, Control, TxtLookup};
 use trellis_dns as dns;
 use trellis_logs::{Delivery, Endpoint};
 use trellis_model::resource::lattice::LogDestinationKind;
@@ -21,7 +22,7 @@ use trellis_store::Store;
 use crate::cli;
 use crate::data_dir::{self, Credentials, Layout, write_private, write_public};
 use crate::hosts::Hosts;
-use crate::vpc_sockets::VpcSockets;
+use crate::vpc_sockets::{DataPlaneNetwork, VpcSockets};
 use crate::{http_server, local};
 
 /// Account and region where nothing else is said; fixed, because scripts depend on them.
@@ -52,6 +53,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         listen,
         metrics_listen,
         workers,
+        resolvers,
         quotas,
         log_endpoints,
         log_intervals,
@@ -81,7 +83,10 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     let sealing_key = data_dir::sealing_key(&layout.sealing_key(), trellis_control::is_sealed(&store)?)?;
 
     let (fabric, fabric_events) = Fabric::start(FabricOptions::new(layout.run(), layout.host_logs()))?;
-    let sockets = VpcSockets::new(fabric.sockets());
+    let upstreams =
+        if resolvers.is_empty() { dns::Upstreams::default() } else { dns::Upstreams::Fixed(resolvers) };
+    let resolver_options = dns::ServerOptions { upstreams, ..dns::ServerOptions::default() };
+    let domains = dns::Client::new(resolver_options.upstreams.clone(), resolver_options.upstream_timeout);
 
     let control = Control::start(
         store,
@@ -92,6 +97,10 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
             secret_access_key: credentials.secret_access_key.as_str().into(),
             quotas: quotas.into_iter().collect(),
             sealing_key: Arc::new(sealing_key),
+            txt_lookup: TxtLookup::new(move |name| {
+                let domains = domains.clone();
+                Box::pin(async move { domains.txt(&name).await })
+            }),
             ..Config::default()
         },
     )
@@ -105,12 +114,13 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         reader: Some(LineReader::new(delivery.reader())),
         ..AccessLogConfig::new(layout.access_logs().join("access.log"))
     };
+    let resolver =
+        dns::Server::start(resolver_options, control.snapshots(), VpcSockets::new(fabric.sockets()));
     let proxy = Proxy::start(
         ProxyConfig { workers, access_log: Some(access_log), ..ProxyConfig::default() },
-        sockets.clone(),
+        DataPlaneNetwork::new(fabric.sockets(), resolver.clone(), Handle::current()),
         control.snapshots(),
     )?;
-    let resolver = dns::Server::start(dns::ServerOptions::default(), control.snapshots(), sockets);
     let hosts = Arc::new(Hosts::new());
 
     // The parts talk to each other over watch channels; these tasks carry the words across.

@@ -3,11 +3,14 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
+use tokio::runtime::Handle;
+use trellis_dns as dns;
 use trellis_model::VpcId;
 use trellis_model::snapshot::{SERVICE_VIP, SOURCE_IP};
 use trellis_net::Sockets;
+use trellis_proxy::{Resolved, Resolving};
 
-/// What `trellis-net` offers, in the shape `trellis-proxy` and `trellis-dns` ask for.
+/// What `trellis-net` offers, in the shape `trellis-dns` asks for.
 #[derive(Clone)]
 pub(crate) struct VpcSockets {
     sockets: Sockets,
@@ -19,13 +22,45 @@ impl VpcSockets {
     }
 }
 
-impl trellis_proxy::Network for VpcSockets {
+/// What the data plane asks for: sockets, and the names that hosts of a VPC could ask for.
+#[derive(Clone)]
+pub(crate) struct DataPlaneNetwork {
+    sockets: Sockets,
+    resolver: dns::Server,
+    /// Where look-ups run: workers have no timers.
+    runtime: Handle,
+}
+
+impl DataPlaneNetwork {
+    pub(crate) fn new(sockets: Sockets, resolver: dns::Server, runtime: Handle) -> Self {
+        Self { sockets, resolver, runtime }
+    }
+}
+
+impl trellis_proxy::Network for DataPlaneNetwork {
     fn listen(&self, vpc: &VpcId, port: u16) -> io::Result<TcpListener> {
         self.sockets.listen(vpc, SocketAddr::from((SERVICE_VIP, port)), true)
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
         self.sockets.dial(vpc, IpAddr::V4(SOURCE_IP), to)
+    }
+
+    fn listen_resources(&self, vpc: &VpcId) -> io::Result<TcpListener> {
+        self.sockets.listen_resources(vpc)
+    }
+
+    fn dial_from(&self, vpc: &VpcId, source: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+        self.sockets.dial(vpc, source, to)
+    }
+
+    fn resolve(&self, vpc: &VpcId, name: &str) -> Resolving {
+        let (resolver, vpc, name) = (self.resolver.clone(), vpc.clone(), name.to_owned());
+        let looked_up = self.runtime.spawn(async move { resolver.resolve(&vpc, &name).await });
+        Box::pin(async move {
+            let dns::Resolved { addresses, ttl } = looked_up.await.map_err(io::Error::other)??;
+            Ok(Resolved { addresses: addresses.into_iter().map(IpAddr::V4).collect(), ttl })
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What should be in the kernel: the [`FabricPlan`] of the newest state, kept current.
 //!
-//! Built from watches on `ec2/` and, for the security groups of VPC associations, `lattice/`. A commit
+//! Built from watches on `ec2/` and, for VPC associations, resources and their gateways, `lattice/`. A commit
 //! rebuilds the VPCs it touches; the others keep their `Arc`, and so does one that comes out as it was.
 
 mod firewall;
@@ -18,8 +18,8 @@ use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
 use trellis_store::{Event, Store, StoreError, Watch};
 
 use super::place::kind;
-use crate::keys;
 use crate::lattice::place::kind as lattice;
+use crate::{keys, resources};
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -94,6 +94,7 @@ struct Known {
     instances: BTreeMap<String, Instance>,
     groups: BTreeMap<String, SecurityGroup>,
     associations: BTreeMap<String, VpcAssociation>,
+    resources: resources::Records,
     plan: Arc<FabricPlan>,
 }
 
@@ -110,7 +111,10 @@ impl Known {
                         self.instances.clear();
                         self.groups.clear();
                     }
-                    Part::Lattice => self.associations.clear(),
+                    Part::Lattice => {
+                        self.associations.clear();
+                        self.resources = resources::Records::default();
+                    }
                 }
                 touched.extend(self.plan.vpcs.keys().cloned());
                 for entry in entries {
@@ -163,7 +167,13 @@ impl Known {
             lattice::VPC_ASSOCIATION => {
                 replace(&mut self.associations, key, id, value, |association| &association.vpc, touched);
             }
-            _ => {}
+            other => {
+                let resources::Touched { networks, gateway_vpcs, is_awaited: _ } =
+                    self.resources.apply(other, id, key, value);
+                let clients = self.associations.values().filter(|client| networks.contains(&client.network));
+                touched.extend(clients.map(|client| client.vpc.clone()));
+                touched.extend(gateway_vpcs);
+            }
         }
     }
 
@@ -197,7 +207,14 @@ impl Known {
             self.groups.values(),
             self.instances.values(),
             self.associations.values(),
+            self.resources.gateways(),
         );
+        let clients = self.associations.values();
+        let resources = clients
+            .filter(|client| client.vpc == *id && client.status.is_in_force())
+            .flat_map(|client| self.resources.reached_by(client))
+            .map(|resource| (resource.address, resource.ports))
+            .collect();
         Some(VpcPlan {
             id: id.clone(),
             cidrs: vec![vpc.cidr],
@@ -205,6 +222,8 @@ impl Known {
             hosts,
             firewalls: rules.firewalls(),
             service_clients: rules.service_clients(),
+            resources,
+            gateways: rules.gateways(),
         })
     }
 }

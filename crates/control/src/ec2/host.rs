@@ -14,6 +14,7 @@ use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subne
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
+use super::tenants::Tenants;
 use super::{place, tag};
 use crate::context::Surroundings;
 use crate::record::{self, put};
@@ -61,7 +62,7 @@ pub enum HostError {
     NoSubnet { subnet: String },
     #[error("{address} cannot be a host's: {subnet} is {cidr} without its first four addresses and its last")]
     AddressOutside { address: Ipv4Addr, subnet: SubnetId, cidr: ipnet::Ipv4Net },
-    #[error("{address} belongs to host {owner}")]
+    #[error("{address} belongs to {owner}")]
     AddressTaken { address: Ipv4Addr, owner: String },
     #[error("every address of {subnet} ({cidr}) is taken")]
     SubnetFull { subnet: SubnetId, cidr: ipnet::Ipv4Net },
@@ -135,8 +136,8 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 let subnet: Subnet = place::find_anywhere(tx, &spec.subnet)?
                     .ok_or_else(|| HostError::NoSubnet { subnet: spec.subnet.chars().take(80).collect() })?;
                 let home = subnet.home.clone();
-                let neighbours = place::all::<Instance>(tx, &home)?;
-                let address = choose_address(&subnet, &neighbours, spec.ip)?;
+                let tenants = Tenants::read(tx, &home)?;
+                let address = choose_address(&subnet, &tenants, spec.ip)?;
                 let vpc: Vpc = place::find(tx, &home, subnet.vpc.as_str())?;
                 let instance = Instance {
                     id: id.clone(),
@@ -153,7 +154,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     terminated_at: None,
                     reason: None,
                 };
-                prune(tx, &neighbours, now);
+                prune(tx, &tenants.instances, now);
                 put(tx, &place::key::<Instance>(&home, id.as_str()), &instance);
                 place::remember_place(tx, &home, id.as_str());
                 place::take_name(tx, &spec.name, &id);
@@ -167,34 +168,22 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
 
 fn choose_address(
     subnet: &Subnet,
-    neighbours: &[Instance],
+    tenants: &Tenants,
     wanted: Option<Ipv4Addr>,
 ) -> Result<Ipv4Addr, HostError> {
     // Two subnets may have the same block only in different VPCs, so the subnet decides.
-    let owner = |address: Ipv4Addr| {
-        neighbours.iter().find(|instance| {
-            instance.subnet == subnet.id && instance.address == address && instance.state.holds_resources()
-        })
-    };
+    let taken = tenants.of(&subnet.id);
     match wanted {
         Some(address) if !subnet.may_assign(address) => {
             Err(HostError::AddressOutside { address, subnet: subnet.id.clone(), cidr: subnet.cidr })
         }
-        Some(address) => match owner(address) {
-            Some(instance) => Err(HostError::AddressTaken { address, owner: instance.name.clone() }),
+        Some(address) => match taken.get(&address) {
+            Some(owner) => Err(HostError::AddressTaken { address, owner: (*owner).to_owned() }),
             None => Ok(address),
         },
-        None => {
-            // One set look-up for each address tried, however many neighbours there are.
-            let taken: rustc_hash::FxHashSet<Ipv4Addr> = neighbours
-                .iter()
-                .filter(|instance| instance.subnet == subnet.id && instance.state.holds_resources())
-                .map(|instance| instance.address)
-                .collect();
-            subnet
-                .lowest_free(|address| taken.contains(&address))
-                .ok_or_else(|| HostError::SubnetFull { subnet: subnet.id.clone(), cidr: subnet.cidr })
-        }
+        None => subnet
+            .lowest_free(|address| taken.contains_key(&address))
+            .ok_or_else(|| HostError::SubnetFull { subnet: subnet.id.clone(), cidr: subnet.cidr }),
     }
 }
 

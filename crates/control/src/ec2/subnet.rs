@@ -13,6 +13,7 @@ use super::filter::Filters;
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
+use super::tenants::Tenants;
 use super::{block, fault, tag, zone};
 use crate::context::Context;
 use crate::record::put;
@@ -37,11 +38,8 @@ struct Described {
 }
 
 impl Described {
-    fn new(subnet: Subnet, tags: Tags, instances: &[Instance]) -> Self {
-        let used = instances
-            .iter()
-            .filter(|instance| instance.subnet == subnet.id && instance.state.holds_resources())
-            .count();
+    fn new(subnet: Subnet, tags: Tags, tenants: &Tenants) -> Self {
+        let used = tenants.of(&subnet.id).len();
         let available = subnet.capacity().saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
         Self { subnet, tags, available }
     }
@@ -178,7 +176,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
             put(tx, &place::key::<Subnet>(&home, id.as_str()), &subnet);
             place::remember_place(tx, &home, id.as_str());
             tag::apply(tx, &home, &subnet.arn(), &tags)?;
-            Ok(Described::new(subnet, tags.clone(), &[]))
+            Ok(Described::new(subnet, tags.clone(), &Tenants::default()))
         })
         .await?;
     Ok(json!({"Subnet": described.value()}))
@@ -201,11 +199,11 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
     let list = format!("DescribeSubnets;{}", filters.text());
     let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
-    let instances = place::all::<Instance>(state, &home)?;
+    let tenants = Tenants::read(state, &home)?;
     let mut found = Vec::new();
     for subnet in place::chosen::<Subnet>(state, &home, &input.subnet_ids)? {
         let tags = tag::of(state, &home, &subnet.arn())?;
-        let described = Described::new(subnet, tags, &instances);
+        let described = Described::new(subnet, tags, &tenants);
         if filters.pass(&described.tags, |name| described.field(name)) {
             found.push(described);
         }
@@ -254,6 +252,12 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Excepti
         if place::all::<Instance>(tx, &home)?.iter().any(is_lived_in) {
             return Err(fault::dependency(format_args!(
                 "The subnet '{}' has dependencies and cannot be deleted.",
+                subnet.id
+            )));
+        }
+        if let Some(user) = crate::lattice::vpc::subnet_in_use(tx, &home, &subnet.id)? {
+            return Err(fault::dependency(format_args!(
+                "The subnet '{}' has dependencies and cannot be deleted: {user}.",
                 subnet.id
             )));
         }

@@ -108,8 +108,11 @@ impl Association for ResourceAssociation {
 
     fn indexes(&self, place: &Place) -> Vec<String> {
         let Self { network, resource, managed_by, .. } = self;
-        let mut keys =
-            vec![place.network_resource(network, resource), place.resource_network(resource, network)];
+        let mut keys = vec![
+            place.network_resource(network, resource),
+            place.resource_network(resource, network),
+            place.network_address(network, self.address()),
+        ];
         keys.extend(managed_by.is_none().then(|| place.network_own_resource(network, resource)));
         keys
     }

@@ -5,16 +5,16 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
-use trellis_model::resource::lattice::{DomainVerification, VerificationStatus};
+use trellis_model::resource::lattice::{DomainVerification, ResourceConfiguration, VerificationStatus};
 use trellis_model::{DomainVerificationId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
 use super::{Nothing, identifier};
 use crate::context::Context;
-use crate::keys;
+use crate::keys::{self, last_part};
 use crate::page::{Listing, Page};
-use crate::record::{count, decode, get, get_id, put};
+use crate::record::{count, decode, get, get_id, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
@@ -145,10 +145,21 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
     })
 }
 
-/// "Removing a verification does not break what rests on it": configurations keep their domain.
+/// "Removing a verification does not break what rests on it": configurations keep their domain, and one that was
+/// verified stays so. Of one that was not, nothing is left in them that could be taken for proof.
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Nothing, Refusal> {
     let place = Place::new(ctx.home());
     let verification = find(tx, &place, &input.domain_verification_identifier)?;
+    if verification.status != VerificationStatus::Verified {
+        for entry in scan_all(tx, &place.verified_resources(&verification.id))? {
+            let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
+            if let Some(mut resource) = get::<ResourceConfiguration>(tx, &key)? {
+                resource.domain_verification = None;
+                put(tx, &key, &resource);
+            }
+            tx.delete(&entry.key);
+        }
+    }
     tag_set::forget(tx, &place.home, &verification.arn());
     tx.delete(&place.domain(&verification.domain_name));
     tx.delete(&keys::unproven(&place.home, verification.id.as_str()));

@@ -17,6 +17,7 @@
 //! group-child/{rcfg}/{rcfg}                   the second is a child of the first
 //! verified-resource/{dv}/{rcfg}               the configuration's domain rests on the verification
 //! network-resource/{sn}/{rcfg}                -> snra id; and resource-network/{rcfg}/{sn} -> snra id
+//! network-address/{sn}/{address}              -> snra id: the resource's address in the network's VPCs
 //! network-own-resource/{sn}/{rcfg}            the same without the associations of groups' children
 //! domain/{domain}                             -> dv id
 //! far-association/{snva, snsa or snra}        -> account of the network, where that is another one
@@ -328,6 +329,10 @@ impl Place {
 
     pub(crate) fn network_resources(&self, network: &ServiceNetworkId) -> String {
         self.scope.indexes_of("network-resource", network)
+    }
+
+    pub(crate) fn network_address(&self, network: &ServiceNetworkId, address: std::net::Ipv4Addr) -> String {
+        self.scope.index("network-address", format_args!("{network}/{address}"))
     }
 
     pub(crate) fn network_own_resource(

@@ -11,6 +11,7 @@ use trellis_model::resource::lattice::{
     Home, ResourceAssociation, ResourceConfiguration, ResourceConfigurationType, SharingConfig, Status,
     VerificationStatus,
 };
+use trellis_model::snapshot::resource_address;
 use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
@@ -24,6 +25,9 @@ use crate::record::{count, get, get_id, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
 use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
+
+/// Ids drawn for one whose address is free; more are not needed unless most of the block is taken.
+const DRAWS: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -85,7 +89,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;
     let is_arn = resource.kind == ResourceConfigurationType::Arn;
     let association = ResourceAssociation {
-        id: ResourceAssociationId::from_random(ctx.random()),
+        id: new_id(tx, ctx, &network.home, &network.id)?,
         home: network.home.clone(),
         created_by: viewer.account.clone(),
         network_name: network.name.clone(),
@@ -107,7 +111,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     association::begin(tx, &association);
     for child in children(tx, &association)? {
         if child.status.is_in_force() {
-            association::begin(tx, &of_child(ctx, &association, &child));
+            let child = of_child(tx, ctx, &association, &child)?;
+            association::begin(tx, &child);
         }
     }
     Ok(Created {
@@ -119,14 +124,33 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     })
 }
 
+/// An id whose address no other resource of the network has.
+fn new_id(
+    state: &mut impl Read,
+    ctx: &Context,
+    home: &Home,
+    network: &ServiceNetworkId,
+) -> Result<ResourceAssociationId, Refusal> {
+    let place = Place::new(home.clone());
+    for _ in 0..DRAWS {
+        let id = ResourceAssociationId::from_random(ctx.random());
+        if get_id(state, &place.network_address(network, resource_address(&id)))?.is_none() {
+            return Ok(id);
+        }
+    }
+    let message = format_args!("ServiceNetwork {network} has no address left for another resource");
+    Err(conflict(Kind::ServiceNetwork, network, message))
+}
+
 /// The association of a child that comes with its group's.
 fn of_child(
+    state: &mut impl Read,
     ctx: &Context,
     group: &ResourceAssociation,
     child: &ResourceConfiguration,
-) -> ResourceAssociation {
-    ResourceAssociation {
-        id: ResourceAssociationId::from_random(ctx.random()),
+) -> Result<ResourceAssociation, Refusal> {
+    Ok(ResourceAssociation {
+        id: new_id(state, ctx, &group.home, &group.network)?,
         resource: child.id.clone(),
         resource_name: child.name.clone(),
         resource_arn: child.arn(),
@@ -138,7 +162,7 @@ fn of_child(
         created_at: ctx.now,
         last_updated_at: ctx.now,
         ..group.clone()
-    }
+    })
 }
 
 /// The children of an associated group.
@@ -159,7 +183,8 @@ pub(super) fn adopt(
     let Some(group) = &child.group else { return Ok(()) };
     for association in of_resource(tx, place, group)? {
         if association.status.is_in_force() {
-            association::begin(tx, &of_child(ctx, &association, child));
+            let child = of_child(tx, ctx, &association, child)?;
+            association::begin(tx, &child);
         }
     }
     Ok(())

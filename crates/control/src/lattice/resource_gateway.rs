@@ -115,6 +115,8 @@ pub(crate) fn create(
     let have = count(tx, &place.vpc_gateways(vpc.id()))?;
     let quota = Quota::ResourceGatewaysPerVpc;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;
+    let per_subnet = input.ipv4_addresses_per_eni.unwrap_or(ResourceGateway::DEFAULT_ADDRESSES_PER_ENI);
+    let addresses = vpc::reserve(tx, &place.home, &subnets, per_subnet.into())?;
     let gateway = ResourceGateway {
         id: ResourceGatewayId::from_random(ctx.random()),
         home: place.home.clone(),
@@ -123,9 +125,8 @@ pub(crate) fn create(
         subnets,
         security_groups,
         ip_address_type,
-        ipv4_addresses_per_eni: input
-            .ipv4_addresses_per_eni
-            .unwrap_or(ResourceGateway::DEFAULT_ADDRESSES_PER_ENI),
+        ipv4_addresses_per_eni: per_subnet,
+        addresses,
         dns_resolution: input.resource_config_dns_resolution.unwrap_or_default(),
         status: Status::CreateInProgress,
         failure: None,

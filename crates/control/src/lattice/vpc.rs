@@ -1,6 +1,7 @@
 //! What VPC Lattice has to know of EC2: VPCs, their subnets, instances and security groups.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
@@ -10,6 +11,7 @@ use trellis_store::Read;
 
 use super::association;
 use super::place::{Place, kind};
+use crate::ec2::Tenants;
 use crate::keys::{Scope, last_part};
 use crate::record::{self, all};
 use crate::refusal::{Kind, Refusal, invalid, not_found};
@@ -151,6 +153,45 @@ pub(crate) fn subnets(
         return Err(invalid("subnetIds", "at least one is required"));
     }
     Ok(found)
+}
+
+/// `count` addresses of each subnet that nobody has, the highest: hosts are given the lowest.
+///
+/// # Errors
+/// `ValidationException` when a subnet has fewer.
+pub(crate) fn reserve(
+    state: &mut impl Read,
+    home: &Home,
+    subnets: &[SubnetId],
+    count: usize,
+) -> Result<BTreeMap<SubnetId, Vec<Ipv4Addr>>, Refusal> {
+    let tenants = Tenants::read(state, home)?;
+    let mut reserved = BTreeMap::new();
+    for id in subnets {
+        let subnet: Subnet = record::get(state, &Scope::ec2(home).record("subnet", id))?
+            .ok_or_else(|| not_found(Kind::Subnet, id))?;
+        let taken = tenants.of(id);
+        let free: Vec<_> =
+            subnet.free_from_the_top(|address| taken.contains_key(&address)).take(count).collect();
+        if free.len() < count {
+            let message = format_args!("{id} has {} free addresses where {count} are needed", free.len());
+            return Err(invalid("subnetIds", message));
+        }
+        reserved.insert(id.clone(), free);
+    }
+    Ok(reserved)
+}
+
+/// Why the subnet cannot be deleted: a gateway that has addresses in it.
+pub(crate) fn subnet_in_use(
+    state: &mut impl Read,
+    home: &Home,
+    id: &SubnetId,
+) -> Result<Option<String>, Refusal> {
+    let gateways: Vec<ResourceGateway> =
+        all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
+    let user = gateways.into_iter().find(|gateway| gateway.subnets.contains(id));
+    Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }
 
 /// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
 use trellis_model::resource::lattice::{
-    Listener, ResourceAssociation, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target,
-    TargetGroup, VpcAssociation,
+    Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
+    VpcAssociation,
 };
 use trellis_model::{
     ListenerId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId, TargetGroupId, VpcAssociationId,
@@ -17,6 +17,7 @@ use trellis_model::{
 
 use crate::health_board::{HealthBoard, TargetKey};
 use crate::lattice::place::kind;
+use crate::resources;
 
 /// What has to be built anew.
 #[derive(Debug, Default)]
@@ -48,6 +49,7 @@ pub(super) struct Index {
     pub(super) rules: FxHashMap<ListenerId, BTreeMap<RuleId, Rule>>,
     pub(super) groups: FxHashMap<TargetGroupId, TargetGroup>,
     pub(super) targets: FxHashMap<TargetGroupId, BTreeMap<TargetKey, Target>>,
+    pub(super) resources: resources::Records,
     vpc_associations: FxHashMap<VpcAssociationId, VpcAssociation>,
     service_associations: FxHashMap<ServiceAssociationId, ServiceAssociation>,
     /// How many actions of each service forward to the group.
@@ -79,8 +81,7 @@ impl Index {
             kind::TARGET => self.target(board, rest, read(key, value)),
             kind::VPC_ASSOCIATION => self.vpc_association(rest, read(key, value)),
             kind::SERVICE_ASSOCIATION => self.service_association(rest, read(key, value)),
-            kind::RESOURCE_ASSOCIATION => self.resource_association(read(key, value)),
-            _ => {}
+            _ => self.resource(kind, rest, key, value),
         }
     }
 
@@ -179,6 +180,8 @@ impl Index {
         }
         let in_force = |record: &VpcAssociation| record.status.is_in_force();
         let after = record.as_ref().is_some_and(in_force);
+        let names = |record: &VpcAssociation| (record.private_dns_enabled, record.dns_options.clone());
+        let names_after = record.as_ref().map(names);
         let is_gone = record.is_none();
         let named = record.as_ref().map(|record| (record.network.clone(), record.vpc.clone()));
         let before = set(&mut self.vpc_associations, &id, record);
@@ -196,11 +199,20 @@ impl Index {
         if before.as_ref().is_some_and(in_force) != after {
             self.touched.networks.insert(network);
             self.touched.vpcs.insert(vpc);
+        } else if before.as_ref().map(names) != names_after {
+            self.touched.vpcs.insert(vpc);
         }
     }
 
-    fn resource_association(&mut self, record: Option<ResourceAssociation>) {
-        self.touched.is_awaited |= record.is_some_and(|record| record.status.is_in_progress());
+    /// A change of what resources there are and where.
+    fn resource(&mut self, kind: &str, id: &str, key: &str, value: Option<&[u8]>) {
+        let resources::Touched { networks, gateway_vpcs: _, is_awaited } =
+            self.resources.apply(kind, id, key, value);
+        self.touched.is_awaited |= is_awaited;
+        for network in networks {
+            let vpcs: Vec<_> = self.vpcs_of(&network).cloned().collect();
+            self.touched.vpcs.extend(vpcs);
+        }
     }
 
     fn service_association(&mut self, rest: &str, record: Option<ServiceAssociation>) {

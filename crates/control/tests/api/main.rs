@@ -16,6 +16,7 @@ mod listeners;
 mod paging;
 mod party;
 mod quotas;
+mod reachable_resources;
 mod resource_associations;
 mod resource_configurations;
 mod resource_gateways;

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use crate::installation::{Installation, host};
 
 #[tokio::test]
@@ -128,4 +130,29 @@ async fn filters_choose_subnets_by_every_property() {
         expected.sort();
         assert_eq!(found, expected, "{name} {value}");
     }
+}
+
+#[tokio::test]
+async fn a_resource_gateway_has_addresses_that_no_host_is_given_and_keeps_its_subnet() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/28").await;
+    let input =
+        json!({"name": "gateway", "vpcIdentifier": vpc, "subnetIds": [subnet], "ipv4AddressesPerEni": 9});
+    let gateway = installation.lattice("/resourcegateways", input).await;
+    let described = installation.ok("DescribeSubnets", &[("SubnetId.1", &subnet)]).await;
+    assert_eq!(described.at("subnetSet/item").text("availableIpAddressCount"), "2");
+
+    let wanted = trellis_control::RunInstance { ip: Some([10, 0, 1, 14].into()), ..host(&subnet, "web") };
+    let refused = installation.control.run_instance(wanted).await.unwrap_err().to_string();
+    assert!(refused.contains(gateway["id"].as_str().unwrap()), "{refused}");
+    for (name, last) in [("one", 4), ("two", 5)] {
+        assert_eq!(installation.run(&subnet, name).await.unwrap().address.octets()[3], last);
+    }
+    let full = installation.run(&subnet, "three").await.unwrap_err().to_string();
+    assert!(full.contains("every address"), "{full}");
+    for name in ["one", "two"] {
+        installation.control.terminate_instance(name).await.unwrap();
+    }
+    assert_eq!(installation.refusal("DeleteSubnet", &[("SubnetId", &subnet)]).await, "DependencyViolation");
 }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::rr::rdata::opt::EdnsOption;
-use trellis_model::snapshot::{Auth, Ingress, Service};
-use trellis_model::{AccountId, ServiceId, ServiceNetworkId};
+use trellis_model::snapshot::{Auth, Destination, Ingress, Network, Resource, Resources, Service};
+use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceId, ServiceNetworkId};
 
 use super::*;
 
@@ -13,7 +13,26 @@ fn account() -> AccountId {
     "111122223333".parse().unwrap()
 }
 
-/// VPC 1 is associated with a network that has the service `cart`; VPC 2 is not associated.
+const DATABASE: &str =
+    "snra-00000000000000001.rcfg-00000000000000001.4232ccc.vpc-lattice-rsc.us-east-1.on.aws";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(129, 224, 3, 4);
+
+fn database() -> Resource {
+    Resource {
+        association: ResourceAssociationId::from_random(1),
+        id: ResourceConfigurationId::from_random(1),
+        arn: "arn".into(),
+        owner: account(),
+        address: ADDRESS,
+        names: [DATABASE.into(), "db.example.com".into()].into(),
+        ports: [5432..=5432].into(),
+        destination: Destination::Name("db.internal".into()),
+        vpc: VpcId::from_random(3),
+        sources: [Ipv4Addr::new(10, 0, 1, 254).into()].into(),
+    }
+}
+
+/// VPC 1 is associated with a network that has the service `cart` and a database; VPC 2 is not associated.
 fn snapshot() -> Snapshot {
     let service = Arc::new(Service {
         id: ServiceId::from_random(1),
@@ -38,7 +57,7 @@ fn snapshot() -> Snapshot {
         vpc: vpc.clone(),
         vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
         vpc_owner: account(),
-        resources: Box::new([]),
+        resources: Resources::new([database()]),
         network: Arc::new(network),
     };
     Snapshot {
@@ -106,6 +125,38 @@ fn other_types_of_a_service_are_empty_and_unknown_names_do_not_exist() {
         assert_eq!((authority.record_type(), authority.ttl), (RecordType::SOA, NEGATIVE_TTL));
         assert!(name.ends_with(authority.name.to_ascii().trim_end_matches('.')), "{name}");
     }
+}
+
+#[test]
+fn a_resource_resolves_to_its_own_address_by_either_name_and_to_nothing_else() {
+    let zone = "vpc-lattice-rsc.us-east-1.on.aws";
+    let under = |rest: &str| format!("{rest}.{zone}");
+    let (address, nothing) = (Some(ADDRESS), None);
+    for (name, kind, code, expected) in [
+        (DATABASE.to_uppercase(), RecordType::A, ResponseCode::NoError, address),
+        (DATABASE.to_owned(), RecordType::AAAA, ResponseCode::NoError, nothing),
+        ("DB.example.com".to_owned(), RecordType::A, ResponseCode::NoError, address),
+        ("db.example.com".to_owned(), RecordType::AAAA, ResponseCode::NoError, nothing),
+        ("db.example.com".to_owned(), RecordType::HTTPS, ResponseCode::NoError, nothing),
+        (under("rcfg-00000000000000001.4232ccc"), RecordType::A, ResponseCode::NoError, nothing),
+        (under("4232ccc"), RecordType::A, ResponseCode::NoError, nothing),
+        (under("7d67968"), RecordType::A, ResponseCode::NXDomain, nothing),
+        (DATABASE.replace("snra-0", "snra-1"), RecordType::A, ResponseCode::NXDomain, nothing),
+        (DATABASE.replace("rsc", "svcs"), RecordType::A, ResponseCode::NXDomain, nothing),
+    ] {
+        let reply = ask(&query(&name, kind));
+        assert_eq!((reply.response_code, reply.authoritative), (code, true), "{name} {kind}");
+        let found = reply.answers.first().map(|record| record.data.clone());
+        assert_eq!(found, expected.map(|address| RData::A(A(address))), "{name} {kind}");
+        assert_eq!(reply.authorities.len(), usize::from(expected.is_none()), "{name} {kind}");
+    }
+    for name in ["example.com", "a.db.example.com", "db.internal"] {
+        assert_eq!(ask_in(1, &query(name, RecordType::A)), Answer::Forward, "{name}");
+    }
+    // Another VPC: the generated name does not exist, and the private one is anybody's.
+    let Answer::Reply(bytes) = ask_in(2, &query(DATABASE, RecordType::A)) else { panic!("no reply") };
+    assert_eq!(Message::from_vec(&bytes).unwrap().response_code, ResponseCode::NXDomain);
+    assert_eq!(ask_in(2, &query("db.example.com", RecordType::A)), Answer::Forward);
 }
 
 #[test]

@@ -115,6 +115,11 @@ impl Subnet {
         self.assignable().map(Ipv4Addr::from_bits).find(|address| !is_taken(*address))
     }
 
+    /// The addresses that `is_taken` does not claim, the highest first.
+    pub fn free_from_the_top(&self, is_taken: impl Fn(Ipv4Addr) -> bool) -> impl Iterator<Item = Ipv4Addr> {
+        self.assignable().rev().map(Ipv4Addr::from_bits).filter(move |address| !is_taken(*address))
+    }
+
     fn assignable(&self) -> std::ops::Range<u32> {
         self.cidr.network().to_bits() + 4..self.cidr.broadcast().to_bits()
     }
@@ -179,6 +184,12 @@ mod tests {
         assert_eq!(subnet.lowest_free(|_| false), Some(Ipv4Addr::new(10, 0, 1, 4)));
         assert_eq!(subnet.lowest_free(|taken| taken.octets()[3] < 14), Some(Ipv4Addr::new(10, 0, 1, 14)));
         assert_eq!(subnet.lowest_free(|_| true), None);
+        let top: Vec<u8> = subnet
+            .free_from_the_top(|taken| taken.octets()[3] == 13)
+            .map(|ip| ip.octets()[3])
+            .take(2)
+            .collect();
+        assert_eq!(top, [14, 12]);
     }
 
     #[test]

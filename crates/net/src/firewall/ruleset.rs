@@ -6,12 +6,15 @@
 //! segments that begin one. Routing drops forged sources of other subnets (strict reverse path);
 //! those of the same subnet are told by their Ethernet address, which a bridge port is tied to.
 
+mod resources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use trellis_model::fabric::{FirewallRule, FirewallTraffic, VpcPlan};
+use trellis_model::snapshot::RESOURCE_BLOCK;
 
 use crate::netlink::link::mac_of;
 use crate::vpc::network::SERVICE_BLOCK;
@@ -37,10 +40,12 @@ pub(crate) fn ruleset(plan: &VpcPlan, resolvers: &[Ipv4Addr]) -> String {
         }
     }
     let clients = plan.service_clients.as_ref().and_then(|rules| chains.of(rules, Side::Source));
+    let gateways = resources::gateway_chains(plan, &mut chains);
 
     // The busiest rule first: requests to services, and what targets answer to the proxy.
     let mut text = String::from("table inet trellis\ndelete table inet trellis\ntable inet trellis {\n");
     chains.write(&mut text);
+    resources::write_sets(&mut text, plan);
     if !egress.is_empty() || !ingress.is_empty() {
         write_tracking(&mut text, plan, &egress, &ingress, &resolvers);
     }
@@ -52,11 +57,14 @@ pub(crate) fn ruleset(plan: &VpcPlan, resolvers: &[Ipv4Addr]) -> String {
         }
         text.push_str("}\n");
     }
+    resources::write_chains(&mut text, plan, &gateways);
     text.push_str("chain input {\ntype filter hook input priority filter; policy drop;\n");
     if !egress.is_empty() || clients.is_some() {
-        line(&mut text, format_args!("ip daddr {SERVICE_BLOCK} {BEGINS} jump to_service"));
+        let served = format!("{{ {SERVICE_BLOCK}, {RESOURCE_BLOCK} }}");
+        line(&mut text, format_args!("ip daddr {served} {BEGINS} jump to_service"));
     }
     line(&mut text, format_args!("ip daddr {SERVICE_BLOCK} meta l4proto tcp accept"));
+    resources::write_input(&mut text, plan);
     line(
         &mut text,
         format_args!("ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"),
@@ -90,6 +98,7 @@ fn write_tracking(
             format!("{mac} . {address}")
         })
         .collect();
+    let to_gateways = resources::untracked(plan);
     line(
         text,
         format_args!(
@@ -97,7 +106,8 @@ fn write_tracking(
              set present {{ type ether_addr . ipv4_addr; elements = {{ {} }} }}\n\
              chain before {{\n\
              type filter hook prerouting priority raw; policy accept;\n\
-             ip daddr {{ {SERVICE_BLOCK}, {resolvers} }} notrack accept\n\
+             ip daddr {{ {SERVICE_BLOCK}, {RESOURCE_BLOCK}, {resolvers} }} notrack accept\n\
+             {to_gateways}\
              iifname \"b-*\" ether saddr . ip saddr != @present drop\n\
              ip saddr @restricted accept\n\
              ip daddr @restricted accept\n\
@@ -246,6 +256,8 @@ mod tests {
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             service_clients: None,
+            resources: Default::default(),
+            gateways: Default::default(),
         }
     }
 

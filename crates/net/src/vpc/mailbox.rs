@@ -13,10 +13,21 @@ use trellis_model::fabric::VpcPlan;
 /// Sockets asked for and not yet made. More are refused: the thread is stuck or someone asks in a loop.
 const REQUESTS: usize = 1024;
 
+/// What kind of listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// The only one on its address.
+    Alone,
+    /// Shares connections with others on its address.
+    Shared,
+    /// As shared; takes what the firewall hands over, whatever address it was sent to.
+    Transparent,
+}
+
 /// A socket to be made inside the VPC, and where to hand it.
 #[derive(Debug)]
 pub(crate) enum SocketRequest {
-    Listen { addr: SocketAddr, reuse_port: bool, reply: SyncSender<io::Result<TcpListener>> },
+    Listen { addr: SocketAddr, how: Listening, reply: SyncSender<io::Result<TcpListener>> },
     BindUdp { addr: SocketAddr, reply: SyncSender<io::Result<UdpSocket>> },
 }
 

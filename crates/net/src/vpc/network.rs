@@ -4,6 +4,7 @@
 //! between two rounds but the firewall's text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use trellis_model::fabric::{SubnetPlan, VpcPlan};
 use trellis_model::id::{InstanceId, SubnetId};
+use trellis_model::snapshot::RESOURCE_BLOCK;
 
 use crate::firewall;
 use crate::netlink::address::Address;
@@ -29,6 +31,19 @@ const NAME_SUFFIX: usize = 13;
 
 /// How often a listing that changed under our eyes is asked for again.
 const ATTEMPTS: usize = 4;
+
+/// Where a kernel with br_netfilter is told, for each namespace, whether what crosses a bridge passes the rules for IP.
+const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+/// Has packets pass the rules when the router takes them and not also when a bridge does, as a kernel with br_netfilter
+/// would by default: the socket that a rule gave a packet would be lost between the two. For the calling thread's
+/// namespace. A kernel without br_netfilter needs nothing.
+pub(crate) fn pass_rules_once() -> io::Result<()> {
+    match fs::write(BRIDGE_FILTER, "0") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
 
 /// Why a VPC is not as planned.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +79,7 @@ fn tail(suffix: &str) -> &str {
 struct Desired {
     /// Bridges by name, with their gateway.
     bridges: BTreeMap<String, Ipv4Net>,
-    /// Addresses on the loopback.
+    /// Addresses on the loopback: the resolver's, and those of resource gateways. The bridges answer ARP for them.
     local: Vec<Ipv4Net>,
     rules: String,
 }
@@ -80,7 +95,11 @@ impl Desired {
         let resolvers = [RESOLVER, plan.resolver().ok_or(NetworkError::BlockTooSmall { block: *first })?];
         Ok(Desired {
             bridges: plan.subnets.values().map(|subnet| (bridge_name(&subnet.id), gateway(subnet))).collect(),
-            local: resolvers.into_iter().map(Ipv4Net::from).collect(),
+            local: resolvers
+                .into_iter()
+                .chain(plan.gateways.values().flat_map(|gateway| gateway.addresses.iter().copied()))
+                .map(Ipv4Net::from)
+                .collect(),
             rules: firewall::ruleset(plan, &resolvers),
         })
     }
@@ -172,8 +191,12 @@ impl Network {
     }
 }
 
-fn routes(loopback: u32) -> [Route; 2] {
-    [Route::Local { network: SERVICE_BLOCK, link: loopback }, Route::UnreachableDefault]
+fn routes(loopback: u32) -> [Route; 3] {
+    [
+        Route::Local { network: SERVICE_BLOCK, link: loopback },
+        Route::Local { network: RESOURCE_BLOCK, link: loopback },
+        Route::UnreachableDefault,
+    ]
 }
 
 fn converge_loopback(
@@ -285,6 +308,8 @@ mod tests {
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             service_clients: None,
+            resources: Default::default(),
+            gateways: Default::default(),
         };
         assert!(matches!(Desired::new(&plan), Err(NetworkError::BlockTooSmall { .. })));
         let plan = VpcPlan { cidrs: Vec::new(), ..plan };

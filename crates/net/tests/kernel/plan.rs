@@ -28,6 +28,8 @@ pub(crate) fn vpc(number: u64) -> VpcPlan {
         hosts: [].into(),
         firewalls: [].into(),
         service_clients: None,
+        resources: Default::default(),
+        gateways: Default::default(),
     }
 }
 

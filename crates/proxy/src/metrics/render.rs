@@ -93,10 +93,11 @@ pub(super) fn render(metrics: &Metrics) -> String {
     services(&mut out, workers);
     groups(&mut out, workers);
     targets(&mut out, metrics);
+    super::resource::render(&mut out, workers);
     out
 }
 
-fn header(out: &mut String, name: &str, kind: &str, help: &str) {
+pub(super) fn header(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
@@ -107,7 +108,7 @@ fn nonzero(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     }
 }
 
-fn series(out: &mut String, name: &str, labels: &[(&str, &str)], value: std::fmt::Arguments<'_>) {
+pub(super) fn series(out: &mut String, name: &str, labels: &[(&str, &str)], value: std::fmt::Arguments<'_>) {
     out.push_str(name);
     for (index, (label, text)) in labels.iter().enumerate() {
         let open = if index == 0 { '{' } else { ',' };

@@ -43,7 +43,7 @@ impl Entrance {
         self.closed.get()
     }
 
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.set(true);
         self.closing.notify_one();
     }
@@ -100,7 +100,15 @@ impl Listeners {
         match (self.listen)(&key.0, port).and_then(TcpListener::from_std) {
             Ok(listener) => {
                 let entrance = Rc::new(Entrance::new(key.0.clone(), port));
-                tokio::task::spawn_local(accept(worker.clone(), listener, entrance.clone()));
+                let (serving, by) = (worker.clone(), entrance.clone());
+                tokio::task::spawn_local(accept(
+                    worker.clone(),
+                    listener,
+                    entrance.clone(),
+                    move |(stream, peer)| {
+                        tokio::task::spawn_local(client::serve(serving.clone(), stream, peer, by.clone()));
+                    },
+                ));
                 self.open.insert(key, entrance);
             }
             Err(error) => {
@@ -122,11 +130,13 @@ impl Listeners {
     }
 }
 
-/// Step 1 of a request: accepts at `entrance` until it is closed.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Rc<Entrance>) {
-    let serve = |(stream, peer): (TcpStream, SocketAddr)| {
-        tokio::task::spawn_local(client::serve(worker.clone(), stream, peer, entrance.clone()));
-    };
+/// Step 1 of a request: accepts at `entrance` until it is closed, and hands each connection to `serve`.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    entrance: Rc<Entrance>,
+    serve: impl Fn((TcpStream, SocketAddr)),
+) {
     while !entrance.is_closed() {
         if worker.connections.get() >= worker.limits.connections_per_worker {
             worker.cells.accept_pauses.add(1);

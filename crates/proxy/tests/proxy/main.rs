@@ -7,6 +7,7 @@ mod forwarding;
 mod health;
 mod passthrough;
 mod records;
+mod resources;
 mod secure;
 mod support;
 mod tls;

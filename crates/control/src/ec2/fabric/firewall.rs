@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic};
-use trellis_model::resource::lattice::VpcAssociation;
+use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, GatewayPlan};
+use trellis_model::resource::lattice::{ResourceGateway, VpcAssociation};
 use trellis_model::resource::vpc::{Direction, Instance, IpProtocol, Peer, SecurityGroup, Traffic};
-use trellis_model::{Region, SecurityGroupId, VpcId};
+use trellis_model::{Region, ResourceGatewayId, SecurityGroupId, VpcId};
 
 use crate::ec2::prefix_list;
 
@@ -17,11 +17,12 @@ use crate::ec2::prefix_list;
 pub(super) struct Rules<'a> {
     region: &'a Region,
     groups: BTreeMap<&'a SecurityGroupId, &'a SecurityGroup>,
-    /// Addresses of the hosts that have a group.
+    /// Addresses of the hosts and resource gateways that have a group.
     members: BTreeMap<&'a SecurityGroupId, Arc<[Ipv4Net]>>,
     /// A host that is on its way out keeps its rules, and counts as a member, until the kernel has let go of it.
     hosts: Vec<&'a Instance>,
     associations: Vec<&'a VpcAssociation>,
+    gateways: Vec<&'a ResourceGateway>,
 }
 
 impl<'a> Rules<'a> {
@@ -32,6 +33,7 @@ impl<'a> Rules<'a> {
         groups: impl Iterator<Item = &'a SecurityGroup>,
         instances: impl Iterator<Item = &'a Instance>,
         associations: impl Iterator<Item = &'a VpcAssociation>,
+        gateways: impl Iterator<Item = &'a ResourceGateway>,
     ) -> Self {
         let hosts: Vec<_> = instances
             .filter(|instance| instance.vpc == *vpc && instance.state.holds_resources())
@@ -43,12 +45,20 @@ impl<'a> Rules<'a> {
                 members.entry(group).or_default().push(host.address.into());
             }
         }
+        let gateways: Vec<_> = gateways.filter(|gateway| gateway.vpc == *vpc).collect();
+        for gateway in &gateways {
+            for group in &gateway.security_groups {
+                let addresses = gateway.addresses.values().flatten();
+                members.entry(group).or_default().extend(addresses.map(|address| Ipv4Net::from(*address)));
+            }
+        }
         Self {
             region,
             groups: groups.filter(|group| group.vpc == *vpc).map(|group| (&group.id, group)).collect(),
             members: members.into_iter().map(|(group, addresses)| (group, addresses.into())).collect(),
             hosts,
             associations: associations.filter(|association| association.vpc == *vpc).collect(),
+            gateways,
         }
     }
 
@@ -78,6 +88,15 @@ impl<'a> Rules<'a> {
         let groups: Vec<_> =
             self.associations.iter().flat_map(|association| association.security_groups.clone()).collect();
         (!groups.is_empty()).then(|| self.rules(&groups, Direction::Ingress).into())
+    }
+
+    /// What the gateways may begin, by id.
+    pub(super) fn gateways(&self) -> BTreeMap<ResourceGatewayId, GatewayPlan> {
+        let plan = |gateway: &&ResourceGateway| GatewayPlan {
+            addresses: gateway.addresses.values().flatten().copied().collect(),
+            egress: self.rules(&gateway.security_groups, Direction::Egress),
+        };
+        self.gateways.iter().map(|gateway| (gateway.id.clone(), plan(gateway))).collect()
     }
 
     /// What `groups` allow together; rules without a peer that exists here are left out.

@@ -36,6 +36,11 @@ pub struct ResourceAssociation {
 }
 
 impl ResourceAssociation {
+    /// The address that clients in the network connect to.
+    pub fn address(&self) -> std::net::Ipv4Addr {
+        crate::snapshot::resource_address(&self.id)
+    }
+
     /// The name that clients in the network connect to. A group has none: its children do.
     pub fn domain_name(&self) -> Option<String> {
         (self.kind != ResourceConfigurationType::Group)

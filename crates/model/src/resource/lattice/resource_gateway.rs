@@ -1,5 +1,8 @@
 //! The resource gateway: where connections to resources enter the VPC the resources are in.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Home, Status};
@@ -21,6 +24,9 @@ pub struct ResourceGateway {
     pub ip_address_type: ResourceGatewayIpAddressType,
     /// 1 to 62.
     pub ipv4_addresses_per_eni: u8,
+    /// By subnet, its addresses there, as many as `ipv4_addresses_per_eni`: nobody else's while the gateway lives.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<SubnetId, Vec<Ipv4Addr>>,
     pub dns_resolution: DnsResolution,
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
