@@ -132,8 +132,7 @@ async fn serve(
                 cells.received.add(received);
                 cells.sent.add(sent);
             };
-            let relayed =
-                relay(&worker, &watched, &mut client, &mut reached.stream, terms, progress).await;
+            let relayed = relay(&worker, &watched, &mut client, &mut reached.stream, terms, progress).await;
             if let RelayEnd::NoPipe(error) = relayed.end {
                 tracing::warn!(%error, "no pipe to relay through");
             }
