@@ -353,7 +353,7 @@ fn a_certificate_is_the_same_until_its_record_is_written_anew() {
         records.0.insert(key, sealed);
     }
     let (key, sealed) = certificate(&two, &two.domain_name());
-    records.0.insert(key.clone(), sealed.clone());
+    records.0.insert(key.clone(), sealed);
     builder.apply(records.resync());
     let first = builder.build().unwrap();
     let of_one: Vec<_> = hosts.iter().map(|host| shown(&first, &one, host).unwrap()).collect();
