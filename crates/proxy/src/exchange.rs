@@ -255,6 +255,10 @@ impl<'a> Exchange<'a> {
             }
             match ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers)) {
                 Ok(0) => return Poll::Ready(Err(self.on_target_closed(None))),
+                // What came is not TLS as it should be.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
+                }
                 Err(error) => return Poll::Ready(Err(self.on_target_closed(Some(error.kind())))),
                 Ok(_) if self.record.answered.is_none() => {
                     self.record.answered = Some(self.worker.clock.now());

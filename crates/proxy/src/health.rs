@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
-use trellis_model::health::{HealthCheck, ProbeHistory, ProtocolVersion, TargetHealth, TargetStatus};
-use trellis_model::snapshot::{Snapshot, TargetGroup};
+use trellis_model::health::{HealthCheck, ProbeHistory, TargetHealth, TargetStatus};
+use trellis_model::snapshot::Snapshot;
 use trellis_model::{TargetGroupId, VpcId};
 
 use crate::metrics::ProbeCells;
@@ -107,7 +107,7 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
         })
     });
     for group in snapshot.target_groups.values() {
-        let check = group.health_check.as_ref().filter(|check| can_probe(check, group));
+        let check = group.health_check.as_ref();
         for target in &group.targets {
             let Some(check) = check else {
                 checker.set(&target.health, TargetStatus::Unavailable);
@@ -133,16 +133,6 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
             probed.insert(key, known);
         }
     }
-}
-
-/// Probes over HTTP/2 are not made yet: their targets are UNAVAILABLE, which lets traffic through,
-/// rather than UNHEALTHY for no fault of theirs.
-fn can_probe(check: &HealthCheck, group: &TargetGroup) -> bool {
-    let can = check.version == ProtocolVersion::Http1;
-    if !can {
-        tracing::warn!(target_group = %group.id, "health checks over HTTP/2 are not made yet");
-    }
-    can
 }
 
 /// Probes one target for ever: at once, then every interval, counted from somewhere within the

@@ -22,8 +22,6 @@
 //!   them by no name. Nothing about their certificates is checked.
 //! - A TLS passthrough connection on which nothing moves for the idle timeout is reset on both sides,
 //!   as is one that reaches its greatest age; the log says `TargetDataTimeout`.
-//!
-//! Not spoken yet: health checks over HTTP/2 (UNAVAILABLE).
 
 mod access_log;
 mod answer;

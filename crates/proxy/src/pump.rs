@@ -22,7 +22,7 @@ const COPIED: usize = 2048;
 pub(crate) enum PumpError {
     /// The source ended inside the body, or could not be read.
     SourceClosed,
-    /// The source's chunks are malformed.
+    /// The source's chunks, or its TLS records, are malformed.
     SourceMalformed,
     /// The sink could not be written.
     SinkClosed(io::Error),
@@ -120,7 +120,11 @@ impl Pump {
                 continue;
             }
             inbox.rewind(self.base);
-            let count = ready!(inbox.poll_fill(cx, from, buffers)).map_err(|_| PumpError::SourceClosed)?;
+            let count = ready!(inbox.poll_fill(cx, from, buffers)).map_err(|error| match error.kind() {
+                // What came is not TLS as it should be.
+                io::ErrorKind::InvalidData => PumpError::SourceMalformed,
+                _ => PumpError::SourceClosed,
+            })?;
             self.read_on = true;
             if count == 0 {
                 if !self.body.end_of_stream() {

@@ -3,6 +3,7 @@
 mod answering;
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 
 use trellis_model::health::ProtocolVersion;
@@ -107,6 +108,10 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         }
         let (status, failure) = match client.read(worker).await {
             Ok(1..) => continue,
+            // What came is not TLS as it should be.
+            Err(Interrupted::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                (0, Failure::ClientProtocolError)
+            }
             Ok(0) | Err(Interrupted::Io(_)) => (0, Failure::ClientConnectionClosed),
             Err(Interrupted::Alarm(Alarm::Deadline)) => (408, Failure::ClientConnectionClosed),
             Err(Interrupted::Alarm(Alarm::Lifetime)) => (408, Failure::ConnectionDurationExceeded),

@@ -5,6 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use bytes::Bytes;
+use http::header::{ACCEPT, USER_AGENT as AGENT};
+use http::{Method, Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use trellis_model::VpcId;
@@ -31,8 +34,13 @@ impl ProbeTls {
         Ok(Self { targets, scratch: Rc::default() })
     }
 
-    fn begin(&self, socket: TcpStream, address: SocketAddr) -> io::Result<Box<TlsStream>> {
-        self.targets.begin(socket, None, address.ip(), ProtocolVersion::Http1, self.scratch.clone())
+    fn begin(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        version: ProtocolVersion,
+    ) -> io::Result<Box<TlsStream>> {
+        self.targets.begin(socket, None, address.ip(), version, self.scratch.clone())
     }
 }
 
@@ -51,6 +59,10 @@ pub(super) enum ProbeError {
     Closed,
     #[error("answer is not HTTP/1: {0}")]
     Malformed(http1::HeadError),
+    #[error("answer is not HTTP/2: {0}")]
+    NotHttp2(#[from] h2::Error),
+    #[error("cannot ask for that path over HTTP/2: {0}")]
+    Path(#[from] http::Error),
     #[error("answered {0}")]
     Status(u16),
 }
@@ -80,8 +92,8 @@ async fn ask(
     if let Some(error) = stream.take_error().map_err(ProbeError::Connect)? {
         return Err(ProbeError::Connect(error));
     }
-    let mut stream = if check.tls {
-        let mut begun = tls.begin(stream, address).map_err(ProbeError::NoTls)?;
+    let stream = if check.tls {
+        let mut begun = tls.begin(stream, address, check.version).map_err(ProbeError::NoTls)?;
         poll_fn(|cx| begun.poll_handshake(cx)).await.map_err(ProbeError::NoTls)?;
         Stream::Tls(begun)
     } else {
@@ -89,8 +101,18 @@ async fn ask(
     };
     // The path was checked when the target group was made; a line break must not get this far.
     let path: String = check.path.chars().filter(|char| char.is_ascii_graphic()).collect();
+    match check.version {
+        ProtocolVersion::Http1 => over_http1(stream, address, &path).await,
+        ProtocolVersion::Http2 | ProtocolVersion::Grpc => over_http2(stream, address, &path, check.tls).await,
+    }
+}
+
+/// What probes call themselves.
+const USER_AGENT: &str = "Trellis-HealthChecker/1.0";
+
+async fn over_http1(mut stream: Stream, address: SocketAddr, path: &str) -> Result<u16, ProbeError> {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Trellis-HealthChecker/1.0\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: {USER_AGENT}\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.map_err(ProbeError::Broken)?;
@@ -117,5 +139,37 @@ async fn ask(
         if stream.read_buf(&mut buffer).await.map_err(ProbeError::Broken)? == 0 {
             return Err(ProbeError::Closed);
         }
+    }
+}
+
+/// Largest head of an answer, decoded, in the counting of RFC 9113, 6.5.2.
+const HEADER_LIST: u32 = 128 * 1024;
+
+/// Without TLS it is HTTP/2 from the first byte, as the target's protocol version says.
+async fn over_http2(
+    stream: Stream,
+    address: SocketAddr,
+    path: &str,
+    secure: bool,
+) -> Result<u16, ProbeError> {
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false).max_header_list_size(HEADER_LIST);
+    let (sender, connection) = builder.handshake::<_, Bytes>(stream).await?;
+    let scheme = if secure { "https" } else { "http" };
+    let request = Request::builder()
+        .method(Method::GET)
+        .version(Version::HTTP_2)
+        .uri(format!("{scheme}://{address}{path}"))
+        .header(AGENT, USER_AGENT)
+        .header(ACCEPT, "*/*")
+        .body(())?;
+    let ask = async {
+        let (answer, _) = sender.ready().await?.send_request(request, true)?;
+        Ok(answer.await?.status().as_u16())
+    };
+    tokio::select! {
+        biased;
+        answered = ask => answered,
+        ended = connection => Err(ended.map_or_else(ProbeError::NotHttp2, |()| ProbeError::Closed)),
     }
 }

@@ -230,6 +230,26 @@ fn a_network_or_service_without_a_policy_denies_everybody_in_the_words_of_aws() 
 }
 
 #[test]
+fn clients_and_targets_may_have_ipv6_addresses() {
+    use std::net::Ipv6Addr;
+    let target = TestTarget::on(Ipv6Addr::LOCALHOST, |mut wire, _| {
+        while let Some(request) = wire.read_message() {
+            wire.send(ok(&request.header("x-forwarded-for").unwrap()));
+        }
+    });
+    let world = world(vec![service("a", forward(&group(1, &[target.address])))]);
+    let network = LoopbackNetwork::over(Ipv6Addr::LOCALHOST);
+    let mut fixture = Fixture::on(network, world, trellis_proxy::Limits::default());
+    let mut client = fixture.client();
+    assert_eq!(client.get("a", "/").text(), "::1");
+    let peer = client.stream.local_addr().unwrap().to_string();
+    drop(client);
+    let lines = fixture.log_lines();
+    assert_eq!(lines[0]["sourceIpPort"], peer);
+    assert_eq!(lines[0]["targetIpPort"], target.address.to_string());
+}
+
+#[test]
 fn weights_split_requests_and_round_robin_shares_them_out() {
     let targets = [1, 2, 3].map(|_| TestTarget::saying("x"));
     let heavy = group(1, &[targets[0].address, targets[1].address]);

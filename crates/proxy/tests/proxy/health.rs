@@ -134,7 +134,7 @@ fn an_interim_answer_to_a_probe_is_not_the_answer() {
 }
 
 #[test]
-fn without_a_check_or_with_one_not_made_yet_targets_are_unavailable_and_used() {
+fn without_a_check_targets_are_unavailable_and_used() {
     let (target, _) = with_status();
     let known = unknown(&target);
     let with = |check: Option<HealthCheck>| {
@@ -144,9 +144,39 @@ fn without_a_check_or_with_one_not_made_yet_targets_are_unavailable_and_used() {
     waits_for(&known, TargetStatus::Unavailable);
     fixture.change(with(Some(check())));
     waits_for(&known, TargetStatus::Healthy);
-    fixture.change(with(Some(HealthCheck { version: ProtocolVersion::Http2, ..check() })));
+    fixture.change(with(None));
     waits_for(&known, TargetStatus::Unavailable);
     assert_eq!(fixture.client().get("a", "/").status(), 200);
+}
+
+/// A target that speaks HTTP/2 from the first byte, and its answers' status.
+fn over_http2(status: u16) -> TestTarget {
+    TestTarget::new(move |wire, _| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            wire.stream.set_nonblocking(true).unwrap();
+            let stream = tokio::net::TcpStream::from_std(wire.stream).unwrap();
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                assert_eq!(request.uri().path(), "/health");
+                let answer = http::Response::builder().status(status).body(()).unwrap();
+                respond.send_response(answer, true).unwrap();
+            }
+        });
+    })
+}
+
+#[test]
+fn a_target_is_probed_over_http2() {
+    let targets = [over_http2(200), over_http2(404), TestTarget::saying("not HTTP/2")];
+    let check = HealthCheck { version: ProtocolVersion::Http2, path: "/health".into(), ..check() };
+    let known: Vec<_> = targets.iter().map(unknown).collect();
+    let _fixture = Fixture::new(world(vec![service("a", forward(&group_of(1, Some(check), known.clone())))]));
+    for (target, status) in
+        known.iter().zip([TargetStatus::Healthy, TargetStatus::Unhealthy, TargetStatus::Unhealthy])
+    {
+        waits_for(target, status);
+    }
 }
 
 #[test]

@@ -11,4 +11,5 @@ mod resources;
 mod secure;
 mod support;
 mod tls;
+mod tls_hostile;
 mod tls_targets;

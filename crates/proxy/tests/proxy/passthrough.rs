@@ -74,16 +74,6 @@ fn pattern(length: usize, seed: u32) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// A whole hello of a client that asks for `name`, and nothing after it.
-fn hello(name: &str) -> Vec<u8> {
-    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
-    let config = Arc::new(trusting(&[], &[]));
-    let mut session = rustls::ClientConnection::new(config, name).unwrap();
-    let mut bytes = Vec::new();
-    session.write_tls(&mut bytes).unwrap();
-    bytes
-}
-
 #[test]
 fn sixty_four_mebibytes_pass_unchanged_both_ways_with_half_close() {
     const SIZE: usize = 64 << 20;

@@ -75,6 +75,16 @@ impl Wire {
     }
 }
 
+/// A whole hello of a client that asks for `name`, and nothing after it.
+pub(crate) fn hello(name: &str) -> Vec<u8> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let config = Arc::new(trusting(&[], &[]));
+    let mut session = ClientConnection::new(config, name).unwrap();
+    let mut bytes = Vec::new();
+    session.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 /// The other side of a TLS connection that has just been accepted.
 pub(crate) fn accepted(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Wire> {
     let mut wire = Wire::over(stream);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,9 +35,10 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
 /// An address and the socket that keeps it.
 type Reserved = (SocketAddr, Socket);
 
-/// Every (VPC, port) is a port of its own on 127.0.0.1; every VPC reaches every address.
-#[derive(Clone, Default)]
+/// Every (VPC, port) is a port of its own on one address; every VPC reaches every address.
+#[derive(Clone)]
 pub(crate) struct LoopbackNetwork {
+    address: IpAddr,
     entrances: Arc<Mutex<HashMap<(VpcId, u16), Reserved>>>,
     /// VPCs connections were opened from, in order.
     pub(crate) dialled: Arc<Mutex<Vec<(VpcId, SocketAddr)>>>,
@@ -45,14 +46,30 @@ pub(crate) struct LoopbackNetwork {
     pub(crate) refusals: Arc<AtomicUsize>,
 }
 
+impl Default for LoopbackNetwork {
+    fn default() -> Self {
+        Self::over(Ipv4Addr::LOCALHOST)
+    }
+}
+
 impl LoopbackNetwork {
+    /// With entrances on `address`.
+    pub(crate) fn over(address: impl Into<IpAddr>) -> Self {
+        Self {
+            address: address.into(),
+            entrances: Arc::default(),
+            dialled: Arc::default(),
+            refusals: Arc::default(),
+        }
+    }
+
     /// Where clients of `vpc` find `port`.
     pub(crate) fn entrance(&self, vpc: &VpcId, port: u16) -> SocketAddr {
         let mut entrances = self.entrances.lock().unwrap();
         let key = (vpc.clone(), port);
         // A bound socket that never listens keeps the port for this test.
         let (address, _) = entrances.entry(key).or_insert_with(|| {
-            let socket = reusable((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+            let socket = reusable(SocketAddr::new(self.address, 0)).unwrap();
             (socket.local_addr().unwrap().as_socket().unwrap(), socket)
         });
         *address
@@ -60,7 +77,7 @@ impl LoopbackNetwork {
 }
 
 fn reusable(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -81,7 +98,7 @@ impl Network for LoopbackNetwork {
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
         self.dialled.lock().unwrap().push((vpc.clone(), to));
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         match socket.connect(&to.into()) {
@@ -521,7 +538,15 @@ pub(crate) struct TestTarget {
 impl TestTarget {
     /// `serve` gets each connection and its number, beginning with 0.
     pub(crate) fn new(serve: impl Fn(Wire, usize) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::on(Ipv4Addr::LOCALHOST, serve)
+    }
+
+    /// The same, on an address of this machine.
+    pub(crate) fn on(
+        address: impl Into<IpAddr>,
+        serve: impl Fn(Wire, usize) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address.into(), 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicUsize::new(0));
