@@ -4,11 +4,14 @@ import datetime
 import gzip
 import json
 import re
+import subprocess
+import threading
 import urllib.request
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from werkzeug.serving import make_server
 
 from instance import Instance, eventually, fixed, unique
 
@@ -91,6 +94,23 @@ def destination():
     destination = Destination().start()
     yield destination
     destination.stop()
+
+
+@pytest.fixture
+def tls_door(tmp_path):
+    """Another door to the same three services: its URL, and the certificate it shows."""
+    certificate, key = tmp_path / "door.pem", tmp_path / "door.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=door", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
+         "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), True,
+                         ssl_context=(str(certificate), str(key)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}", certificate
+    server.shutdown()
+    thread.join()
 
 
 def flags(destination, seconds=1):
@@ -274,6 +294,20 @@ def test_a_missing_destination_is_named_and_an_updated_one_gets_what_waited(tmp_
         instance.lattice.update_access_log_subscription(
             accessLogSubscriptionIdentifier=made, destinationArn=f"arn:aws:s3:::{bucket}")
         eventually(lambda: ids(destination.delivered(bucket)) == ["waits"], what="the record in the other bucket")
+
+
+def test_a_destination_behind_tls_gets_records_once_its_certificate_is_trusted(tmp_path, destination, tls_door):
+    url, certificate = tls_door
+    with Instance(tmp_path, f"--log-endpoint=s3={url}", "--log-interval=s3=1", environment=KEYS) as instance:
+        world = World(instance)
+        bucket = destination.bucket()
+        world.subscribe(world.service, f"arn:aws:s3:::{bucket}")
+        world.call("sealed")
+        eventually(lambda: re.search("not delivered.*certificate", instance.log.read_text()), what="the refusal")
+        assert destination.delivered(bucket) == []
+        instance.environment["SSL_CERT_FILE"] = str(certificate)
+        instance.restart()
+        eventually(lambda: ids(destination.delivered(bucket)) == ["sealed"], what="the record in the bucket")
 
 
 def test_without_an_endpoint_each_subscription_has_a_local_file(own):

@@ -3,6 +3,7 @@
 //! It runs on the thread that writes the access log, never on that of a request.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -26,6 +27,8 @@ pub(crate) struct Intake {
 struct Desk {
     sorted: FxHashMap<AccessLogSubscriptionId, Pile>,
     files: FxHashMap<AccessLogSubscriptionId, LocalFile>,
+    /// The routes `files` was last compared with.
+    compared: Arc<Routes>,
 }
 
 /// The lines of one subscription among those handed over together.
@@ -48,7 +51,7 @@ impl Intake {
             return;
         }
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let Desk { sorted, files } = &mut *desk;
+        let Desk { sorted, files, compared } = &mut *desk;
         for line in lines(chunk) {
             for route in routes.of(&Subject::of(line)) {
                 let pile = sorted.entry(route.id.clone()).or_insert_with(|| Pile::new(route));
@@ -66,9 +69,10 @@ impl Intake {
                 }
             }
         }
-        // Files of subscriptions that are gone are closed; few are open, and most chunks close none.
-        if !files.is_empty() {
+        if !Arc::ptr_eq(compared, &routes) {
+            // Files of subscriptions that are gone are closed.
             files.retain(|id, _| routes.all().any(|route| route.id == *id));
+            *compared = routes;
         }
     }
 }
@@ -78,13 +82,13 @@ fn write(file: &mut LocalFile, path: &Path, route: &Route, bytes: &[u8], lines: 
         Ok(()) => {
             route.tally.accepted.add(lines);
             route.tally.delivered.add(lines);
-            route.tally.is_failing.store(false, std::sync::atomic::Ordering::Relaxed);
+            route.tally.is_failing.store(false, Ordering::Relaxed);
         }
         Err(error) => {
             route.tally.dropped.add(lines);
             route.tally.failures.add(1);
             // Once per trouble, not once per chunk.
-            if !route.tally.is_failing.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            if !route.tally.is_failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(path = %path.display(), %error, "cannot write an access log; lines are lost");
             }
         }

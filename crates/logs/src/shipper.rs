@@ -67,10 +67,7 @@ impl Shipper {
         let mut courier = None;
         loop {
             // Before anything is looked at, so that a change after the look is not missed.
-            let changed = match self.subscription.has_changed() {
-                Ok(changed) => changed,
-                Err(_) => return,
-            };
+            let Ok(changed) = self.subscription.has_changed() else { return };
             if changed || courier.is_none() {
                 let current = self.subscription.borrow_and_update().clone();
                 // A subscription that was deleted is brought to where it went last.

@@ -142,3 +142,6 @@ impl Supervisor {
         let _ = tokio::task::spawn_blocking(move || spool.sync()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

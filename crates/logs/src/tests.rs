@@ -45,10 +45,13 @@ pub(crate) fn options(directory: &Path) -> Options {
     Options::new(directory.join("spool"), directory, environment)
 }
 
+/// Head and body.
+type Request = (String, Vec<u8>);
+
 /// A server that answers each request as a function of its head and body says, until it is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -78,8 +81,8 @@ impl Server {
         Self { url, seen, is_over }
     }
 
-    /// Head and body of every request answered.
-    pub(crate) fn seen(&self) -> Vec<(String, Vec<u8>)> {
+    /// Every request answered.
+    pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -92,7 +95,7 @@ impl Drop for Server {
     }
 }
 
-fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+fn read_request(stream: &mut impl BufRead) -> Option<Request> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).ok()? == 0 {
