@@ -29,8 +29,14 @@ bench: ## Side by side with nginx, HAProxy and Envoy; results go to docs/benchma
 	@scripts/setup bench
 	@$(CARGO) build --release -p trellis -p trellis-bench
 	@target/release/trellis-bench run $(BENCH)
+	@$(if $(BENCH),,target/release/trellis-bench protocols)
+
+bench-protocols: ## The TLS, HTTP/2, gRPC and passthrough part of bench alone
+	@scripts/setup bench
+	@$(CARGO) build --release -p trellis-bench
+	@target/release/trellis-bench protocols $(BENCH)
 
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo test check bench fuzz
+.PHONY: help build demo test check bench bench-protocols fuzz

@@ -2,7 +2,7 @@
 //! where the whole of Trellis cannot run. Health checks, metrics and the access log are on.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) fn serve(
         let snapshot = snapshot(listen.port(), upstream, extent)?;
         let revision = snapshot.revision;
         let (_sender, snapshots) = tokio::sync::watch::channel(Arc::new(snapshot));
-        let proxy = Proxy::start(config, Plain { listen }, snapshots)?;
+        let proxy = Proxy::start(config, Plain::new(listen), snapshots)?;
         proxy.applied().wait_for(|applied| *applied == revision).await?;
         terminate.recv().await;
         proxy.drain(DRAIN).await;
@@ -50,19 +50,27 @@ pub(crate) fn serve(
     })
 }
 
-/// Sockets of the network this process is in.
+/// Sockets of the network this process is in, whatever VPC is named.
 #[derive(Clone)]
-struct Plain {
-    listen: SocketAddr,
+pub(crate) struct Plain {
+    address: IpAddr,
+}
+
+impl Plain {
+    /// Listens on the address of `listen`, on the port of each listener.
+    pub(crate) fn new(listen: SocketAddr) -> Self {
+        Self { address: listen.ip() }
+    }
 }
 
 impl Network for Plain {
-    fn listen(&self, _vpc: &VpcId, _port: u16) -> io::Result<std::net::TcpListener> {
-        let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, None)?;
+    fn listen(&self, _vpc: &VpcId, port: u16) -> io::Result<std::net::TcpListener> {
+        let address = SocketAddr::new(self.address, port);
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&self.listen.into())?;
+        socket.bind(&address.into())?;
         socket.listen(4096)?;
         Ok(socket.into())
     }

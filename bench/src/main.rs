@@ -27,6 +27,7 @@ mod machine;
 mod measure;
 mod peers;
 mod process;
+mod protocols;
 mod random;
 mod relay;
 mod report;
@@ -41,6 +42,7 @@ use interrupt::Interrupt;
 use machine::Machine;
 use measure::Plan;
 use peers::{EnvoySource, Peer};
+use protocols::Front;
 use report::Report;
 use topology::{Cores, Topology};
 
@@ -55,6 +57,8 @@ struct Cli {
 enum Command {
     /// Start everything, measure, report, clean up (needs root)
     Run(Box<Run>),
+    /// TLS, HTTP/2, gRPC and TLS passthrough on the loopback interface (needs root)
+    Protocols(Box<Protocols>),
     /// The load generator: orders on standard input, reports on standard output
     #[command(hide = true)]
     Load,
@@ -81,6 +85,32 @@ enum Command {
         hosts: usize,
         #[arg(long)]
         rules: usize,
+        #[arg(long)]
+        access_log: PathBuf,
+    },
+    /// A gRPC service
+    #[command(hide = true)]
+    ServeGrpc { listen: SocketAddr },
+    /// An upstream of raw bytes
+    #[command(hide = true)]
+    ServeBytes { listen: SocketAddr },
+    /// Fetch raw bytes; prints the seconds it took
+    #[command(hide = true)]
+    Fetch { target: SocketAddr, name: String, mebibytes: u64 },
+    /// Trellis's data plane by itself, with TLS
+    #[command(hide = true)]
+    TlsDataPlane {
+        /// PORT,UPSTREAM of each front
+        #[arg(long, value_parser = front)]
+        tls: (u16, SocketAddr),
+        #[arg(long, value_parser = front)]
+        grpc: (u16, SocketAddr),
+        #[arg(long, value_parser = front)]
+        passed: (u16, SocketAddr),
+        #[arg(long)]
+        certificate: PathBuf,
+        #[arg(long)]
+        key: PathBuf,
         #[arg(long)]
         access_log: PathBuf,
     },
@@ -168,9 +198,51 @@ struct Run {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Protocols {
+    /// Three short cycles: does it work at all? The numbers are not worth quoting
+    #[arg(long)]
+    quick: bool,
+    /// Cycles; more make the intervals narrower [default: 12, with --quick 3]
+    #[arg(long, value_name = "N")]
+    cycles: Option<usize>,
+    /// About how long a slice takes the slowest candidate [default: 1.5, with --quick 0.4]
+    #[arg(long, value_name = "SECONDS")]
+    slice_seconds: Option<f64>,
+    /// Cases
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = protocols::Case::ALL)]
+    cases: Vec<protocols::Case>,
+    /// Peers
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "nginx,haproxy,envoy")]
+    peers: Vec<Peer>,
+    /// Core of the candidates
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    proxy_cpu: usize,
+    /// Core of load generator and upstreams
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    load_cpu: usize,
+    /// An Envoy program to use instead of installing one
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    /// Seed of the orders of slices [default: from the clock]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Directory for the results, protocols.*; a --quick run writes none unless told to
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+/// `PORT,UPSTREAM`.
+fn front(text: &str) -> Result<(u16, SocketAddr), String> {
+    let (port, upstream) = text.split_once(',').ok_or("expected PORT,UPSTREAM")?;
+    let port = port.parse().map_err(|error| format!("{port}: {error}"))?;
+    Ok((port, upstream.parse().map_err(|error| format!("{upstream}: {error}"))?))
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(run) => start(&run),
+        Command::Protocols(wanted) => measure_protocols(&wanted),
         part => be(part).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
@@ -184,7 +256,15 @@ fn be(part: Command) -> anyhow::Result<()> {
     Interrupt::unwatch()?;
     process::set_apart();
     match part {
-        Command::Run(_) => Ok(()),
+        Command::Run(_) | Command::Protocols(_) => Ok(()),
+        Command::ServeGrpc { listen } => protocols::serve_grpc(listen),
+        Command::ServeBytes { listen } => protocols::serve_bytes(listen),
+        Command::Fetch { target, name, mebibytes } => protocols::fetch(target, &name, mebibytes),
+        Command::TlsDataPlane { tls, grpc, passed, certificate, key, access_log } => {
+            let fronts = [(Front::Tls, tls), (Front::Grpc, grpc), (Front::Passed, passed)]
+                .map(|(front, (port, upstream))| (front, port, upstream));
+            protocols::serve_data_plane(&fronts, &certificate, &key, access_log)
+        }
         Command::Load => load::serve(),
         Command::Upstream { listen } => upstream::serve(listen),
         Command::Relay { listen, upstream, source } => relay::serve(listen, upstream, source),
@@ -196,29 +276,76 @@ fn be(part: Command) -> anyhow::Result<()> {
     }
 }
 
-/// A whole run. Whatever it starts ends when it returns, however it returns.
-fn start(run: &Run) -> anyhow::Result<ExitCode> {
+/// `trellis-bench protocols`, and its results to standard output and files.
+fn measure_protocols(wanted: &Protocols) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
+    let cores = Cores { proxy: wanted.proxy_cpu, load: wanted.load_cpu };
+    prepare(cores)?;
+    let envoy = EnvoySource {
+        program: wanted.envoy.clone(),
+        package: peers::ENVOY_PACKAGE.to_owned(),
+        environment: cache()?.join("envoy"),
+    };
+    for peer in &wanted.peers {
+        peer.program(&envoy)?;
+    }
+    let dir = tempfile::Builder::new().prefix("trellis-bench-").tempdir().context("a temporary directory")?;
+    let plan = protocols::Plan {
+        cases: wanted.cases.clone(),
+        cycles: wanted.cycles.unwrap_or(if wanted.quick { 3 } else { 12 }).max(1),
+        slice_seconds: wanted.slice_seconds.unwrap_or(if wanted.quick { 0.4 } else { 1.5 }).clamp(0.05, 60.0),
+        cores,
+        seed: wanted.seed.unwrap_or_else(|| jiff::Timestamp::now().as_second().cast_unsigned()),
+    };
+    let report = protocols::run(plan, &wanted.peers, &envoy, dir.path(), &interrupt)?;
+    let output = wanted.output.clone().or_else(|| (!wanted.quick).then(|| PathBuf::from("docs/benchmarks")));
+    if let Some(output) = output {
+        std::fs::create_dir_all(&output).with_context(|| format!("making {}", output.display()))?;
+        let numbers = serde_json::to_string_pretty(&report.json())?;
+        let command = "make bench-protocols";
+        for (ending, text) in [("md", report.markdown(command)), ("json", numbers)] {
+            let path = output.join("protocols").with_extension(ending);
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+            eprintln!("Wrote {}", path.display());
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(report.tables().as_bytes()).and_then(|()| out.flush()).context("printing the results")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What every measurement needs of the machine.
+fn prepare(cores: Cores) -> anyhow::Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
         "root is needed, for network namespaces: try `sudo make bench`"
     );
-    let cores = Cores { proxy: run.proxy_cpu, load: run.load_cpu };
     ensure!(cores.proxy != cores.load, "candidates and load generator need a core each");
+    process::raise_file_limit()?;
+    process::pin(cores.load)
+}
+
+/// Where programs installed for the benchmark are kept: target/bench beside target/release.
+fn cache() -> anyhow::Result<PathBuf> {
+    let this = process::this_program()?;
+    let build = this.parent().context("this program's directory")?;
+    Ok(build.parent().unwrap_or(build).join("bench"))
+}
+
+/// A whole run. Whatever it starts ends when it returns, however it returns.
+fn start(run: &Run) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
+    let cores = Cores { proxy: run.proxy_cpu, load: run.load_cpu };
     ensure!((1..=run.services).contains(&run.rotate), "--rotate is 1 to {}", run.services);
     ensure!(run.rules > 0 && run.connections > 0, "--rules and --connections are at least 1");
-    process::raise_file_limit()?;
-    process::pin(cores.load)?;
+    prepare(cores)?;
 
     let this = process::this_program()?;
-    // target/release/trellis-bench -> target/release/trellis and target/bench/
-    let build = this.parent().context("this program's directory")?;
-    let cache = build.parent().unwrap_or(build).join("bench");
-    let trellis = run.trellis.clone().unwrap_or_else(|| build.join("trellis"));
+    let trellis = run.trellis.clone().unwrap_or_else(|| this.with_file_name("trellis"));
     let envoy = EnvoySource {
         program: run.envoy.clone(),
         package: run.envoy_package.clone(),
-        environment: cache.join("envoy"),
+        environment: cache()?.join("envoy"),
     };
     // Before anything is started: a missing program is said at once.
     for peer in &run.peers {

@@ -1,0 +1,143 @@
+//! Trellis's data plane with the three fronts, configured as the control plane would.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use trellis_model::health::{ProtocolVersion, TargetHealth, TargetStatus};
+use trellis_model::snapshot::{
+    Action, Auth, Certificate, Forward, Ingress, Listener, ListenerProtocol, Network as ServiceNetwork,
+    Service, Snapshot, Target, TargetGroup, TargetProtocol,
+};
+use trellis_model::{ListenerId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
+use trellis_proxy::{AccessLogConfig, Proxy, ProxyConfig};
+
+use super::identity::{HOST, PASSED};
+use crate::data_plane::Plain;
+
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A front: a listener and the group behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    Tls,
+    Grpc,
+    Passed,
+}
+
+impl Front {
+    pub(super) fn flag(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Grpc => "grpc",
+            Self::Passed => "passed",
+        }
+    }
+}
+
+/// Serves until SIGTERM: each front on its port of the loopback interface, forwarding to its upstream.
+pub(crate) fn serve(
+    fronts: &[(Front, u16, SocketAddr)],
+    certificate: &Path,
+    key: &Path,
+    access_log: PathBuf,
+) -> anyhow::Result<()> {
+    if let Some(dir) = access_log.parent() {
+        std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    }
+    let certificate = read(certificate, key)?;
+    let snapshot = snapshot(fronts, &Arc::new(certificate))?;
+    let config = ProxyConfig {
+        workers: 1,
+        access_log: Some(AccessLogConfig::new(access_log)),
+        ..ProxyConfig::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let (_sender, snapshots) = tokio::sync::watch::channel(Arc::new(snapshot));
+        let network = Plain::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let proxy = Proxy::start(config, network, snapshots)?;
+        proxy.applied().wait_for(|applied| *applied == 1).await?;
+        terminate.recv().await;
+        proxy.drain(DRAIN).await;
+        Ok(())
+    })
+}
+
+fn read(certificate: &Path, key: &Path) -> anyhow::Result<Certificate> {
+    let leaf = CertificateDer::from_pem_file(certificate).context("reading the certificate")?;
+    let key = PrivatePkcs8KeyDer::from_pem_file(key).context("reading the key")?;
+    Ok(Certificate { chain: [leaf.as_ref().into()].into(), key: key.secret_pkcs8_der().to_vec().into() })
+}
+
+fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>) -> anyhow::Result<Snapshot> {
+    let account: trellis_model::AccountId = "111122223333".parse().context("an account")?;
+    let arn =
+        |what: String| -> Arc<str> { format!("arn:aws:vpc-lattice:us-east-1:111122223333:{what}").into() };
+    let vpc = VpcId::from_random(1);
+    let mut snapshot = Snapshot { revision: 1, ..Snapshot::default() };
+    let mut listeners: [Vec<Arc<Listener>>; 2] = Default::default();
+    let mut network = ServiceNetwork {
+        id: ServiceNetworkId::from_random(1),
+        arn: arn(format!("servicenetwork/{}", ServiceNetworkId::from_random(1))),
+        auth: Auth::None,
+        hosts: Default::default(),
+        ports: Default::default(),
+    };
+    for (number, (front, port, upstream)) in (1..).zip(fronts) {
+        let (protocol, version, listens) = match front {
+            Front::Tls => (TargetProtocol::Http, ProtocolVersion::Http1, ListenerProtocol::Https),
+            Front::Grpc => (TargetProtocol::Http, ProtocolVersion::Grpc, ListenerProtocol::Https),
+            Front::Passed => (TargetProtocol::Tcp, ProtocolVersion::Http1, ListenerProtocol::TlsPassthrough),
+        };
+        let id = TargetGroupId::from_random(number);
+        let health = Arc::new(TargetHealth::new(TargetStatus::Initial));
+        let group = Arc::new(TargetGroup {
+            arn: arn(format!("targetgroup/{id}")),
+            id: id.clone(),
+            vpc: vpc.clone(),
+            protocol,
+            version,
+            health_check: None,
+            targets: [Target { address: *upstream, health }].into(),
+        });
+        snapshot.target_groups.insert(id, group.clone());
+        network.ports.insert(*port, listens);
+        listeners[usize::from(*front == Front::Passed)].push(Arc::new(Listener {
+            id: ListenerId::from_random(number),
+            port: *port,
+            protocol: listens,
+            rules: Box::new([]),
+            default_action: Action::Forward(Forward::new([(100, group)])),
+        }));
+    }
+    for (number, (name, listeners)) in (1..).zip([HOST, PASSED].into_iter().zip(listeners)) {
+        let id = ServiceId::from_random(number);
+        let service = Service {
+            arn: arn(format!("service/{id}")),
+            id,
+            owner: account.clone(),
+            // `name` is a custom domain: a generated name is not passed through.
+            dns_name: format!("generated.{name}").into(),
+            auth: Auth::None,
+            idle_timeout: Duration::from_secs(60),
+            listeners: listeners.into(),
+            certificates: [(name.into(), certificate.clone())].into(),
+        };
+        network.hosts.insert(name.into(), Arc::new(service));
+    }
+    let ingress = Ingress {
+        vpc: vpc.clone(),
+        vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
+        vpc_owner: account,
+        network: Arc::new(network),
+        resources: Default::default(),
+    };
+    snapshot.ingresses.insert(vpc, Arc::new(ingress));
+    Ok(snapshot)
+}
