@@ -232,6 +232,52 @@ def test_a_service_and_its_network_each_get_the_record_and_a_deleted_subscriptio
         eventually(lambda: not (instance.data / "spool" / gone).exists(), what="an empty spool")
 
 
+def test_a_connection_to_a_resource_is_delivered_for_the_resource_and_for_the_network(tmp_path, destination):
+    with Instance(tmp_path, *flags(destination), environment=KEYS) as instance:
+        lattice = instance.lattice
+        provider, provider_subnet = instance.vpc()
+        consumer, consumer_subnet = instance.vpc()
+        instance.web(provider_subnet, "10.0.1.10", "resource")
+        client = instance.host(consumer_subnet)
+        gateway = lattice.create_resource_gateway(
+            name=unique("gateway"), vpcIdentifier=provider, subnetIds=[provider_subnet])["id"]
+        instance.active(lambda: lattice.get_resource_gateway(resourceGatewayIdentifier=gateway))
+        resource = lattice.create_resource_configuration(
+            name=unique("web"), type="SINGLE", portRanges=["8080"], resourceGatewayIdentifier=gateway,
+            resourceConfigurationDefinition={"ipResource": {"ipAddress": "10.0.1.10"}})["id"]
+        instance.active(lambda: lattice.get_resource_configuration(resourceConfigurationIdentifier=resource))
+        network = instance.network([consumer])
+        association = {"serviceNetworkResourceAssociationIdentifier": lattice.create_service_network_resource_association(
+            resourceConfigurationIdentifier=resource, serviceNetworkIdentifier=network)["id"]}
+        instance.active(lambda: lattice.get_service_network_resource_association(**association))
+        name = lattice.get_service_network_resource_association(**association)["dnsEntry"]["domainName"]
+
+        bucket, group = destination.bucket(), destination.group()
+        subscriptions = [
+            lattice.create_access_log_subscription(
+                resourceIdentifier=resource, destinationArn=f"arn:aws:s3:::{bucket}")["id"],
+            lattice.create_access_log_subscription(
+                resourceIdentifier=network, serviceNetworkLogType="RESOURCE",
+                destinationArn=f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{group}")["id"],
+        ]
+        eventually(lambda: all(made in metrics(instance) for made in subscriptions), what="the delivery knowing")
+        eventually(lambda: instance.inside(client, "curl", "-sS", f"http://{name}:8080/", check=False).returncode == 0,
+                   what="the resource answering")
+
+        record = eventually(lambda: destination.delivered(bucket), what="the record in the bucket")[-1]
+        assert set(record) == {
+            "eventTimestamp", "serviceNetworkArn", "serviceNetworkResourceAssociationId", "vpcEndpointId",
+            "sourceVpcArn", "resourceConfigurationArn", "protocol", "sourceIpPort", "destinationIpPort",
+            "gatewayIpPort", "resourceIpPort"}
+        assert record["resourceConfigurationArn"].endswith(resource) and record["resourceIpPort"] == "10.0.1.10:8080"
+        for key in destination.objects(bucket):
+            assert "/VpcLattice/ResourceAccessLogs/us-east-1/" in key
+            assert f"/{resource}/{ACCOUNT}_VpcLatticeResourceAccessLogs_us-east-1_{resource}_" in key
+        stream, event = eventually(lambda: destination.events(group), what="the event")[-1]
+        assert stream == f"{ACCOUNT}_VpcLatticeResourceAccessLogs_us-east-1_{network}"
+        assert json.loads(event["message"])["serviceNetworkArn"].endswith(network)
+
+
 def test_a_destination_that_is_away_loses_nothing_and_stops_no_traffic(tmp_path, destination):
     with Instance(tmp_path, *flags(destination), environment=KEYS) as instance:
         world = World(instance)

@@ -76,10 +76,11 @@ fn follow(known: &mut AccessLogSubscriptions, event: Event) -> bool {
             true
         }
         Event::Changes { changes, .. } => {
-            // Every change is taken in, so no `any` that ends early.
-            changes
-                .iter()
-                .fold(false, |before, change| apply(known, &change.key, change.value.as_deref()) || before)
+            let mut is_changed = false;
+            for change in changes {
+                is_changed |= apply(known, &change.key, change.value.as_deref());
+            }
+            is_changed
         }
     }
 }

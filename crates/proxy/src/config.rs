@@ -44,7 +44,9 @@ impl AccessLogConfig {
 /// Is given the lines of the access log, many whole ones at a time, on the thread that writes it.
 /// While it takes its time lines wait, within the bound of [`AccessLogConfig::max_waiting`].
 #[derive(Clone)]
-pub struct LineReader(Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct LineReader(Arc<Read>);
+
+type Read = dyn Fn(&[u8]) + Send + Sync;
 
 impl LineReader {
     pub fn new(read: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
