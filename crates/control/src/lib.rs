@@ -53,6 +53,7 @@ use crate::context::Surroundings;
 use crate::health_board::HealthBoard;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
+use crate::workflow::InForce;
 
 pub use access_key::SecretAccessKey;
 pub use account::{Account, AccountError, Key, KeyDescription};
@@ -152,7 +153,7 @@ struct Inner {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     plans: watch::Receiver<Arc<FabricPlan>>,
     log_subscriptions: watch::Receiver<Arc<AccessLogSubscriptions>>,
-    applied: watch::Sender<Revision>,
+    in_force: watch::Sender<InForce>,
     /// Dropped, the tasks are aborted.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -208,7 +209,7 @@ impl Control {
         let (publish, snapshots) = watch::channel(first);
         let pending = store.watch(keys::LATTICE_PENDING)?;
         let unproven = store.watch(keys::UNPROVEN)?;
-        let (applied, in_force) = watch::channel(0);
+        let (tell_in_force, in_force) = watch::channel(InForce::default());
 
         let (plans, follow_plans) = ec2::start(&surroundings).await?;
         let (log_subscriptions, follow_log_subscriptions) =
@@ -230,7 +231,7 @@ impl Control {
                 snapshots,
                 plans,
                 log_subscriptions,
-                applied,
+                in_force: tell_in_force,
                 tasks,
             }),
         })
@@ -259,11 +260,13 @@ impl Control {
     /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations
     /// that waited for it become ACTIVE or go.
     pub fn data_plane_applied(&self, revision: Revision) {
-        self.inner.applied.send_if_modified(|newest| {
-            let is_newer = revision > *newest;
-            *newest = revision.max(*newest);
-            is_newer
-        });
+        self.inner.in_force.send_if_modified(|in_force| raise(&mut in_force.data_plane, revision));
+    }
+
+    /// The kernel agrees with the plan of `revision` and so with every earlier one, as far as it can: associations
+    /// whose clients it lets in become ACTIVE or go, once the data plane is as far.
+    pub fn kernel_applied(&self, revision: Revision) {
+        self.inner.in_force.send_if_modified(|in_force| raise(&mut in_force.kernel, revision));
     }
 
     /// Ends every task and waits until it has ended, so that the store can be closed. Calls that are
@@ -273,6 +276,13 @@ impl Control {
             std::mem::take(&mut *self.inner.tasks.lock().expect("nothing panics while it holds it"));
         tasks.shutdown().await;
     }
+}
+
+/// Moves `newest` on; whether it did.
+fn raise(newest: &mut Revision, revision: Revision) -> bool {
+    let is_newer = revision > *newest;
+    *newest = revision.max(*newest);
+    is_newer
 }
 
 impl fmt::Debug for Control {

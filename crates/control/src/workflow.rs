@@ -40,11 +40,18 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 /// How often expired tokens are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How far those are who make what is stored true.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) data_plane: Revision,
+    pub(crate) kernel: Revision,
+}
+
 /// Moves everything pending, for ever. Ends when the store is closed.
 pub(crate) async fn run(
     surroundings: Arc<Surroundings>,
     mut pending: Watch,
-    mut applied: watch::Receiver<Revision>,
+    mut applied: watch::Receiver<InForce>,
     drain_limit: SignedDuration,
 ) {
     let mut back_off = BACK_OFF.0;
@@ -138,7 +145,7 @@ impl Work {
         &self,
         state: &mut impl Read,
         surroundings: &Surroundings,
-        in_force: Revision,
+        in_force: InForce,
         drain_limit: SignedDuration,
     ) -> Result<bool, Refusal> {
         Ok(match &self.what {
@@ -146,8 +153,10 @@ impl Work {
             | What::TargetGroup(_)
             | What::ResourceGateway(_)
             | What::ResourceConfiguration(_) => true,
-            What::VpcAssociation(_) | What::ServiceAssociation(_) | What::ResourceAssociation(_) => {
-                self.since <= in_force
+            What::ServiceAssociation(_) => self.since <= in_force.data_plane,
+            // The kernel lets clients of services in, and says which resources there are.
+            What::VpcAssociation(_) | What::ResourceAssociation(_) => {
+                self.since <= in_force.data_plane && self.since <= in_force.kernel
             }
             What::Target(group, key) => {
                 let Some(since) = target::draining_since(state, &self.place, group, key)? else {
@@ -200,7 +209,7 @@ impl Work {
 /// One round: does everything that is ready.
 async fn advance(
     surroundings: &Surroundings,
-    in_force: Revision,
+    in_force: InForce,
     drain_limit: SignedDuration,
 ) -> Result<Remaining, Refusal> {
     let (ready, remaining) = {

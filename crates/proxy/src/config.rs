@@ -91,6 +91,8 @@ pub struct Limits {
     /// Age at which a client connection is cut. Default 10 min, as in VPC Lattice. In the last
     /// fortieth of it answers carry `Connection: close`, so that ordinary clients never see the cut.
     pub connection_lifetime: Duration,
+    /// How long a connection to a resource may be silent. Default 350 s, as in VPC Lattice.
+    pub resource_idle: Duration,
     /// Wait for `100 Continue` of a target before saying it in its place. Default 1 s.
     pub continue_timeout: Duration,
     /// Probes under way at once, over all targets. Default 256.
@@ -109,6 +111,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             connection_lifetime: Duration::from_secs(600),
+            resource_idle: Duration::from_secs(350),
             continue_timeout: Duration::from_secs(1),
             concurrent_probes: 256,
         }

@@ -36,9 +36,6 @@ pub(crate) use entrances::Entrances;
 use names::Names;
 use record::Record;
 
-/// "Idle 350 s."
-const IDLE: Duration = Duration::from_secs(350);
-
 /// A connection is as old as it gets.
 const NO_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -127,7 +124,7 @@ async fn serve(
     worker.log_line(|out| record.write(out, &worker.clock));
     match connected {
         Ok(mut reached) => {
-            let terms = Terms { idle: IDLE, ends_with_entrance: true };
+            let terms = Terms { idle: worker.limits.resource_idle, ends_with_entrance: true };
             let progress = |received, sent| {
                 cells.received.add(received);
                 cells.sent.add(sent);

@@ -342,6 +342,7 @@ async fn carry_events(
             FabricEvent::HostGone { instance } => control.host_gone(instance).await,
             FabricEvent::Converged { revision } => {
                 converged.send_replace(*revision);
+                control.kernel_applied(*revision);
             }
         }
         // Last: whoever waits for a host finds its record moved already.

@@ -95,6 +95,8 @@ struct Known {
     groups: BTreeMap<String, SecurityGroup>,
     associations: BTreeMap<String, VpcAssociation>,
     resources: resources::Records,
+    /// Somebody waits for the kernel to be as far, whether anything is another there or not.
+    is_awaited: bool,
     plan: Arc<FabricPlan>,
 }
 
@@ -129,7 +131,8 @@ impl Known {
                 revision
             }
         };
-        if part == Part::Lattice && touched.is_empty() {
+        let is_awaited = std::mem::take(&mut self.is_awaited);
+        if part == Part::Lattice && touched.is_empty() && !is_awaited {
             return false;
         }
         let mut vpcs = self.plan.vpcs.clone();
@@ -168,11 +171,12 @@ impl Known {
                 replace(&mut self.associations, key, id, value, |association| &association.vpc, touched);
             }
             other => {
-                let resources::Touched { networks, gateway_vpcs, is_awaited: _ } =
+                let resources::Touched { networks, gateway_vpcs, is_awaited } =
                     self.resources.apply(other, id, key, value);
                 let clients = self.associations.values().filter(|client| networks.contains(&client.network));
                 touched.extend(clients.map(|client| client.vpc.clone()));
                 touched.extend(gateway_vpcs);
+                self.is_awaited |= is_awaited;
             }
         }
     }

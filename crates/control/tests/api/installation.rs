@@ -100,22 +100,26 @@ impl Installation {
         installation
     }
 
-    /// From now on every Snapshot is applied when it comes.
+    /// From now on every Snapshot and every plan is applied when it comes.
     pub(crate) fn start_data_plane(&mut self) {
         let control = self.control.clone();
         self.data_plane = Some(tokio::spawn(async move {
-            let mut snapshots = control.snapshots();
+            let (mut snapshots, mut plans) = (control.snapshots(), control.fabric_plans());
             loop {
-                let revision = snapshots.borrow_and_update().revision;
-                control.data_plane_applied(revision);
-                if snapshots.changed().await.is_err() {
+                control.data_plane_applied(snapshots.borrow_and_update().revision);
+                control.kernel_applied(plans.borrow_and_update().revision);
+                let changed = tokio::select! {
+                    changed = snapshots.changed() => changed,
+                    changed = plans.changed() => changed,
+                };
+                if changed.is_err() {
                     return;
                 }
             }
         }));
     }
 
-    /// From now on nobody acts on Snapshots.
+    /// From now on nobody acts on Snapshots and plans.
     pub(crate) async fn stop_data_plane(&mut self) {
         if let Some(task) = self.data_plane.take() {
             task.abort();

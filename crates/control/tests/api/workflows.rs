@@ -87,5 +87,10 @@ async fn an_older_snapshot_in_force_does_not_finish_a_newer_association() {
     assert_eq!(still["status"], "CREATE_IN_PROGRESS");
     trellis.control.data_plane_applied(new);
     trellis.control.data_plane_applied(old);
+    // The kernel does not let its clients in yet.
+    trellis.service().await;
+    let still = trellis.ok("GetServiceNetworkVpcAssociation", by_id.clone()).await;
+    assert_eq!(still["status"], "CREATE_IN_PROGRESS");
+    trellis.control.kernel_applied(new);
     trellis.wait_status("GetServiceNetworkVpcAssociation", by_id, "ACTIVE").await;
 }

@@ -13,7 +13,7 @@ use trellis_model::snapshot::{
     Auth, Destination, Ingress, Network as ServiceNetwork, Resource, Resources, Snapshot,
 };
 use trellis_model::{ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId, VpcId};
-use trellis_proxy::{AccessLogConfig, Network, Proxy, ProxyConfig, Resolved, Resolving};
+use trellis_proxy::{AccessLogConfig, Limits, Network, Proxy, ProxyConfig, Resolved, Resolving};
 
 use crate::support::{PATIENCE, eventually, metric, vpc};
 
@@ -87,6 +87,10 @@ const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
         let entrance = Arc::new(socket((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap());
         let port = entrance.local_addr().unwrap().as_socket().unwrap().port();
         let network = Loopback {
@@ -99,7 +103,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let (snapshots, receiver) = watch::channel(Arc::new(Snapshot::default()));
         let log = AccessLogConfig::new(directory.path().join("access.log"));
-        let config = ProxyConfig { workers: 2, access_log: Some(log), ..ProxyConfig::default() };
+        let config = ProxyConfig { workers: 2, access_log: Some(log), limits, ..ProxyConfig::default() };
         let proxy = Some(Proxy::start(config, network.clone(), receiver).unwrap());
         Self { network, port, snapshots, proxy, runtime, directory }
     }
@@ -301,4 +305,27 @@ fn connections_end_with_the_association_and_those_to_other_resources_go_on() {
     second.write_all(b"still here\n").unwrap();
     assert_eq!(line(&second), "still here");
     assert_eq!(all(&fixture.connect(1)).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_silent_connection_ends_after_the_idle_time_and_one_that_speaks_outlives_every_lifetime() {
+    let limits = Limits {
+        resource_idle: Duration::from_millis(600),
+        connection_lifetime: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let fixture = Fixture::with(limits);
+    fixture.serve([10, 0, 0, 1], "database");
+    fixture.apply(vec![fixture.resource(1, ip([10, 0, 0, 1]))]);
+    let (silent, mut speaking) = (fixture.connect(1), fixture.connect(1));
+    let reading = std::thread::spawn(move || all(&silent).unwrap_err().kind());
+    assert!(line(&speaking).starts_with("database"));
+    while !reading.is_finished() {
+        speaking.write_all(b"still here\n").unwrap();
+        assert_eq!(line(&speaking), "still here");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(reading.join().unwrap(), io::ErrorKind::ConnectionReset);
+    speaking.write_all(b"still here\n").unwrap();
+    assert_eq!(line(&speaking), "still here");
 }
