@@ -201,13 +201,15 @@ def test_a_verified_domain_is_a_private_name_in_the_clients_vpc_alone(world):
     verification = {"domainVerificationIdentifier": started["id"]}
     eventually(lambda: world.lattice.get_domain_verification(**verification)["status"] == "VERIFIED", what="VERIFIED")
     unproven = world.lattice.start_domain_verification(domainName="unproven.test")
-    for vpc in (world.consumer, world.provider):
-        world.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     world.resource(by_address(), customDomainName="db.verified.test", private_dns=True,
                    domainVerificationIdentifier=started["id"])
     world.resource(by_address(), customDomainName="db.unproven.test", private_dns=True,
                    domainVerificationIdentifier=unproven["id"])
     world.resource(by_address(), customDomainName="quiet.verified.test", domainVerificationIdentifier=started["id"])
+    # The VPC's DNS attributes have to be on, and one of them is off by default.
+    assert "could not translate host name" in world.psql("db.verified.test", "select 1").stderr
+    for vpc in (world.consumer, world.provider):
+        world.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     assert world.asks("db.verified.test", "select 3") == "3"
     for host in ("db.unproven.test", "quiet.verified.test"):
         assert "could not translate host name" in world.psql(host, "select 1").stderr

@@ -111,7 +111,7 @@ SECTIONS = [
          ["private_names_are_those_the_consumer_prefers",
           "a_verification_that_proved_nothing_proves_nothing_once_deleted",
           "test_a_verified_domain_is_a_private_name_in_the_clients_vpc_alone"],
-         "enableDnsSupport and enableDnsHostnames of the VPC are not looked at"),
+         None),
         ("A domain is VERIFIED once a real look-up finds its TXT record.",
          ["test_a_verified_domain_is_a_private_name_in_the_clients_vpc_alone",
           "txt_records_are_put_together_also_those_that_only_tcp_can_carry"],

@@ -28,6 +28,8 @@ use crate::lattice::place::kind;
 pub(crate) struct Touched {
     /// What can be reached through them may be another.
     pub(crate) networks: FxHashSet<ServiceNetworkId>,
+    /// Their hosts may be answered other private names.
+    pub(crate) named_vpcs: FxHashSet<VpcId>,
     /// The gateways in them may be others.
     pub(crate) gateway_vpcs: FxHashSet<VpcId>,
     /// An association waits for the data plane.
@@ -41,6 +43,8 @@ pub(crate) struct Records {
     configurations: FxHashMap<ResourceConfigurationId, ResourceConfiguration>,
     gateways: FxHashMap<ResourceGatewayId, ResourceGateway>,
     verifications: FxHashMap<DomainVerificationId, DomainVerification>,
+    /// VPCs whose hosts are answered private names.
+    named_vpcs: FxHashMap<VpcId, bool>,
     of_network: FxHashMap<ServiceNetworkId, BTreeSet<ResourceAssociationId>>,
     networks_of: FxHashMap<ResourceConfigurationId, FxHashMap<ResourceAssociationId, ServiceNetworkId>>,
 }
@@ -66,6 +70,12 @@ impl Records {
                         &mut touched,
                     );
                     set(&mut self.verifications, id, read(key, value));
+                }
+            }
+            kind::PRIVATE_NAMES => {
+                if let Ok(id) = id.parse::<VpcId>() {
+                    touched.named_vpcs.insert(id.clone());
+                    set(&mut self.named_vpcs, id, read(key, value));
                 }
             }
             _ => {}

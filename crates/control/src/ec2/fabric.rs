@@ -171,7 +171,7 @@ impl Known {
                 replace(&mut self.associations, key, id, value, |association| &association.vpc, touched);
             }
             other => {
-                let resources::Touched { networks, gateway_vpcs, is_awaited } =
+                let resources::Touched { networks, named_vpcs: _, gateway_vpcs, is_awaited } =
                     self.resources.apply(other, id, key, value);
                 let clients = self.associations.values().filter(|client| networks.contains(&client.network));
                 touched.extend(clients.map(|client| client.vpc.clone()));

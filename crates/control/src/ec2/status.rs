@@ -7,6 +7,7 @@ use trellis_store::{TransactError, Transaction};
 
 use super::{host, place};
 use crate::context::Surroundings;
+use crate::lattice;
 use crate::record::put;
 use crate::refusal::Refusal;
 
@@ -99,6 +100,9 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<(), Refusal> 
     let outcome: Result<(), TransactError<Refusal>> = surroundings
         .store
         .transact(move |tx| {
+            for vpc in place::every::<Vpc>(tx)? {
+                lattice::vpc::note_dns_attributes(tx, &vpc)?;
+            }
             let instances = place::every::<Instance>(tx)?;
             host::prune(tx, &instances, now);
             for mut instance in instances {

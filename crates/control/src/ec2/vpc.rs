@@ -220,7 +220,7 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
             *attribute = flag.map_or(*attribute, |flag| flag.value);
         }
         put(tx, &place::key::<Vpc>(&home, vpc.id.as_str()), &vpc);
-        Ok(())
+        lattice::vpc::note_dns_attributes(tx, &vpc)
     })
     .await?;
     Ok(json!({}))
@@ -245,6 +245,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Excepti
         }
         check_dry_run(dry_run)?;
         tx.delete(&place::key::<Vpc>(&home, vpc.id.as_str()));
+        lattice::vpc::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
         place::forget_place(tx, vpc.id.as_str());
         tag_set::forget(tx, &home, &vpc.arn());
         let group_key = place::key::<SecurityGroup>(&home, vpc.default_security_group.as_str());

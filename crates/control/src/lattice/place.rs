@@ -59,6 +59,8 @@ pub(crate) mod kind {
     pub(crate) const RESOURCE_CONFIGURATION: &str = "resource-configuration";
     pub(crate) const RESOURCE_ASSOCIATION: &str = "resource-association";
     pub(crate) const DOMAIN_VERIFICATION: &str = "domain-verification";
+    /// A VPC whose hosts are answered private names: there is one, or none.
+    pub(crate) const PRIVATE_NAMES: &str = "private-names";
     pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
     pub(crate) const AUTH_POLICY: &str = "auth-policy";
     pub(crate) const ACCESS_LOG: &str = "access-log";

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
 use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Subnet};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
-use trellis_store::Read;
+use trellis_store::{Read, Transaction};
 
 use super::association;
 use super::place::{Place, kind};
@@ -192,6 +192,17 @@ pub(crate) fn subnet_in_use(
         all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
     let user = gateways.into_iter().find(|gateway| gateway.subnets.contains(id));
     Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
+}
+
+/// Notes whether hosts of the VPC are answered private names: "enableDnsSupport and enableDnsHostnames".
+pub(crate) fn note_dns_attributes(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
+    let key = Scope::lattice(&vpc.home).record(kind::PRIVATE_NAMES, &vpc.id);
+    match (vpc.dns_support && vpc.dns_hostnames, tx.get(&key)?) {
+        (true, None) => record::put(tx, &key, &true),
+        (false, Some(_)) => tx.delete(&key),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.

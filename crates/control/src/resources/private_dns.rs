@@ -1,6 +1,7 @@
 //! Which resources have a private DNS name in a client's VPC.
 //!
 //! The consumer decides: on the VPC association, for which domains, and on the resource association, whether at all.
+//! "Needs VPC enableDnsSupport and enableDnsHostnames."
 
 use trellis_model::resource::lattice::{
     DnsResolution, PrivateDnsPreference, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
@@ -18,7 +19,8 @@ impl Records {
         resource: &ResourceConfiguration,
         gateway: &ResourceGateway,
     ) -> Option<String> {
-        if !client.private_dns_enabled || !association.private_dns_enabled {
+        let has_names = self.named_vpcs.get(&client.vpc).copied().unwrap_or(false);
+        if !client.private_dns_enabled || !association.private_dns_enabled || !has_names {
             return None;
         }
         let name = resource.custom_domain_name.as_ref()?.to_ascii_lowercase();

@@ -206,9 +206,10 @@ impl Index {
 
     /// A change of what resources there are and where.
     fn resource(&mut self, kind: &str, id: &str, key: &str, value: Option<&[u8]>) {
-        let resources::Touched { networks, gateway_vpcs: _, is_awaited } =
+        let resources::Touched { networks, named_vpcs, gateway_vpcs: _, is_awaited } =
             self.resources.apply(kind, id, key, value);
         self.touched.is_awaited |= is_awaited;
+        self.touched.vpcs.extend(named_vpcs);
         for network in networks {
             let vpcs: Vec<_> = self.vpcs_of(&network).cloned().collect();
             self.touched.vpcs.extend(vpcs);

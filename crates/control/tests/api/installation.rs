@@ -446,6 +446,18 @@ impl Installation {
         self.config.clock.now().into()
     }
 
+    /// Both DNS attributes of the VPC are on.
+    pub(crate) async fn allow_private_names(&self, vpc: &VpcId) {
+        let key = format!("lattice/{ACCOUNT}/{REGION}/private-names/{vpc}");
+        self.store
+            .transact(move |tx| {
+                tx.put(&key, b"true".to_vec());
+                Ok::<_, std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+    }
+
     async fn store_record(&self, kind: &str, id: &str, record: Value) {
         self.store_record_of(&self.home(), kind, id, record).await;
     }

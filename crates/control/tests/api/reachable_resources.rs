@@ -169,6 +169,11 @@ async fn private_names_are_those_the_consumer_prefers() {
     let config = &started["txtMethodConfig"];
     let name = format!("{}.example.com", config["name"].as_str().unwrap());
     world.trellis.txt.lock().unwrap().insert(name, vec![config["value"].as_str().unwrap().into()]);
+    // The VPC's own attributes say that there are none.
+    let by_id = json!({"domainVerificationIdentifier": started["id"]});
+    world.trellis.wait_status("GetDomainVerification", by_id, "VERIFIED").await;
+    world.wait(is(&[])).await;
+    world.trellis.allow_private_names(&world.client).await;
     world.wait(is(&["db.example.com"])).await;
 
     let by = json!({"serviceNetworkVpcAssociationIdentifier": world.association["id"]});
@@ -211,6 +216,7 @@ async fn a_verification_that_proved_nothing_proves_nothing_once_deleted() {
     let custom = json!({"customDomainName": "db.example.com", "domainVerificationIdentifier": started["id"]});
     let resource = world.single(custom).await;
     world.associate(&resource, true).await;
+    world.trellis.allow_private_names(&world.client).await;
     world.wait(|resources| resources.len() == 1).await;
     let verification = json!({"domainVerificationIdentifier": started["id"]});
     world.trellis.ok("DeleteDomainVerification", verification).await;
