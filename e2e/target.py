@@ -1,6 +1,6 @@
 """A test web server that runs inside a host. It answers with what it saw, and misbehaves on request.
 
-Usage: target.py [NAME] [--port PORT]
+Usage: target.py [NAME] [--port PORT] [--tls PEM]
 
 /echo         the request as JSON: name, method, path, headers, body length
 /status/CODE  that status
@@ -15,12 +15,14 @@ anything else like /echo; `/health` answers 200 unless /health/down was asked be
 import argparse
 import json
 import socket
+import ssl
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("name", nargs="?", default=socket.gethostname())
 arguments.add_argument("--port", type=int, default=8080)
+arguments.add_argument("--tls", metavar="PEM", help="speak TLS with this certificate and key")
 arguments = arguments.parse_args()
 healthy = True
 
@@ -99,4 +101,10 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
 
-Server(("0.0.0.0", arguments.port), Target).serve_forever()
+server = Server(("0.0.0.0", arguments.port), Target)
+if arguments.tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(arguments.tls)
+    # The handshake is made by the thread that serves the connection.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
