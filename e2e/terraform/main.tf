@@ -475,7 +475,7 @@ resource "aws_vpclattice_resource_configuration" "database" {
 resource "aws_vpclattice_service_network_resource_association" "single" {
   resource_configuration_identifier = aws_vpclattice_resource_configuration.single.id
   service_network_identifier        = aws_vpclattice_service_network.shop.id
-  tags                              = { team = "a" }
+  tags                              = local.tags
 }
 
 # === data sources ===
