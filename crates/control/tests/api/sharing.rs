@@ -311,6 +311,46 @@ async fn a_shared_group_of_resources_brings_its_children_and_its_associations_en
 }
 
 #[tokio::test]
+async fn a_consumers_hosts_reach_a_shared_resource_through_the_consumers_own_network() {
+    let trellis = Installation::new().await;
+    let (owner, consumer) = (Party::owner(&trellis), Party::new(&trellis).await);
+    let gateway = trellis.gateway(&trellis.vpc(0).await).await;
+    let resource = trellis
+        .resource(
+            "SINGLE",
+            json!({
+                "resourceGatewayIdentifier": gateway["id"],
+                "resourceConfigurationDefinition": {"ipResource": {"ipAddress": "10.0.1.9"}},
+                "portRanges": ["5432"],
+            }),
+        )
+        .await;
+    owner.share(&[&resource], &consumer).await;
+    let network = consumer.network().await;
+    let vpc = trellis.vpc_of(&consumer.home(), 7).await;
+    let input = json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc});
+    let joined = consumer.ok("CreateServiceNetworkVpcAssociation", input).await;
+    let by = json!({"serviceNetworkVpcAssociationIdentifier": joined["id"]});
+    consumer.wait_status("GetServiceNetworkVpcAssociation", by, "ACTIVE").await;
+    let input = json!({
+        "serviceNetworkIdentifier": network["id"], "resourceConfigurationIdentifier": resource["arn"],
+    });
+    let made = consumer.ok("CreateServiceNetworkResourceAssociation", input).await;
+    let by = json!({"serviceNetworkResourceAssociationIdentifier": made["id"]});
+    consumer.wait_status("GetServiceNetworkResourceAssociation", by.clone(), "ACTIVE").await;
+    let reached = || {
+        let snapshot = trellis.control.snapshots().borrow().clone();
+        let resources = snapshot.ingresses[&vpc].resources.iter();
+        resources.map(|found| (found.arn.to_string(), found.owner.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(reached(), [(resource["arn"].as_str().unwrap().to_owned(), owner.account().to_owned())]);
+    // Its owner may end that at any time.
+    owner.ok("DeleteServiceNetworkResourceAssociation", by.clone()).await;
+    consumer.wait_gone("GetServiceNetworkResourceAssociation", by).await;
+    assert!(reached().is_empty());
+}
+
+#[tokio::test]
 async fn a_resource_policy_shares_what_it_allows_and_a_denial_in_it_beats_a_share() {
     let trellis = Installation::new().await;
     let (owner, consumer) = (Party::owner(&trellis), Party::new(&trellis).await);
