@@ -111,7 +111,7 @@ async fn forward(
         drop(in_flight);
         match attempt {
             Ok(Ending::Again) if attempts < MOST_ATTEMPTS && call.rewind() => {
-                group.state.cells.retries.add(1)
+                group.state.cells.retries.add(1);
             }
             Ok(Ending::Again) => break Ending::Failed(502, Failure::TargetConnectionClosed),
             Ok(ending) => break ending,

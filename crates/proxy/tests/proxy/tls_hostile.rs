@@ -69,8 +69,7 @@ fn a_passed_hello_reaches_its_target_in_the_records_it_came_in() {
 fn what_is_not_a_hello_is_refused_and_named_and_the_next_client_is_served() {
     let target = TestTarget::saying("fine");
     let (mut fixture, identity) = one_service(&target);
-    let whole = hello("a.test");
-    let mut lying = whole.clone();
+    let mut lying = hello("a.test");
     // The length of the name is more than there is.
     let at = lying.windows(6).position(|window| window == b"a.test").unwrap();
     lying[at - 1] = 200;
