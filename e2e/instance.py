@@ -198,6 +198,15 @@ class Instance:
         self.active(lambda: lattice.get_service(serviceIdentifier=service["id"]))
         return service["id"], listener["id"], service["dnsEntry"]["domainName"]
 
+    def secure_service(self, action, port=443):
+        """A service with one HTTPS listener; its id and its name, for which it has a certificate."""
+        lattice = self.lattice
+        service = lattice.create_service(name=unique("service"))
+        lattice.create_listener(
+            serviceIdentifier=service["id"], name="https", protocol="HTTPS", port=port, defaultAction=action)
+        self.active(lambda: lattice.get_service(serviceIdentifier=service["id"]))
+        return service["id"], service["dnsEntry"]["domainName"]
+
     def network(self, vpcs=(), services=()):
         """A service network with its associations, all active; its id."""
         lattice = self.lattice

@@ -1,19 +1,23 @@
 //! Access keys: who may call, kept in the store at `access-key/{id}`.
 //!
-//! The state file is readable by its owner alone and secrets are kept in it as they are: SigV4 needs
-//! the secret itself. They appear in no log, no error and no `Debug` output.
+//! SigV4 needs the secret itself, so secrets are kept, sealed for the record each is in. They appear in no
+//! log, no error and no `Debug` output.
 
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use serde::{Deserialize, Serialize};
 use trellis_api::{AuthFailure, Exception, Operation, Protocol, auth_failure};
 use trellis_auth::SecretKey;
+use trellis_ca::SealingKey;
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
 use trellis_store::{Read, Transaction};
 
 use crate::record::{decode, get, put, scan_all};
 use crate::refusal::Refusal;
+use crate::vault::VaultFault;
 
 const PREFIX: &str = "access-key/";
 
@@ -51,13 +55,55 @@ impl SecretAccessKey {
     }
 }
 
+/// A secret as it is kept: base64 of what [`SealingKey::seal`] gives for the key's record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SealedSecret(String);
+
+impl SealedSecret {
+    /// # Errors
+    /// A system without random numbers.
+    pub(crate) fn seal(
+        secret: &SecretAccessKey,
+        access_key_id: &str,
+        sealing_key: &SealingKey,
+    ) -> Result<Self, VaultFault> {
+        let record = record(access_key_id);
+        match sealing_key.seal(&record, secret.0.as_bytes()) {
+            Ok(sealed) => Ok(Self(STANDARD.encode(sealed))),
+            Err(source) => Err(VaultFault::Seal { record, source }),
+        }
+    }
+
+    /// # Errors
+    /// What was sealed with another key, for another record, or not at all.
+    pub(crate) fn open(
+        &self,
+        access_key_id: &str,
+        sealing_key: &SealingKey,
+    ) -> Result<SecretAccessKey, VaultFault> {
+        let record = record(access_key_id);
+        let sealed = STANDARD.decode(&self.0).unwrap_or_default();
+        match sealing_key.open(&record, &sealed) {
+            Ok(secret) => Ok(SecretAccessKey(String::from_utf8_lossy(&secret).into_owned())),
+            Err(source) => Err(VaultFault::Seal { record, source }),
+        }
+    }
+}
+
+fn record(access_key_id: &str) -> String {
+    format!("{PREFIX}{access_key_id}")
+}
+
 /// An access key and whom it speaks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AccessKey {
     pub(crate) account: AccountId,
     /// Name of the IAM user.
     pub(crate) user: String,
-    pub(crate) secret: SecretAccessKey,
+    /// One that an older release kept in another way is empty, and opens as nothing.
+    #[serde(default)]
+    pub(crate) sealed_secret: SealedSecret,
     pub(crate) rights: Rights,
     pub(crate) created_at: Moment,
 }
@@ -96,7 +142,7 @@ pub(crate) enum Rights {
 }
 
 pub(crate) fn find(state: &mut impl Read, access_key_id: &str) -> Result<Option<AccessKey>, Refusal> {
-    get(state, &format!("{PREFIX}{access_key_id}"))
+    get(state, &record(access_key_id))
 }
 
 /// Keys of one account, or of all, with their ids, in the order of their ids.
@@ -115,11 +161,11 @@ pub(crate) fn list(
 }
 
 pub(crate) fn insert(tx: &mut Transaction<'_>, access_key_id: &str, key: &AccessKey) {
-    put(tx, &format!("{PREFIX}{access_key_id}"), key);
+    put(tx, &record(access_key_id), key);
 }
 
 pub(crate) fn delete(tx: &mut Transaction<'_>, access_key_id: &str) {
-    tx.delete(&format!("{PREFIX}{access_key_id}"));
+    tx.delete(&record(access_key_id));
 }
 
 /// Makes `key` the admin key; the one of an earlier start is no longer valid.
@@ -127,11 +173,18 @@ pub(crate) fn bootstrap(
     tx: &mut Transaction<'_>,
     access_key_id: &str,
     key: &AccessKey,
+    secret: &SecretAccessKey,
+    sealing_key: &SealingKey,
 ) -> Result<(), Refusal> {
     for entry in scan_all(tx, PREFIX)? {
         let other: AccessKey = decode(&entry)?;
         let is_same = entry.key.strip_prefix(PREFIX) == Some(access_key_id);
-        if is_same && (AccessKey { created_at: key.created_at, ..other.clone() }) == *key {
+        // Sealed twice, a secret looks different.
+        let AccessKey { sealed_secret, created_at, .. } = key.clone();
+        if is_same
+            && (AccessKey { sealed_secret, created_at, ..other.clone() }) == *key
+            && other.sealed_secret.open(access_key_id, sealing_key).is_ok_and(|before| before == *secret)
+        {
             return Ok(());
         }
         if !is_same && other.rights == Rights::Admin {
@@ -150,15 +203,23 @@ mod tests {
         AccessKey {
             account: "111122223333".parse().unwrap(),
             user: user.into(),
-            secret: "hush".into(),
+            sealed_secret: SealedSecret::default(),
             rights: Rights::Admin,
             created_at: jiff::Timestamp::UNIX_EPOCH.into(),
         }
     }
 
     #[test]
-    fn a_secret_shows_in_no_debug_output() {
-        assert!(!format!("{:?}", key("admin")).contains("hush"));
+    fn a_secret_shows_in_no_debug_output_and_opens_for_its_own_key_alone() {
+        let sealing_key = SealingKey::generate().unwrap();
+        let secret = SecretAccessKey::from("hush");
+        assert!(!format!("{secret:?}").contains("hush"));
+        let sealed = SealedSecret::seal(&secret, "AKIA1", &sealing_key).unwrap();
+        assert!(!serde_json::to_string(&sealed).unwrap().contains("hush"));
+        assert_eq!(sealed.open("AKIA1", &sealing_key).unwrap(), secret);
+        assert!(sealed.open("AKIA2", &sealing_key).is_err());
+        assert!(sealed.open("AKIA1", &SealingKey::generate().unwrap()).is_err());
+        assert!(SealedSecret::default().open("AKIA1", &sealing_key).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use trellis_model::moment::Moment;
 use trellis_store::{Read, StoreError, TransactError, Transaction};
 
 use crate::Control;
-use crate::access_key::{self, AccessKey, Rights, SecretAccessKey};
+use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey};
 use crate::context::Random;
 use crate::ram::share;
 use crate::record::{all, get, put, scan_all};
@@ -264,6 +264,8 @@ impl Control {
         let surroundings = &self.inner.surroundings;
         let access_key_id = new_access_key_id(&surroundings.random);
         let secret = new_secret(&surroundings.random);
+        let sealed_secret = SealedSecret::seal(&secret, &access_key_id, &surroundings.vault.sealing_key())
+            .map_err(Refusal::from)?;
         let created_at = surroundings.clock.now().into();
         let name = account.to_owned();
         let transaction = surroundings.store.transact(move |tx| {
@@ -274,7 +276,7 @@ impl Control {
             let key = AccessKey {
                 account: account.clone(),
                 user: "admin".into(),
-                secret: secret.clone(),
+                sealed_secret: sealed_secret.clone(),
                 rights: Rights::Account,
                 created_at,
             };
@@ -306,12 +308,14 @@ impl Control {
     /// # Errors
     /// No such account, or one without a key.
     pub fn key(&self, account: &str) -> Result<Key, AccountError> {
-        let state = &mut self.inner.surroundings.store.read()?;
+        let surroundings = &self.inner.surroundings;
+        let state = &mut surroundings.store.read()?;
         let account = find(state, account)?.id;
         let keys = access_key::list(state, Some(&account))?;
         let newest = keys.into_iter().max_by_key(|(_, key)| key.created_at);
         let (access_key_id, key) = newest.ok_or_else(|| AccountError::NoKeyOf { id: account.clone() })?;
-        Ok(Key { access_key_id, secret_access_key: key.secret, account })
+        let secret = key.sealed_secret.open(&access_key_id, &surroundings.vault.sealing_key());
+        Ok(Key { secret_access_key: secret.map_err(Refusal::from)?, access_key_id, account })
     }
 
     /// Removes a key: requests signed with it are refused from now on.

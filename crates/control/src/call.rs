@@ -135,9 +135,16 @@ fn verify(
         if claim.security_token.is_some() {
             return Err(AuthError::TokenUnsupported);
         }
-        found = access_key::find(&mut state, claim.access_key_id);
-        let key = found.as_ref().ok().and_then(Option::as_ref);
-        Ok(key.and_then(|key| key.secret.to_key().ok()))
+        let sealing_key = surroundings.vault.sealing_key();
+        let secret;
+        (found, secret) = match access_key::find(&mut state, claim.access_key_id) {
+            Ok(Some(key)) => match key.sealed_secret.open(claim.access_key_id, &sealing_key) {
+                Ok(secret) => (Ok(Some(key)), secret.to_key().ok()),
+                Err(fault) => (Err(Refusal::from(fault)), None),
+            },
+            other => (other, None),
+        };
+        Ok(secret)
     };
     let services = [service.signing_name.as_str()];
     let verdict = verify_with(

@@ -52,8 +52,11 @@ pub(crate) const EC2: &str = "ec2/";
 /// Prefix of every RAM record.
 pub(crate) const RAM: &str = "ram/";
 
+/// Prefix of every ACM record.
+pub(crate) const ACM: &str = "acm/";
+
 /// Prefixes of what an account can own, the account following.
-pub(crate) const RESOURCES: &[&str] = &[LATTICE, EC2, RAM];
+pub(crate) const RESOURCES: &[&str] = &[LATTICE, EC2, RAM, ACM];
 
 /// Prefix of unfinished VPC Lattice work.
 pub(crate) const LATTICE_PENDING: &str = "pending/lattice/";

@@ -48,7 +48,7 @@ use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError};
 
-use crate::access_key::{AccessKey, Rights};
+use crate::access_key::{AccessKey, Rights, SealedSecret};
 use crate::context::Surroundings;
 use crate::health_board::HealthBoard;
 use crate::refusal::Refusal;
@@ -182,16 +182,18 @@ impl Control {
         access_key_id.parse::<trellis_auth::AccessKeyId>().map_err(StartError::AdminKey)?;
         secret_access_key.to_key().map_err(StartError::AdminKey)?;
         let quotas = Quotas::with_overrides(quotas.iter().map(|(code, limit)| (code.as_str(), *limit)))?;
+        let admins_sealing_key = sealing_key.clone();
         let admin = AccessKey {
             account,
             user: "admin".into(),
-            secret: secret_access_key,
+            sealed_secret: SealedSecret::seal(&secret_access_key, &access_key_id, &sealing_key)
+                .map_err(StartError::Vault)?,
             rights: Rights::Admin,
             created_at: clock.now().into(),
         };
         store
             .transact(move |tx| {
-                access_key::bootstrap(tx, &access_key_id, &admin)?;
+                access_key::bootstrap(tx, &access_key_id, &admin, &secret_access_key, &admins_sealing_key)?;
                 account::bootstrap(tx, &admin.account, admin.created_at)
             })
             .await

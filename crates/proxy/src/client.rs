@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// Waits for the first byte of the next request. False: there will be none.
-    async fn wait_for_request(&mut self, worker: &Worker) -> bool {
+    pub(crate) async fn wait_for_request(&mut self, worker: &Worker) -> bool {
         if !self.inbox.is_empty() {
             return true;
         }

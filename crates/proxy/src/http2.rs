@@ -5,6 +5,7 @@
 //! A connection ends with GOAWAY; requests under way finish first, as far as their time reaches.
 
 mod call;
+mod fields;
 mod head;
 mod over_http1;
 mod over_http2;
@@ -31,6 +32,8 @@ use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
 use wire::{Credit, Wire};
 
+/// What a client says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Requests a client may have under way at once on one connection (SETTINGS_MAX_CONCURRENT_STREAMS).
 const MOST_STREAMS: u32 = 128;
 /// Data of one request a client may send before the target has taken some of it.
@@ -122,7 +125,26 @@ enum Step {
 }
 
 /// Serves HTTP/2 on `client`'s connection until it ends.
-pub(crate) async fn serve(worker: &Rc<Worker>, client: Client) {
+pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
+    if !client.wait_for_request(worker).await {
+        return;
+    }
+    // The preface has the time of a request's head.
+    let head_timeout = worker.limits.head_timeout.as_millis() as Millis;
+    client.watched.arm(worker.clock.coarse().saturating_add(head_timeout));
+    client.watched.set_idle(true);
+    while !client.inbox.unread().starts_with(PREFACE) {
+        if !PREFACE.starts_with(client.inbox.unread()) {
+            // "A GOAWAY frame MAY be omitted in this case, since an invalid preface indicates that the
+            // peer is not using HTTP/2" (RFC 9113, 3.4).
+            return client.linger(worker).await;
+        }
+        if !matches!(client.read(worker).await, Ok(1..)) {
+            return;
+        }
+    }
+    let early = client.inbox.unread().to_vec();
+    client.inbox.release(&worker.buffers);
     let Client { stream, tls, watched, peer, address, idle_timeout, .. } = client;
     let now = worker.clock.coarse();
     let credit = Credit::new(now);
@@ -136,9 +158,6 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Client) {
         used: Cell::new(now),
         credit: credit.clone(),
     });
-    // The preface has the time of a request's head.
-    watched.arm(now.saturating_add(worker.limits.head_timeout.as_millis() as Millis));
-    watched.set_idle(true);
     let mut handshake = Builder::new()
         .max_concurrent_streams(MOST_STREAMS)
         .initial_window_size(STREAM_WINDOW)
@@ -146,7 +165,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Client) {
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
         .max_local_error_reset_streams(Some(MOST_ERRORS))
-        .handshake::<_, Bytes>(Wire::new(stream, credit));
+        .handshake::<_, Bytes>(Wire::new(stream, early, credit));
     let shaken = poll_fn(|cx| match std::pin::Pin::new(&mut handshake).poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
         Poll::Pending => {

@@ -7,11 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use h2::client::{Builder, Connection, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -23,6 +23,8 @@ use crate::worker::Worker;
 
 /// Requests on one connection at once, if the target allows as many.
 const MOST_STREAMS: usize = 100;
+/// What the codec takes for the number of streams a target allows, until the target has said it.
+const UNSETTLED: usize = usize::MAX - 1;
 /// Data of one answer a target may send before some of it has gone to the client.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// As much for every stream, so that a client that stands still holds up nobody else's answer.
@@ -46,7 +48,11 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct Shared {
     sender: SendRequest<Bytes>,
+    /// What the target was called in the handshake, over TLS.
+    name: Option<Rc<str>>,
     streams: Cell<usize>,
+    /// The target has said how many streams it takes. Until then there is one.
+    settled: Cell<bool>,
     /// No request may begin on it any more.
     closed: Cell<bool>,
     /// When it is closed if nobody uses it.
@@ -55,7 +61,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn has_room(&self) -> bool {
-        !self.closed.get() && self.streams.get() < MOST_STREAMS.min(self.sender.current_max_send_streams())
+        let most =
+            if self.settled.get() { self.sender.current_max_send_streams().min(MOST_STREAMS) } else { 1 };
+        !self.closed.get() && self.streams.get() < most
     }
 }
 
@@ -109,8 +117,14 @@ impl Pool {
         self.open.borrow_mut().retain(|shared| !shared.closed.get());
     }
 
-    fn with_room(&self) -> Option<Rc<Shared>> {
-        self.open.borrow().iter().find(|shared| shared.has_room()).cloned()
+    fn with_room(&self, name: Option<&str>) -> Option<Rc<Shared>> {
+        let open = self.open.borrow();
+        open.iter().find(|shared| shared.name.as_deref() == name && shared.has_room()).cloned()
+    }
+
+    /// Of some connection it is not known yet how many streams it takes.
+    fn is_unsettled(&self) -> bool {
+        self.open.borrow().iter().any(|shared| !shared.settled.get() && !shared.closed.get())
     }
 
     fn is_full(&self, bound: usize) -> bool {
@@ -131,10 +145,10 @@ pub(crate) async fn lease(
     let patience = worker.limits.connect_timeout.as_millis() as Millis;
     let give_up = worker.clock.coarse().saturating_add(patience);
     loop {
-        if let Some(shared) = pool.with_room() {
+        if let Some(shared) = pool.with_room(name.as_deref()) {
             return Ok(Lease::new(target, &shared));
         }
-        if !pool.opening.get() {
+        if !pool.opening.get() && !pool.is_unsettled() {
             pool.forget_closed();
             if pool.is_full(worker.limits.http2_connections_per_target) {
                 return Err(ConnectError::TooMany);
@@ -169,13 +183,14 @@ async fn open(
 ) -> Result<Rc<Shared>, ConnectError> {
     let pool = &target.multiplexed;
     let _opening = Opening::new(pool);
-    let upstream = Upstream::connect(worker, group, target, name, watched).await?;
+    let upstream = Upstream::connect(worker, group, target, name.clone(), watched).await?;
     let (sender, connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
+        .initial_max_send_streams(UNSETTLED)
         .handshake::<_, Bytes>(Io(upstream))
         .await
         .map_err(|error| {
@@ -183,25 +198,41 @@ async fn open(
         })?;
     let shared = Rc::new(Shared {
         sender,
+        name,
         streams: Cell::new(0),
+        settled: Cell::new(false),
         closed: Cell::new(false),
         expires: Cell::new(Millis::MAX),
     });
     if target.current.get() {
         pool.open.borrow_mut().push(shared.clone());
     }
-    let (driven, of) = (Rc::downgrade(&shared), target.clone());
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, target = %of.text, "a connection to a target ended");
-        }
-        if let Some(shared) = driven.upgrade() {
-            shared.closed.set(true);
-        }
-        of.multiplexed.forget_closed();
-        of.multiplexed.changed.notify_waiters();
-    });
+    tokio::task::spawn_local(drive(connection, Rc::downgrade(&shared), target.clone()));
     Ok(shared)
+}
+
+/// Moves the frames of a connection until it ends.
+async fn drive(mut connection: Connection<Io, Bytes>, shared: Weak<Shared>, target: Rc<TargetState>) {
+    let changed = &target.multiplexed.changed;
+    let ended = poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        if let Some(shared) = shared.upgrade()
+            && !shared.settled.get()
+            && shared.sender.current_max_send_streams() != UNSETTLED
+        {
+            shared.settled.set(true);
+            changed.notify_waiters();
+        }
+        polled
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, target = %target.text, "a connection to a target ended");
+    }
+    if let Some(shared) = shared.upgrade() {
+        shared.closed.set(true);
+    }
+    target.multiplexed.forget_closed();
+    changed.notify_waiters();
 }
 
 /// One connection is being opened, until dropped.

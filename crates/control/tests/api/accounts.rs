@@ -1,5 +1,6 @@
 use serde_json::json;
 use trellis_control::AccountError;
+use trellis_store::Read as _;
 
 use crate::installation::{ACCOUNT, Installation, ids};
 use crate::party::Party;
@@ -14,6 +15,19 @@ async fn an_account_and_its_key_are_good_at_once_and_until_they_are_deleted() {
     trellis.control.delete_account(other.account()).await.unwrap();
     let accounts = trellis.control.accounts().unwrap();
     assert_eq!(accounts.iter().map(|account| account.id.as_str()).collect::<Vec<_>>(), [ACCOUNT]);
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_state_as_it_is() {
+    let trellis = Installation::new().await;
+    let other = Party::new(&trellis).await;
+    let keys = [Party::owner(&trellis).key, other.key];
+    let state = &mut trellis.store.read().unwrap();
+    for key in keys {
+        let entry = state.get(&format!("access-key/{}", key.access_key_id)).unwrap().unwrap();
+        let secret = key.secret_access_key.expose().as_bytes();
+        assert!(!entry.value.windows(secret.len()).any(|part| part == secret));
+    }
 }
 
 #[tokio::test]

@@ -4,35 +4,33 @@
 //! the request is acknowledged to the client when the target has taken it, and the answer is read
 //! when the client's windows are open.
 
+mod batch;
+
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
-use tokio::io::AsyncWrite;
+use http::StatusCode;
+use http::header::HeaderMap;
 
-use super::call::{Call, Ending, Gone, Piece};
+use super::call::{Call, Ending, Gone};
+use super::fields::{add_own, fields, trailers, with_fields};
 use super::head::{Added, Checked};
-use crate::answer::REQUEST_ID;
 use crate::body::Body;
 use crate::buffer::Inbox;
 use crate::clock::Millis;
 use crate::failure::Failure;
-use crate::http1::chunked::SizeLine;
-use crate::http1::response::{self, ResponseHead};
+use crate::http1::response;
 use crate::http1::{self, HeadError};
 use crate::upstream::Upstream;
 use crate::watchdog::Alarm;
 use crate::worker::Worker;
+use batch::Batch;
 
 /// Interim responses a target may send before the final one.
 const MAX_INTERIM: u32 = 32;
-/// Data up to this size is copied behind the head: one plain write is cheaper than a vectored one.
-const COPIED: usize = 2048;
 
 /// Has `upstream` answer `call`. Whether its connection can serve another request.
 pub(super) async fn attempt(
@@ -50,7 +48,7 @@ pub(super) async fn attempt(
         worker,
         call,
         upstream,
-        batch: Batch { out, ..Batch::default() },
+        batch: Batch::new(out),
         chunked,
         begun: false,
         requesting: true,
@@ -70,91 +68,6 @@ pub(super) async fn attempt(
     exchange.inbox.release(&worker.buffers);
     worker.buffers.give_back_head(std::mem::take(&mut exchange.batch.out));
     (ending, reusable)
-}
-
-/// What is written to the target before more is taken from the client.
-#[derive(Debug, Default)]
-struct Batch {
-    out: Vec<u8>,
-    data: Bytes,
-    tail: &'static [u8],
-    sent: usize,
-    last: bool,
-}
-
-impl Batch {
-    fn is_sent(&self) -> bool {
-        self.sent == self.out.len() + self.data.len() + self.tail.len()
-    }
-
-    /// Adds a piece of the body behind what is there.
-    fn add(&mut self, piece: Piece, chunked: bool) {
-        if self.is_sent() {
-            self.out.clear();
-            (self.sent, self.tail) = (0, b"");
-        }
-        match piece {
-            Piece::Data(data, last) => {
-                let full = chunked && !data.is_empty();
-                if full {
-                    self.out.extend_from_slice(SizeLine::new(data.len()).as_bytes());
-                }
-                self.data = data;
-                self.tail = match (full, chunked && last) {
-                    (true, true) => b"\r\n0\r\n\r\n",
-                    (true, false) => b"\r\n",
-                    (false, true) => b"0\r\n\r\n",
-                    (false, false) => b"",
-                };
-                self.last = last;
-            }
-            Piece::End(trailers) => {
-                if chunked {
-                    self.out.extend_from_slice(b"0\r\n");
-                    for (name, value) in trailers.iter().flatten() {
-                        self.out.extend_from_slice(name.as_str().as_bytes());
-                        self.out.extend_from_slice(b": ");
-                        self.out.extend_from_slice(value.as_bytes());
-                        self.out.extend_from_slice(b"\r\n");
-                    }
-                    self.out.extend_from_slice(b"\r\n");
-                }
-                self.last = true;
-            }
-        }
-        if self.data.len() <= COPIED {
-            self.out.extend_from_slice(&std::mem::take(&mut self.data));
-            self.out.extend_from_slice(std::mem::take(&mut self.tail));
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, mut to: impl AsyncWrite + Unpin) -> Poll<io::Result<()>> {
-        while !self.is_sent() {
-            let parts = [&self.out[..], &self.data[..], self.tail];
-            let mut slices = [IoSlice::new(b""); 3];
-            let (mut count, mut skip) = (0, self.sent);
-            for part in parts {
-                if skip < part.len() {
-                    slices[count] = IoSlice::new(&part[skip..]);
-                    count += 1;
-                }
-                skip = skip.saturating_sub(part.len());
-            }
-            let sent = ready!(if count == 1 {
-                Pin::new(&mut to).poll_write(cx, &slices[0])
-            } else {
-                Pin::new(&mut to).poll_write_vectored(cx, &slices[..count])
-            })?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.sent += sent;
-        }
-        self.data = Bytes::new();
-        self.out.clear();
-        (self.sent, self.tail) = (0, b"");
-        Pin::new(&mut to).poll_flush(cx)
-    }
 }
 
 struct OverHttp1<'a> {
@@ -215,7 +128,7 @@ impl OverHttp1<'_> {
             Some(Alarm::Deadline) if self.awaiting_continue && !self.call.is_late(self.worker) => {
                 // The target is silent, and the client may be waiting for it for ever.
                 self.awaiting_continue = false;
-                self.call.send_interim(interim(StatusCode::CONTINUE, HeaderMap::new()));
+                self.call.send_interim(with_fields(StatusCode::CONTINUE, HeaderMap::new()));
                 self.arm();
                 Poll::Pending
             }
@@ -319,12 +232,8 @@ impl OverHttp1<'_> {
                     }
                     return Poll::Ready(Ending::Delivered);
                 }
-                Ok(0) | Err(_) => {
-                    return Poll::Ready(Ending::Broken(
-                        Failure::TargetConnectionClosed,
-                        Reason::INTERNAL_ERROR,
-                    ));
-                }
+                Ok(0) => return Poll::Ready(broken(Failure::TargetConnectionClosed)),
+                Err(error) => return Poll::Ready(broken(failure_of(error.kind()))),
             }
         }
     }
@@ -406,7 +315,7 @@ impl OverHttp1<'_> {
             self.awaiting_continue &= head.status != 100;
             self.inbox.consume(length);
             self.scanned = 0;
-            self.call.send_interim(interim(status, fields));
+            self.call.send_interim(with_fields(status, fields));
             return Ok(Head::Interim);
         }
         let body = Body::new(head.framing);
@@ -435,7 +344,20 @@ impl OverHttp1<'_> {
         if untouched && self.call.upload.is_replayable() && (self.call.idempotent || unread()) {
             return Ending::Again;
         }
-        Ending::Failed(502, Failure::TargetConnectionClosed)
+        Ending::Failed(502, error.map_or(Failure::TargetConnectionClosed, failure_of))
+    }
+}
+
+fn broken(failure: Failure) -> Ending {
+    Ending::Broken(failure, Reason::INTERNAL_ERROR)
+}
+
+/// What it says of a target that it could not be read.
+fn failure_of(error: io::ErrorKind) -> Failure {
+    match error {
+        // What came is not TLS as it should be.
+        io::ErrorKind::InvalidData => Failure::TargetProtocolError,
+        _ => Failure::TargetConnectionClosed,
     }
 }
 
@@ -449,54 +371,4 @@ enum Head {
 enum Refused {
     Malformed(HeadError),
     Gone,
-}
-
-/// The fields a target's head has for the client. `None`: one cannot be said over HTTP/2.
-fn fields(head: &ResponseHead<'_, '_>) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(16);
-    for (name, value) in head.fields() {
-        fields.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
-    }
-    Some(fields)
-}
-
-/// Trailer lines that were checked, as fields.
-fn trailers(lines: &[u8]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    for line in lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")) {
-        let Some((name, value)) = memchr::memchr(b':', line).map(|colon| line.split_at(colon)) else {
-            continue;
-        };
-        let value = HeaderValue::from_bytes(value[1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
-            fields.append(name, value);
-        }
-    }
-    fields
-}
-
-/// Adds what every answer has: the request's id and, where the target gave none, the date.
-pub(super) fn add_own(worker: &Worker, call: &Call, fields: &mut HeaderMap) {
-    let record = &call.record;
-    fields.remove(REQUEST_ID);
-    if let Ok(id) = HeaderValue::from_bytes(record.request_id.within(&call.text)) {
-        fields.insert(REQUEST_ID, id);
-    }
-    if !fields.contains_key(header::DATE) {
-        let at = record.answered.unwrap_or(record.started);
-        if let Ok(date) = worker.clock.with_date(at, HeaderValue::from_bytes) {
-            fields.insert(header::DATE, date);
-        }
-    }
-}
-
-pub(super) fn with_fields(status: StatusCode, fields: HeaderMap) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    response
-}
-
-fn interim(status: StatusCode, fields: HeaderMap) -> Response<()> {
-    with_fields(status, fields)
 }

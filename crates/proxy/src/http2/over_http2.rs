@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap};
 use http::{Request, StatusCode};
 
 use super::call::{Call, Ending, Gone, Piece, without_forbidden};
-use super::over_http1::{add_own, with_fields};
+use super::fields::{add_own, with_fields};
 use crate::failure::Failure;
 use crate::http1::fields::{Field, field};
 use crate::http1::{MAX_HEAD, MAX_HEADERS};

@@ -13,10 +13,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::PREFACE;
 use crate::clock::Millis;
 
-/// `PRI * HTTP/2.0` and what belongs to it, before the first frame.
-const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
 
 /// What one frame that carries nothing costs.
@@ -69,6 +68,12 @@ struct Frames {
     have: usize,
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Self { skip: PREFACE.len(), header: [0; FRAME_HEADER], have: 0 }
+    }
+}
+
 impl Frames {
     fn see(&mut self, mut bytes: &[u8], credit: &Credit) {
         while !bytes.is_empty() {
@@ -97,13 +102,15 @@ impl Frames {
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     stream: S,
+    /// Read before the codec was there, the preface first.
+    early: Vec<u8>,
     frames: Frames,
     credit: Rc<Credit>,
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S, credit: Rc<Credit>) -> Self {
-        Self { stream, frames: Frames { skip: PREFACE, header: [0; FRAME_HEADER], have: 0 }, credit }
+    pub(super) fn new(stream: S, early: Vec<u8>, credit: Rc<Credit>) -> Self {
+        Self { stream, early, frames: Frames::default(), credit }
     }
 }
 
@@ -114,7 +121,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = if self.early.is_empty() {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        } else {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.drain(..count);
+            Poll::Ready(Ok(()))
+        };
         let Self { frames, credit, .. } = &mut *self;
         frames.see(&buffer.filled()[before..], credit);
         polled
@@ -171,7 +185,7 @@ mod tests {
 
     fn left_after(bytes: &[u8], piece: usize) -> i64 {
         let credit = Credit::new(0);
-        let mut frames = Frames { skip: PREFACE, header: [0; FRAME_HEADER], have: 0 };
+        let mut frames = Frames::default();
         for piece in bytes.chunks(piece) {
             frames.see(piece, &credit);
         }
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn frames_are_found_however_the_bytes_are_cut() {
-        let mut bytes = vec![b'P'; PREFACE];
+        let mut bytes = PREFACE.to_vec();
         for (kind, length) in [(4, 0), (6, 8), (0, 0), (8, 4), (2, 5)] {
             bytes.extend(frame(kind, length));
         }
@@ -191,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_flood_overdraws_the_credit_and_ordinary_traffic_does_not() {
-        let mut flood = vec![b'P'; PREFACE];
+        let mut flood = PREFACE.to_vec();
         let mut ordinary = flood.clone();
         for _ in 0..2000 {
             flood.extend(frame(6, 8));

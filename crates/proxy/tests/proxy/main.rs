@@ -5,6 +5,7 @@ mod changes;
 mod failures;
 mod forwarding;
 mod health;
+mod http2;
 mod passthrough;
 mod records;
 mod resources;
