@@ -195,6 +195,7 @@ impl Served<'_> {
                     Poll::Ready(Some(Ok((request, mut respond)))) => {
                         if self.worker.streams.get() >= self.worker.limits.http2_streams_per_worker {
                             respond.send_reset(Reason::REFUSED_STREAM);
+                            self.worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
                             continue;
                         }
                         self.connection.began(self.worker);
@@ -233,6 +234,7 @@ impl Served<'_> {
             Leaving::No | Leaving::Gracefully if credit.is_overdrawn(now) => {
                 tracing::debug!(peer = %self.connection.peer, "a client causes work for nothing");
                 self.codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                self.worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
                 self.leaving = Leaving::By(now.saturating_add(GRACE));
                 Step::Say
             }

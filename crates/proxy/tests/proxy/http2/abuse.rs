@@ -104,6 +104,7 @@ fn floods_of_frames_that_carry_nothing_end_the_connection() {
         }
     });
     eventually("they are gone", || fixture.metric("trellis_proxy_connections_open") == 0.0);
+    assert_eq!(fixture.metric("trellis_unrouted_failures_total{reason=\"ClientRateLimited\"}"), 4.0);
 }
 
 #[test]
@@ -212,6 +213,8 @@ fn streams_beyond_what_a_worker_serves_are_refused() {
         let error = client.call(get("a", "/")).await.unwrap_err();
         assert_eq!(error.reason(), Some(h2::Reason::REFUSED_STREAM));
     });
+    let series = "trellis_unrouted_failures_total{reason=\"ClientRateLimited\"}";
+    assert_eq!(fixture.metric(series), 1.0);
 }
 
 #[test]
