@@ -156,19 +156,24 @@ async fn transactions_that_queue_up_share_a_commit() {
     let disk = Arc::new(Disk::default());
     let store = store_on(&disk);
     let before = disk.syncs.load(Ordering::SeqCst);
-    // The first holds the writer until all others are queued.
+    // The first, alone in its batch, holds the writer until all others are queued.
     let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
     let first = {
         let store = store.clone();
         let wait = Mutex::new(wait);
         tokio::spawn(async move {
             let hold = move |t: &mut Transaction<'_>| {
                 t.put("first", Vec::new());
+                begin.send(()).map_err(|_| ())?;
                 wait.lock().unwrap().recv().map_err(|_| ())
             };
             store.transact(hold).await
         })
     };
+    while begun.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
     let others: Vec<_> = (0..TRANSACTIONS)
         .map(|index| {
             let store = store.clone();
@@ -176,7 +181,7 @@ async fn transactions_that_queue_up_share_a_commit() {
         })
         .collect();
     let queue = store.shared.queue.as_ref().unwrap();
-    while queue.max_capacity() - queue.capacity() < usize::try_from(TRANSACTIONS).unwrap() - 1 {
+    while queue.max_capacity() - queue.capacity() < usize::try_from(TRANSACTIONS).unwrap() {
         tokio::task::yield_now().await;
     }
     go.send(()).unwrap();
