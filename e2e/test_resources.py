@@ -1,6 +1,7 @@
 """VPC resources: a real PostgreSQL in one VPC, asked by psql from another VPC with the same addresses."""
 
 import glob
+import pwd
 import subprocess
 
 import pytest
@@ -10,8 +11,9 @@ from name_server import NameServer
 
 CIDR, SUBNET = "10.70.0.0/16", "10.70.1.0/24"
 SERVER = "10.70.1.10"
-# PostgreSQL refuses to run as root; in a user namespace of its own it is somebody else.
-SOMEBODY = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+# PostgreSQL refuses to run as root, and as a user without a name; in a user namespace of its own it is somebody else.
+NOBODY = pwd.getpwnam("nobody")
+SOMEBODY = ["unshare", "--user", f"--map-user={NOBODY.pw_uid}", f"--map-group={NOBODY.pw_gid}"]
 
 
 def postgres(program):
