@@ -31,6 +31,11 @@ pub(crate) fn serve(
     extent: Extent,
     access_log: PathBuf,
 ) -> anyhow::Result<()> {
+    run(listen.ip(), snapshot(listen.port(), upstream, extent)?, access_log)
+}
+
+/// Serves `snapshot` on `address` with one worker and an access log until SIGTERM.
+pub(crate) fn run(address: IpAddr, snapshot: Snapshot, access_log: PathBuf) -> anyhow::Result<()> {
     let config = ProxyConfig {
         workers: 1,
         access_log: Some(AccessLogConfig::new(access_log)),
@@ -39,10 +44,9 @@ pub(crate) fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let snapshot = snapshot(listen.port(), upstream, extent)?;
         let revision = snapshot.revision;
         let (_sender, snapshots) = tokio::sync::watch::channel(Arc::new(snapshot));
-        let proxy = Proxy::start(config, Plain::new(listen), snapshots)?;
+        let proxy = Proxy::start(config, Plain { address }, snapshots)?;
         proxy.applied().wait_for(|applied| *applied == revision).await?;
         terminate.recv().await;
         proxy.drain(DRAIN).await;
@@ -50,17 +54,10 @@ pub(crate) fn serve(
     })
 }
 
-/// Sockets of the network this process is in, whatever VPC is named.
+/// Sockets of the network this process is in, whatever VPC is named: each listener on its port of one address.
 #[derive(Clone)]
-pub(crate) struct Plain {
+struct Plain {
     address: IpAddr,
-}
-
-impl Plain {
-    /// Listens on the address of `listen`, on the port of each listener.
-    pub(crate) fn new(listen: SocketAddr) -> Self {
-        Self { address: listen.ip() }
-    }
 }
 
 impl Network for Plain {

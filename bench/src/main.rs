@@ -302,8 +302,14 @@ fn measure_protocols(wanted: &Protocols) -> anyhow::Result<ExitCode> {
     if let Some(output) = output {
         std::fs::create_dir_all(&output).with_context(|| format!("making {}", output.display()))?;
         let numbers = serde_json::to_string_pretty(&report.json())?;
-        let command = "make bench-protocols";
-        for (ending, text) in [("md", report.markdown(command)), ("json", numbers)] {
+        let command = make(
+            "bench-protocols",
+            [
+                ("--cycles", wanted.cycles.map(|n| n.to_string())),
+                ("--slice-seconds", wanted.slice_seconds.map(|n| n.to_string())),
+            ],
+        );
+        for (ending, text) in [("md", report.markdown(&command)), ("json", numbers)] {
             let path = output.join("protocols").with_extension(ending);
             std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
             eprintln!("Wrote {}", path.display());
@@ -419,19 +425,31 @@ fn print(run: &Run, report: &Report<'_>) -> anyhow::Result<()> {
 
 /// The command that repeats a run, without what is only about files.
 fn repeat(run: &Run) -> String {
-    let mut flags: Vec<String> = Vec::new();
-    let mut add =
-        |flag: &str, value: Option<String>| flags.extend(value.map(|value| format!("{flag} {value}")));
     let differs = |value: usize, default: usize| (value != default).then(|| value.to_string());
-    add("--topology", (run.topology == Place::Loopback).then(|| "loopback".to_owned()));
-    add("--cycles", run.cycles.map(|n| n.to_string()));
-    add("--slice-seconds", run.slice_seconds.map(|n| n.to_string()));
-    add("--rate", differs(run.rate as usize, 6000));
-    add("--connections", differs(run.connections, 64));
-    add("--services", differs(run.services, 1000));
-    add("--rules", differs(run.rules, 10));
-    add("--rotate", differs(run.rotate, 20));
-    if flags.is_empty() { "make bench".to_owned() } else { format!("make bench BENCH='{}'", flags.join(" ")) }
+    make(
+        "bench",
+        [
+            ("--topology", (run.topology == Place::Loopback).then(|| "loopback".to_owned())),
+            ("--cycles", run.cycles.map(|n| n.to_string())),
+            ("--slice-seconds", run.slice_seconds.map(|n| n.to_string())),
+            ("--rate", differs(run.rate as usize, 6000)),
+            ("--connections", differs(run.connections, 64)),
+            ("--services", differs(run.services, 1000)),
+            ("--rules", differs(run.rules, 10)),
+            ("--rotate", differs(run.rotate, 20)),
+        ],
+    )
+}
+
+/// What to type for `target` with those of the `flags` that were given.
+fn make(target: &str, flags: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
+    let given = |(flag, value): (&str, Option<String>)| value.map(|value| format!("{flag} {value}"));
+    let flags: Vec<String> = flags.into_iter().filter_map(given).collect();
+    if flags.is_empty() {
+        format!("make {target}")
+    } else {
+        format!("make {target} BENCH='{}'", flags.join(" "))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The floor: bytes copied between a client and a connection to the upstream of its own, with the system calls every
 //! proxy makes and nothing between them. It reads no request, so what it costs is what the kernel costs.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context;
@@ -9,10 +9,10 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::upstream;
+
 /// Holds any request or answer whole, as the buffers of the peers do.
 const BUFFER: usize = 32 * 1024;
-/// Bytes that wait for a slow reader; beyond it both connections are closed.
-const MAX_PENDING: usize = 1 << 20;
 const MAX_PAIRS: usize = 8 * 1024;
 const LISTENER: Token = Token(usize::MAX);
 
@@ -114,17 +114,6 @@ impl Pair {
     }
 
     fn send(&mut self, side: usize, bytes: &[u8]) -> bool {
-        let mut rest = bytes;
-        while self.pending[side].is_empty() && !rest.is_empty() {
-            match self.ends[side].write(rest) {
-                Ok(0) => return false,
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        self.pending[side].extend_from_slice(rest);
-        self.pending[side].len() <= MAX_PENDING
+        upstream::send(&mut self.ends[side], &mut self.pending[side], bytes)
     }
 }

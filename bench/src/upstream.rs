@@ -150,22 +150,27 @@ impl Connection {
         }
     }
 
-    /// Sends now what can be sent now and keeps the rest. `false` when the connection is broken.
     fn send(&mut self, bytes: &[u8]) -> bool {
-        let mut rest = bytes;
-        while self.pending.is_empty() && !rest.is_empty() {
-            match self.stream.write(rest) {
-                Ok(0) => return false,
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        if self.pending.len() + rest.len() > MAX_PENDING {
-            return false;
-        }
-        self.pending.extend_from_slice(rest);
-        true
+        send(&mut self.stream, &mut self.pending, bytes)
     }
+}
+
+/// Sends now what can be sent now and keeps the rest in `pending`. `false` when the connection is broken, or when
+/// more than [`MAX_PENDING`] would wait.
+pub(crate) fn send(stream: &mut TcpStream, pending: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while pending.is_empty() && !rest.is_empty() {
+        match stream.write(rest) {
+            Ok(0) => return false,
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+    if pending.len() + rest.len() > MAX_PENDING {
+        return false;
+    }
+    pending.extend_from_slice(rest);
+    true
 }

@@ -1,6 +1,6 @@
 //! Trellis's data plane with the three fronts, configured as the control plane would.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,9 @@ use trellis_model::snapshot::{
     Service, Snapshot, Target, TargetGroup, TargetProtocol,
 };
 use trellis_model::{ListenerId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
-use trellis_proxy::{AccessLogConfig, Proxy, ProxyConfig};
 
 use super::identity::{HOST, PASSED};
-use crate::data_plane::Plain;
-
-const DRAIN: Duration = Duration::from_secs(1);
+use crate::data_plane;
 
 /// A front: a listener and the group behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,27 +43,9 @@ pub(crate) fn serve(
     key: &Path,
     access_log: PathBuf,
 ) -> anyhow::Result<()> {
-    if let Some(dir) = access_log.parent() {
-        std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-    }
     let certificate = read(certificate, key)?;
     let snapshot = snapshot(fronts, &Arc::new(certificate))?;
-    let config = ProxyConfig {
-        workers: 1,
-        access_log: Some(AccessLogConfig::new(access_log)),
-        ..ProxyConfig::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let (_sender, snapshots) = tokio::sync::watch::channel(Arc::new(snapshot));
-        let network = Plain::new(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let proxy = Proxy::start(config, network, snapshots)?;
-        proxy.applied().wait_for(|applied| *applied == 1).await?;
-        terminate.recv().await;
-        proxy.drain(DRAIN).await;
-        Ok(())
-    })
+    data_plane::run(Ipv4Addr::LOCALHOST.into(), snapshot, access_log)
 }
 
 fn read(certificate: &Path, key: &Path) -> anyhow::Result<Certificate> {
