@@ -56,8 +56,8 @@ pub struct Network {
     pub auth: Auth,
     /// Lower-case host name without port -> service: generated name and custom domain.
     pub hosts: FxHashMap<Box<str>, Arc<Service>>,
-    /// Ports some service of this network listens on. One port may serve several services, all
-    /// with the same protocol family on it (HTTP, or TLS told apart by SNI).
+    /// Ports some service of this network listens on, with the protocol of one of them. Several services may share a
+    /// port and speak different protocols on it: HTTP is told from TLS by its first bytes, and TLS services by SNI.
     pub ports: FxHashMap<u16, ListenerProtocol>,
 }
 

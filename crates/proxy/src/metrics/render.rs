@@ -1,9 +1,10 @@
 //! The Prometheus text of everything counted.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Arc, PoisonError};
+use std::fmt::{Display, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustc_hash::FxHashMap;
 use trellis_model::health::TargetStatus;
 
 use super::{BOUNDS, Cell, Failure, GroupCells, Histogram, Metrics, Outcome, ServiceCells, WorkerCells};
@@ -117,6 +118,36 @@ pub(super) fn series(out: &mut String, name: &str, labels: &[(&str, &str)], valu
     let _ = writeln!(out, "}} {value}");
 }
 
+/// What the workers know of each thing, by the id of the thing.
+pub(super) type ById<T> = BTreeMap<String, Vec<Arc<T>>>;
+
+pub(super) fn by_id<I: Display, T>(
+    workers: &[Arc<WorkerCells>],
+    of: impl Fn(&WorkerCells) -> &Mutex<FxHashMap<I, Arc<T>>>,
+) -> ById<T> {
+    let mut all = ById::new();
+    for worker in workers {
+        for (id, cells) in &*of(worker).lock().unwrap_or_else(PoisonError::into_inner) {
+            all.entry(id.to_string()).or_default().push(cells.clone());
+        }
+    }
+    all
+}
+
+/// Name, kind and help of a number, and where it is counted.
+pub(super) type Number<T> = (&'static str, &'static str, &'static str, fn(&T) -> &Cell);
+
+/// Each of `numbers` for each thing, summed over the workers.
+pub(super) fn sums<T>(out: &mut String, label: &str, all: &ById<T>, numbers: &[Number<T>]) {
+    for (name, kind, help, cell) in numbers {
+        header(out, name, kind, help);
+        for (id, parts) in all {
+            let value = parts.iter().map(|part| cell(part).value()).sum::<u64>();
+            series(out, name, &[(label, id)], format_args!("{value}"));
+        }
+    }
+}
+
 fn histogram<'a>(
     out: &mut String,
     name: &str,
@@ -135,12 +166,7 @@ fn histogram<'a>(
 }
 
 fn services(out: &mut String, workers: &[Arc<WorkerCells>]) {
-    let mut all: BTreeMap<String, Vec<Arc<ServiceCells>>> = BTreeMap::new();
-    for worker in workers {
-        for (id, cells) in &*worker.services.lock().unwrap_or_else(PoisonError::into_inner) {
-            all.entry(id.to_string()).or_default().push(cells.clone());
-        }
-    }
+    let all = by_id(workers, |worker| &worker.services);
     header(out, "trellis_service_requests_total", "counter", "Requests by class of the answer.");
     for (id, parts) in &all {
         for (class, name) in CLASSES.iter().enumerate() {
@@ -156,8 +182,7 @@ fn services(out: &mut String, workers: &[Arc<WorkerCells>]) {
             nonzero(out, "trellis_service_failures_total", &labels, count);
         }
     }
-    type Part = (&'static str, &'static str, &'static str, fn(&ServiceCells) -> &Cell);
-    let numbers: [Part; 3] = [
+    let numbers: [Number<ServiceCells>; 3] = [
         ("trellis_service_received_bytes_total", "counter", "Bytes of requests, heads included.", |cells| {
             &cells.received
         }),
@@ -166,13 +191,7 @@ fn services(out: &mut String, workers: &[Arc<WorkerCells>]) {
         }),
         ("trellis_service_active_requests", "gauge", "Requests being served.", |cells| &cells.active),
     ];
-    for (name, kind, help, cell) in numbers {
-        header(out, name, kind, help);
-        for (id, parts) in &all {
-            let value = parts.iter().map(|part| cell(part).value()).sum::<u64>();
-            series(out, name, &[("service", id)], format_args!("{value}"));
-        }
-    }
+    sums(out, "service", &all, &numbers);
     let name = "trellis_service_request_duration_seconds";
     header(out, name, "histogram", "First byte of the request to last byte of the response.");
     for (id, parts) in &all {
@@ -181,12 +200,7 @@ fn services(out: &mut String, workers: &[Arc<WorkerCells>]) {
 }
 
 fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
-    let mut all: BTreeMap<String, Vec<Arc<GroupCells>>> = BTreeMap::new();
-    for worker in workers {
-        for (id, cells) in &*worker.groups.lock().unwrap_or_else(PoisonError::into_inner) {
-            all.entry(id.to_string()).or_default().push(cells.clone());
-        }
-    }
+    let all = by_id(workers, |worker| &worker.groups);
     header(out, "trellis_target_group_requests_total", "counter", "Requests by class of the answer.");
     for (id, parts) in &all {
         for (class, name) in CLASSES.iter().enumerate() {
@@ -199,8 +213,7 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
             );
         }
     }
-    type Part = (&'static str, &'static str, &'static str, fn(&GroupCells) -> &Cell);
-    let numbers: [Part; 8] = [
+    let numbers: [Number<GroupCells>; 8] = [
         ("trellis_target_group_active_requests", "gauge", "Requests being served.", |cells| &cells.active),
         ("trellis_target_group_connections_total", "counter", "Connections opened to targets.", |cells| {
             &cells.connections
@@ -233,13 +246,7 @@ fn groups(out: &mut String, workers: &[Arc<WorkerCells>]) {
             &cells.retries
         }),
     ];
-    for (name, kind, help, cell) in numbers {
-        header(out, name, kind, help);
-        for (id, parts) in &all {
-            let value = parts.iter().map(|part| cell(part).value()).sum::<u64>();
-            series(out, name, &[("target_group", id)], format_args!("{value}"));
-        }
-    }
+    sums(out, "target_group", &all, &numbers);
     let name = "trellis_target_group_request_duration_seconds";
     header(out, name, "histogram", "First byte of the request to last byte of the response.");
     for (id, parts) in &all {

@@ -1,9 +1,8 @@
 //! What is counted of connections to resources.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use super::render::{header, series};
+use super::render::{Number, by_id, header, sums};
 use super::{Cell, WorkerCells};
 
 /// What one worker knows of one resource.
@@ -24,14 +23,8 @@ pub(super) fn render(out: &mut String, workers: &[Arc<WorkerCells>]) {
     header(out, name, "counter", "Connections to what was no resource any more.");
     let refusals: u64 = workers.iter().map(|worker| worker.resource_refusals.value()).sum();
     out.push_str(&format!("{name} {refusals}\n"));
-    let mut all: BTreeMap<String, Vec<Arc<ResourceCells>>> = BTreeMap::new();
-    for worker in workers {
-        for (id, cells) in &*worker.resources.lock().unwrap_or_else(PoisonError::into_inner) {
-            all.entry(id.to_string()).or_default().push(cells.clone());
-        }
-    }
-    type Part = (&'static str, &'static str, &'static str, fn(&ResourceCells) -> &Cell);
-    let numbers: [Part; 6] = [
+    let all = by_id(workers, |worker| &worker.resources);
+    let numbers: [Number<ResourceCells>; 6] = [
         ("trellis_resource_connections_total", "counter", "Connections to resources accepted.", |cells| {
             &cells.connections
         }),
@@ -54,11 +47,5 @@ pub(super) fn render(out: &mut String, workers: &[Arc<WorkerCells>]) {
             &cells.sent
         }),
     ];
-    for (name, kind, help, cell) in numbers {
-        header(out, name, kind, help);
-        for (id, parts) in &all {
-            let value = parts.iter().map(|part| cell(part).value()).sum::<u64>();
-            series(out, name, &[("resource_configuration", id)], format_args!("{value}"));
-        }
-    }
+    sums(out, "resource_configuration", &all, &numbers);
 }

@@ -14,17 +14,6 @@ fn one_service(target: &TestTarget) -> Fixture {
     Fixture::new(world(vec![service("a", forward(&group(1, &[target.address])))]))
 }
 
-/// The `responseCode` and `failureReason` of each line, sorted: the lines of two workers have no order.
-fn reasons(fixture: &mut Fixture) -> Vec<(u64, String)> {
-    let mut reasons: Vec<_> = fixture
-        .log_lines()
-        .iter()
-        .map(|line| (line["responseCode"].as_u64().unwrap(), line["failureReason"].as_str().unwrap().into()))
-        .collect();
-    reasons.sort();
-    reasons
-}
-
 #[test]
 fn malformed_requests_get_400_and_the_connection_ends() {
     let target = TestTarget::saying("x");

@@ -315,14 +315,3 @@ async fn send(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), ()>
     }
     Ok(())
 }
-
-/// The `responseCode` and `failureReason` of each line, sorted.
-fn reasons(fixture: &mut Fixture) -> Vec<(u64, String)> {
-    let mut reasons: Vec<_> = fixture
-        .log_lines()
-        .iter()
-        .map(|line| (line["responseCode"].as_u64().unwrap(), line["failureReason"].as_str().unwrap().into()))
-        .collect();
-    reasons.sort();
-    reasons
-}

@@ -621,3 +621,14 @@ pub(crate) fn nobody() -> SocketAddr {
     // Bound and dropped: connecting is refused.
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
+
+/// The `responseCode` and `failureReason` of each line, sorted: the lines of two workers have no order.
+pub(crate) fn reasons(fixture: &mut Fixture) -> Vec<(u64, String)> {
+    let mut reasons: Vec<_> = fixture
+        .log_lines()
+        .iter()
+        .map(|line| (line["responseCode"].as_u64().unwrap(), line["failureReason"].as_str().unwrap().into()))
+        .collect();
+    reasons.sort();
+    reasons
+}
