@@ -207,17 +207,12 @@ where
     let token = Token::take(ctx, SERVICE, name, &mut input);
     let input: I = parse(input)?;
     let context = ctx.clone();
+    let mismatch = || {
+        let message = "clientToken was used before with different parameters";
+        Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
+    };
     ctx.transact(move |tx| {
-        if let Some(token) = &token
-            && let Some(before) = token.replay(tx)?
-        {
-            return Ok(before);
-        }
-        let answer = answer(function(tx, &context, &input)?);
-        if let Some(token) = &token {
-            token.remember(tx, &answer);
-        }
-        Ok(answer)
+        Token::once(token.as_ref(), tx, mismatch, |tx| function(tx, &context, &input).map(answer))
     })
     .await
 }

@@ -22,6 +22,16 @@ const DEFAULT_LIMIT: usize = 100;
 /// Sorts after whatever a key goes on with.
 const AFTER_EVERY_KEY: &str = "\u{10ffff}";
 
+/// The token of a place in a list: text, made fit for a URL.
+pub(crate) fn to_token(position: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(position)
+}
+
+/// The place `token` stands for; `None` for one that [`to_token`] never gives.
+pub(crate) fn from_token(token: &str) -> Option<String> {
+    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()
+}
+
 /// Which piece of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -44,9 +54,7 @@ impl Page {
     pub(crate) fn new(max_results: Option<u16>, next_token: Option<&str>) -> Result<Self, Refusal> {
         let after = next_token
             .map(|token| {
-                let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-                bytes
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                from_token(token)
                     .filter(|after| !after.is_empty())
                     .ok_or_else(|| invalid("nextToken", "is not a token of this list"))
             })
@@ -71,7 +79,7 @@ impl Page {
             listing.items.push(last());
         } else {
             // The page is full and what comes after it is the last item alone.
-            listing.next_token = Some(BASE64_URL_SAFE_NO_PAD.encode(AFTER_EVERY_KEY));
+            listing.next_token = Some(to_token(AFTER_EVERY_KEY));
         }
         Ok(listing)
     }
@@ -125,7 +133,7 @@ impl Page {
             let (found, last) = rest.piece(state, prefix, |state, entry| each(state, part, entry))?;
             items.extend(found);
             if let Some(last) = last {
-                let next_token = Some(BASE64_URL_SAFE_NO_PAD.encode(format!("{part}:{last}")));
+                let next_token = Some(to_token(&format!("{part}:{last}")));
                 return Ok(Listing { items, next_token });
             }
         }
@@ -140,7 +148,7 @@ impl Page {
         each: impl FnMut(&mut S, &Entry) -> Result<Option<T>, Refusal>,
     ) -> Result<Listing<T>, Refusal> {
         let (items, last) = self.piece(state, prefix, each)?;
-        Ok(Listing { items, next_token: last.map(|last| BASE64_URL_SAFE_NO_PAD.encode(last)) })
+        Ok(Listing { items, next_token: last.as_deref().map(to_token) })
     }
 
     /// The items, and the rest of the last one's key when there are more.

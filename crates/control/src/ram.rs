@@ -159,19 +159,13 @@ where
     let mismatch =
         || fault("IdempotentParameterMismatchException", "clientToken was used before with other parameters");
     ctx.transact(move |tx| {
-        if let Some(token) = &token
-            && let Some(before) = token.replay_or(tx, mismatch)?
-        {
-            return Ok(before);
-        }
-        let mut answer = answer(function(tx, &context, &input)?);
-        if let (Some(text), Some(members)) = (&text, answer.as_object_mut()) {
-            members.insert("clientToken".into(), text.as_str().into());
-        }
-        if let Some(token) = &token {
-            token.remember(tx, &answer);
-        }
-        Ok(answer)
+        Token::once(token.as_ref(), tx, mismatch, |tx| {
+            let mut answer = answer(function(tx, &context, &input)?);
+            if let (Some(text), Some(members)) = (&text, answer.as_object_mut()) {
+                members.insert("clientToken".into(), text.as_str().into());
+            }
+            Ok(answer)
+        })
     })
     .await
 }

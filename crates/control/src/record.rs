@@ -23,6 +23,17 @@ pub(crate) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, Refusal> {
     serde_json::from_slice(&entry.value).map_err(|error| Refusal::Corrupt { key: entry.key.clone(), error })
 }
 
+/// The record a change of `key` leaves there; `None` where it leaves nothing, or what does not read, which is logged.
+pub(crate) fn read_changed<T: DeserializeOwned>(key: &str, value: Option<&[u8]>) -> Option<T> {
+    match serde_json::from_slice(value?) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(key, %error, "a stored record does not read and is left out");
+            None
+        }
+    }
+}
+
 /// Writes `record` as JSON.
 pub(crate) fn put<T: Serialize>(tx: &mut Transaction<'_>, key: &str, record: &T) {
     let value = serde_json::to_vec(record).expect("records are plain structs with string keys");

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::de::DeserializeOwned;
 use trellis_model::resource::lattice::{
     DomainVerification, PortRange, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
     ResourceGateway, VpcAssociation,
@@ -22,6 +21,7 @@ use trellis_model::{
 };
 
 use crate::lattice::place::kind;
+use crate::record::read_changed;
 
 /// What a change concerns.
 #[derive(Debug, Default)]
@@ -55,27 +55,27 @@ impl Records {
     pub(crate) fn apply(&mut self, kind: &str, id: &str, key: &str, value: Option<&[u8]>) -> Touched {
         let mut touched = Touched::default();
         match kind {
-            kind::RESOURCE_ASSOCIATION => self.association(id, read(key, value), &mut touched),
+            kind::RESOURCE_ASSOCIATION => self.association(id, read_changed(key, value), &mut touched),
             kind::RESOURCE_CONFIGURATION => {
                 if let Ok(id) = id.parse() {
                     self.touch_resource(&id, &mut touched);
-                    set(&mut self.configurations, id, read(key, value));
+                    set(&mut self.configurations, id, read_changed(key, value));
                 }
             }
-            kind::RESOURCE_GATEWAY => self.gateway(id, read(key, value), &mut touched),
+            kind::RESOURCE_GATEWAY => self.gateway(id, read_changed(key, value), &mut touched),
             kind::DOMAIN_VERIFICATION => {
                 if let Ok(id) = id.parse() {
                     self.touch_where(
                         |resource| resource.domain_verification.as_ref() == Some(&id),
                         &mut touched,
                     );
-                    set(&mut self.verifications, id, read(key, value));
+                    set(&mut self.verifications, id, read_changed(key, value));
                 }
             }
             kind::PRIVATE_NAMES => {
                 if let Ok(id) = id.parse::<VpcId>() {
                     touched.named_vpcs.insert(id.clone());
-                    set(&mut self.named_vpcs, id, read(key, value));
+                    set(&mut self.named_vpcs, id, read_changed(key, value));
                 }
             }
             _ => {}
@@ -198,16 +198,6 @@ fn apart(ranges: &[PortRange]) -> Box<[RangeInclusive<u16>]> {
         }
     }
     apart.into()
-}
-
-fn read<T: DeserializeOwned>(key: &str, value: Option<&[u8]>) -> Option<T> {
-    match serde_json::from_slice(value?) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(key, %error, "a stored record does not read and is left out");
-            None
-        }
-    }
 }
 
 fn set<K: Eq + std::hash::Hash, V>(map: &mut FxHashMap<K, V>, key: K, value: Option<V>) -> Option<V> {

@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -18,6 +16,7 @@ use trellis_store::Read;
 use crate::acm;
 use crate::context::Context;
 use crate::ec2;
+use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 use crate::tag_set::{self, MAX_TAGS, Tags};
 use crate::{lattice, ram};
@@ -69,16 +68,14 @@ fn read<T: DeserializeOwned>(input: Value) -> Result<T, Exception> {
 fn position(token: Option<&str>) -> Result<Option<String>, Exception> {
     match token {
         None | Some("") => Ok(None),
-        Some(token) => {
-            let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-            text.map(Some).ok_or_else(|| invalid("PaginationToken was not given by this operation"))
-        }
+        Some(token) => from_token(token)
+            .map(Some)
+            .ok_or_else(|| invalid("PaginationToken was not given by this operation")),
     }
 }
 
 fn token(position: Option<&str>) -> String {
-    position.map(|position| BASE64_URL_SAFE_NO_PAD.encode(position)).unwrap_or_default()
+    position.map(to_token).unwrap_or_default()
 }
 
 #[derive(Deserialize)]

@@ -59,22 +59,27 @@ impl Token {
         })
     }
 
-    /// The answer given to this request before.
+    /// The answer given to this request before; else that of `run`, kept for the next time. Without a
+    /// `token` it is asked for the first time, always.
     ///
     /// # Errors
-    /// `ConflictException` when the token came with other parameters.
-    pub(crate) fn replay(&self, state: &mut impl Read) -> Result<Option<Value>, Refusal> {
-        self.replay_or(state, || {
-            let message = "clientToken was used before with different parameters";
-            Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
-        })
+    /// `mismatch` when the token came with other parameters; what `run` refuses.
+    pub(crate) fn once(
+        token: Option<&Self>,
+        tx: &mut Transaction<'_>,
+        mismatch: impl FnOnce() -> Exception,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<Value, Refusal>,
+    ) -> Result<Value, Refusal> {
+        let Some(token) = token else { return run(tx) };
+        if let Some(before) = token.replay(tx, mismatch)? {
+            return Ok(before);
+        }
+        let answer = run(tx)?;
+        token.remember(tx, &answer);
+        Ok(answer)
     }
 
-    /// The answer given to this request before.
-    ///
-    /// # Errors
-    /// `mismatch` when the token came with other parameters.
-    pub(crate) fn replay_or(
+    fn replay(
         &self,
         state: &mut impl Read,
         mismatch: impl FnOnce() -> Exception,
@@ -89,8 +94,7 @@ impl Token {
         Err(mismatch().into())
     }
 
-    /// Keeps `answer` for the next time.
-    pub(crate) fn remember(&self, tx: &mut Transaction<'_>, answer: &Value) {
+    fn remember(&self, tx: &mut Transaction<'_>, answer: &Value) {
         let Self { key, fingerprint, now } = self;
         put(tx, key, &Given { fingerprint: fingerprint.clone(), at: *now, answer: answer.clone() });
     }

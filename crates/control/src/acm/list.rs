@@ -1,7 +1,5 @@
 //! ListCertificates: filtered, in the order of creation, a page at a time.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_api::Exception;
@@ -13,6 +11,7 @@ use super::describe::{names, without_nulls};
 use super::invalid;
 use super::record::Certificate;
 use crate::context::Context;
+use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 
 /// Items on a page when `MaxItems` is absent; also the most there may be.
@@ -112,12 +111,12 @@ pub(super) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Va
 }
 
 fn token(certificate: &Certificate) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {}", certificate.created_at, certificate.id))
+    to_token(&format!("{} {}", certificate.created_at, certificate.id))
 }
 
 fn position(token: &str) -> Result<(Moment, String), Exception> {
     let read = || {
-        let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        let text = from_token(token)?;
         let (at, id) = text.split_once(' ')?;
         Some((at.parse::<jiff::Timestamp>().ok()?.into(), id.to_owned()))
     };

@@ -19,6 +19,7 @@ use trellis_store::{Event, Store, StoreError, Watch};
 
 use super::place::kind;
 use crate::lattice::place::kind as lattice;
+use crate::record::read_changed;
 use crate::{keys, resources};
 
 /// Between attempts to watch again after the store failed.
@@ -240,13 +241,7 @@ fn replace<T: DeserializeOwned>(
     vpc_of: impl Fn(&T) -> &VpcId,
     touched: &mut BTreeSet<VpcId>,
 ) {
-    let new = value.and_then(|value| match serde_json::from_slice::<T>(value) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(key, %error, "a stored record does not read; it is left out of the kernel");
-            None
-        }
-    });
+    let new: Option<T> = read_changed(key, value);
     touched.extend(new.as_ref().map(|record| vpc_of(record).clone()));
     let old = match new {
         Some(record) => records.insert(id.to_owned(), record),

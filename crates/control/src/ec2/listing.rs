@@ -1,9 +1,7 @@
 //! Pages of Describe operations: in id order, at most a thousand on a page.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
 use super::fault;
+use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 
 /// `MaxResults`, where given. EC2 wants no pages smaller than five.
@@ -45,9 +43,7 @@ impl Page {
         let after = match next_token {
             None | Some("") => None,
             Some(token) => {
-                let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-                let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-                let after = text.and_then(|text| text.strip_prefix(&list).map(str::to_owned));
+                let after = from_token(token).and_then(|text| text.strip_prefix(&list).map(str::to_owned));
                 Some(after.ok_or_else(|| {
                     fault::refuse("InvalidNextToken", "The specified NextToken does not belong to this list.")
                 })?)
@@ -64,9 +60,7 @@ impl Page {
             .peekable();
         let page: Vec<T> = rest.by_ref().take(self.size).collect();
         let next = match (page.last(), rest.peek()) {
-            (Some(last), Some(_)) => {
-                Some(BASE64_URL_SAFE_NO_PAD.encode(format!("{}{}", self.list, key(last))))
-            }
+            (Some(last), Some(_)) => Some(to_token(&format!("{}{}", self.list, key(last)))),
             _ => None,
         };
         (page, next)

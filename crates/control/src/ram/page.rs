@@ -1,9 +1,7 @@
 //! Paging of lists that are put together in memory: every item has a key, a token is the last one's.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
 use super::refuse;
+use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 
 /// Items on a page when `maxResults` is absent; also the most there may be.
@@ -20,9 +18,7 @@ pub(super) fn page<T>(
 ) -> Result<(Vec<T>, Option<String>), Refusal> {
     let after = next_token
         .map(|token| {
-            let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-            bytes
-                .and_then(|bytes| String::from_utf8(bytes).ok())
+            from_token(token)
                 .filter(|after| !after.is_empty())
                 .ok_or_else(|| refuse("InvalidNextTokenException", "nextToken is not a token of this list"))
         })
@@ -32,7 +28,7 @@ pub(super) fn page<T>(
     if let Some(after) = after {
         items.retain(|(key, _)| *key > after);
     }
-    let next = (items.len() > limit).then(|| BASE64_URL_SAFE_NO_PAD.encode(&items[limit - 1].0));
+    let next = (items.len() > limit).then(|| to_token(&items[limit - 1].0));
     items.truncate(limit);
     Ok((items.into_iter().map(|(_, item)| item).collect(), next))
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::de::DeserializeOwned;
 use trellis_model::resource::lattice::{
     Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
     VpcAssociation,
@@ -17,6 +16,7 @@ use trellis_model::{
 
 use crate::health_board::{HealthBoard, TargetKey};
 use crate::lattice::place::kind;
+use crate::record::read_changed;
 use crate::resources;
 
 /// What has to be built anew.
@@ -73,14 +73,14 @@ impl Index {
         let mut parts = key.splitn(5, '/').skip(3);
         let (Some(kind), Some(rest)) = (parts.next(), parts.next()) else { return };
         match kind {
-            kind::NETWORK => self.network(rest, read(key, value)),
-            kind::SERVICE => self.service(rest, read(key, value)),
-            kind::LISTENER => self.listener(rest, read(key, value)),
-            kind::RULE => self.rule(rest, read(key, value)),
-            kind::TARGET_GROUP => self.group(board, rest, read(key, value)),
-            kind::TARGET => self.target(board, rest, read(key, value)),
-            kind::VPC_ASSOCIATION => self.vpc_association(rest, read(key, value)),
-            kind::SERVICE_ASSOCIATION => self.service_association(rest, read(key, value)),
+            kind::NETWORK => self.network(rest, read_changed(key, value)),
+            kind::SERVICE => self.service(rest, read_changed(key, value)),
+            kind::LISTENER => self.listener(rest, read_changed(key, value)),
+            kind::RULE => self.rule(rest, read_changed(key, value)),
+            kind::TARGET_GROUP => self.group(board, rest, read_changed(key, value)),
+            kind::TARGET => self.target(board, rest, read_changed(key, value)),
+            kind::VPC_ASSOCIATION => self.vpc_association(rest, read_changed(key, value)),
+            kind::SERVICE_ASSOCIATION => self.service_association(rest, read_changed(key, value)),
             _ => self.resource(kind, rest, key, value),
         }
     }
@@ -304,16 +304,6 @@ impl Index {
         self.touched.networks.extend(self.networks.keys().cloned());
         self.touched.vpcs.extend(self.of_vpc.keys().cloned());
         self.touched.is_awaited = true;
-    }
-}
-
-fn read<T: DeserializeOwned>(key: &str, value: Option<&[u8]>) -> Option<T> {
-    match serde_json::from_slice(value?) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(key, %error, "a stored record does not read and is left out");
-            None
-        }
     }
 }
 
