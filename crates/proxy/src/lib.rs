@@ -44,6 +44,7 @@ mod exchange;
 mod failure;
 mod grpc;
 mod health;
+pub mod hpack;
 pub mod http1;
 mod http2;
 mod metrics;
