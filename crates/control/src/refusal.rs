@@ -7,6 +7,7 @@ use std::fmt;
 
 use trellis_api::{Exception, Reason};
 use trellis_model::quota::{Quota, Quotas};
+use trellis_model::resource::lattice::Status;
 use trellis_store::{StoreError, TransactError};
 
 use crate::vault::VaultFault;
@@ -168,6 +169,13 @@ pub(crate) fn not_found(kind: Kind, id: impl fmt::Display) -> Refusal {
 
 pub(crate) fn conflict(kind: Kind, id: impl fmt::Display, message: impl fmt::Display) -> Refusal {
     Exception::conflict(message.to_string(), id.to_string(), kind.as_str()).into()
+}
+
+/// It cannot be done while the thing is in `status`. Clients look for the status's word to tell "try again" from
+/// "give up".
+pub(crate) fn in_status(kind: Kind, id: impl fmt::Display, status: Status) -> Refusal {
+    let message = format!("{} {id} is {}", kind.noun(), status.as_str());
+    conflict(kind, id, message)
 }
 
 /// "Resource of type TargetGroup with name X already exists in ACCOUNT": clients look for "already exist".

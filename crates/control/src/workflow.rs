@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::{Home, Service, Status};
+use trellis_model::resource::lattice::{
+    Home, ResourceAssociation, Service, ServiceAssociation, Status, VpcAssociation,
+};
 use trellis_store::{Entry, Read, Revision, Transaction, Watch};
 
 use crate::context::Surroundings;
@@ -20,10 +22,7 @@ use crate::health_board::TargetKey;
 use crate::keys;
 use crate::lattice::certificate::Sealed;
 use crate::lattice::place::{Place, pending};
-use crate::lattice::{
-    resource_association, resource_configuration, resource_gateway, service, service_association, target,
-    target_group, vpc_association,
-};
+use crate::lattice::{association, resource_configuration, resource_gateway, service, target, target_group};
 use crate::record::{get, scan_all};
 use crate::refusal::Refusal;
 use crate::token;
@@ -197,11 +196,15 @@ impl Work {
             What::Service(id) => service::settle(tx, place, id, self.certificate.as_ref(), now),
             What::TargetGroup(id) => target_group::settle(tx, place, id, now),
             What::Target(group, key) => target::settle(tx, place, group, key),
-            What::VpcAssociation(id) => vpc_association::settle(tx, place, id, now),
-            What::ServiceAssociation(id) => service_association::settle(tx, place, id),
+            What::VpcAssociation(id) => association::settle::<VpcAssociation>(tx, place, id.as_str(), now),
+            What::ServiceAssociation(id) => {
+                association::settle::<ServiceAssociation>(tx, place, id.as_str(), now)
+            }
             What::ResourceGateway(id) => resource_gateway::settle(tx, place, id, now),
             What::ResourceConfiguration(id) => resource_configuration::settle(tx, place, id, now),
-            What::ResourceAssociation(id) => resource_association::settle(tx, place, id, now),
+            What::ResourceAssociation(id) => {
+                association::settle::<ResourceAssociation>(tx, place, id.as_str(), now)
+            }
         }
     }
 }

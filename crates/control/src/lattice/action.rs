@@ -14,7 +14,7 @@ use super::identifier;
 use super::place::Place;
 use crate::context::Context;
 use crate::record::{get, scan_all};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found};
+use crate::refusal::{Kind, Refusal, check_quota, in_status, invalid, not_found};
 
 /// "100 when omitted".
 const DEFAULT_WEIGHT: u16 = 100;
@@ -78,8 +78,7 @@ fn check_group(
 ) -> Result<(), Refusal> {
     let id = &group.id;
     if matches!(group.status, Status::DeleteInProgress | Status::CreateFailed) {
-        let message = format_args!("TargetGroup {id} is {}", group.status.as_str());
-        return Err(conflict(Kind::TargetGroup, id, message));
+        return Err(in_status(Kind::TargetGroup, id, group.status));
     }
     let is_tcp =
         group.config.as_ref().is_some_and(|config| config.protocol == Some(TargetGroupProtocol::Tcp));

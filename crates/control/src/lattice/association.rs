@@ -9,15 +9,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trellis_model::AccountId;
 use trellis_model::ServiceNetworkId;
+use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
-    Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, VpcAssociation,
+    Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, Status, VpcAssociation,
 };
 use trellis_store::{Read, Transaction};
 
 use super::place::{Place, kind};
 use crate::context::Context;
 use crate::record::{any, get, get_id, put};
-use crate::refusal::{Kind, Refusal, access_denied, not_found};
+use crate::refusal::{Kind, Refusal, access_denied, in_status, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -28,7 +29,13 @@ pub(crate) trait Association: Serialize + DeserializeOwned {
     /// What ARNs have before the id.
     const ARN_PREFIX: &'static str;
 
+    /// As refusals name it.
+    const WHAT: Kind;
+
     fn id(&self) -> &str;
+    fn status(&self) -> Status;
+    /// `now`: for those that tell when they changed.
+    fn set_status(&mut self, status: Status, now: Moment);
     /// Of the network's owner.
     fn home(&self) -> &Home;
     /// Of the owner of what is associated with the network.
@@ -48,9 +55,19 @@ pub(crate) trait Association: Serialize + DeserializeOwned {
 impl Association for VpcAssociation {
     const KIND: &'static str = kind::VPC_ASSOCIATION;
     const ARN_PREFIX: &'static str = "servicenetworkvpcassociation/";
+    const WHAT: Kind = Kind::VpcAssociation;
 
     fn id(&self) -> &str {
         self.id.as_str()
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn set_status(&mut self, status: Status, now: Moment) {
+        self.status = status;
+        self.last_updated_at = now;
     }
 
     fn home(&self) -> &Home {
@@ -69,9 +86,18 @@ impl Association for VpcAssociation {
 impl Association for ServiceAssociation {
     const KIND: &'static str = kind::SERVICE_ASSOCIATION;
     const ARN_PREFIX: &'static str = "servicenetworkserviceassociation/";
+    const WHAT: Kind = Kind::ServiceAssociation;
 
     fn id(&self) -> &str {
         self.id.as_str()
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn set_status(&mut self, status: Status, _now: Moment) {
+        self.status = status;
     }
 
     fn home(&self) -> &Home {
@@ -93,9 +119,19 @@ impl Association for ServiceAssociation {
 impl Association for ResourceAssociation {
     const KIND: &'static str = kind::RESOURCE_ASSOCIATION;
     const ARN_PREFIX: &'static str = "servicenetworkresourceassociation/";
+    const WHAT: Kind = Kind::ResourceAssociation;
 
     fn id(&self) -> &str {
         self.id.as_str()
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn set_status(&mut self, status: Status, now: Moment) {
+        self.status = status;
+        self.last_updated_at = now;
     }
 
     fn home(&self) -> &Home {
@@ -155,7 +191,7 @@ pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) {
 /// Writes the record of an association that has changed.
 pub(crate) fn save<A: Association>(tx: &mut Transaction<'_>, association: &A) {
     let place = Place::new(association.home().clone());
-    put(tx, &place.scope.record(A::KIND, association.id()), association);
+    put(tx, &place.association(A::KIND, association.id()), association);
 }
 
 /// Writes the record, and that the workflow has to do something about it.
@@ -185,7 +221,56 @@ pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) 
         tag_set::forget(tx, &place.home, &association.arn_for(&place.home.account));
     }
     let place = Place::new(association.home().clone());
-    tx.delete(&place.scope.record(A::KIND, association.id()));
+    tx.delete(&place.association(A::KIND, association.id()));
+}
+
+/// An answer to the deletion of an association.
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    id: String,
+    arn: String,
+    status: Status,
+}
+
+/// Begins the end of an association, which the workflow brings about.
+///
+/// # Errors
+/// `ConflictException` while something else is being done about it.
+pub(crate) fn end<A: Association>(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    mut association: A,
+) -> Result<Deleted, Refusal> {
+    let status = association.status();
+    if status.is_in_progress() {
+        return Err(in_status(A::WHAT, association.id(), status));
+    }
+    association.set_status(Status::DeleteInProgress, ctx.now);
+    save_pending(tx, &association);
+    Ok(Deleted {
+        id: association.id().to_owned(),
+        arn: association.arn_for(&ctx.caller.account),
+        status: association.status(),
+    })
+}
+
+/// One step of the workflow, taken once the data plane acts on what was asked for.
+pub(crate) fn settle<A: Association>(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    id: &str,
+    now: Moment,
+) -> Result<(), Refusal> {
+    let Some(mut association) = get::<A>(tx, &place.association(A::KIND, id))? else { return Ok(()) };
+    match association.status() {
+        Status::CreateInProgress | Status::UpdateInProgress => {
+            association.set_status(Status::Active, now);
+            save(tx, &association);
+        }
+        Status::DeleteInProgress => forget(tx, &association),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The association with `id`, if the account of `place` is party to it.
@@ -194,13 +279,13 @@ pub(crate) fn find<A: Association>(
     place: &Place,
     id: &str,
 ) -> Result<Option<A>, Refusal> {
-    if let Some(near) = get(state, &place.scope.record(A::KIND, id))? {
+    if let Some(near) = get(state, &place.association(A::KIND, id))? {
         return Ok(Some(near));
     }
     let owner = get_id(state, &place.far_association(id))?.and_then(|account| account.parse().ok());
     let Some(account) = owner else { return Ok(None) };
     let near = Place::new(Home { account, region: place.home.region.clone() });
-    get(state, &near.scope.record(A::KIND, id))
+    get(state, &near.association(A::KIND, id))
 }
 
 /// Whether the account of `place` is party to the association.

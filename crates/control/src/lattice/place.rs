@@ -26,9 +26,8 @@
 
 use trellis_model::resource::lattice::Home;
 use trellis_model::{
-    AccessLogSubscriptionId, DomainVerificationId, ListenerId, ResourceAssociationId,
-    ResourceConfigurationId, ResourceGatewayId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
-    TargetGroupId, VpcAssociationId, VpcId,
+    AccessLogSubscriptionId, DomainVerificationId, ListenerId, ResourceConfigurationId, ResourceGatewayId,
+    RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcAssociationId, VpcId,
 };
 
 use crate::keys::Scope;
@@ -122,17 +121,14 @@ impl Place {
         self.scope.records_of(kind::TARGET, group)
     }
 
-    pub(crate) fn vpc_association(&self, id: &VpcAssociationId) -> String {
-        self.scope.record(kind::VPC_ASSOCIATION, id)
-    }
-
-    pub(crate) fn service_association(&self, id: &ServiceAssociationId) -> String {
-        self.scope.record(kind::SERVICE_ASSOCIATION, id)
-    }
-
     /// The policy of a service or a service network.
     pub(crate) fn auth_policy(&self, id: &str) -> String {
         self.scope.record(kind::AUTH_POLICY, id)
+    }
+
+    /// `kind` is one of the three kinds of associations.
+    pub(crate) fn association(&self, kind: &str, id: &str) -> String {
+        self.scope.record(kind, id)
     }
 
     pub(crate) fn access_log(&self, id: &AccessLogSubscriptionId) -> String {
@@ -145,10 +141,6 @@ impl Place {
 
     pub(crate) fn resource_configuration(&self, id: &ResourceConfigurationId) -> String {
         self.scope.record(kind::RESOURCE_CONFIGURATION, id)
-    }
-
-    pub(crate) fn resource_association(&self, id: &ResourceAssociationId) -> String {
-        self.scope.record(kind::RESOURCE_ASSOCIATION, id)
     }
 
     pub(crate) fn domain_verification(&self, id: &DomainVerificationId) -> String {

@@ -15,14 +15,14 @@ use trellis_model::snapshot::resource_address;
 use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::association::{self, Association as _};
+use super::association::{self, Association as _, Deleted};
 use super::place::{Place, kind};
 use super::{identifier, resource_configuration, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, scan_all};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, not_found, unacceptable};
 use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
 
@@ -64,8 +64,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         return Err(invalid("resourceConfigurationIdentifier", message));
     }
     if !matches!(resource.status, Status::Active | Status::UpdateInProgress) {
-        let message = format_args!("ResourceConfiguration {} is {}", resource.id, resource.status.as_str());
-        return Err(conflict(Kind::ResourceConfiguration, &resource.id, message));
+        return Err(in_status(Kind::ResourceConfiguration, &resource.id, resource.status));
     }
     let is_shareable = network.sharing_config == Some(SharingConfig { enabled: Some(true) });
     if is_shareable && !resource.allow_association_to_shareable_service_network {
@@ -75,8 +74,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         )));
     }
     if let Some(id) = get_id(tx, &place.network_resource(&network.id, &resource.id))? {
-        let pair: Option<ResourceAssociation> =
-            get(tx, &place.scope.record(kind::RESOURCE_ASSOCIATION, &id))?;
+        let pair: Option<ResourceAssociation> = get(tx, &place.association(kind::RESOURCE_ASSOCIATION, &id))?;
         let status = pair.map_or("ACTIVE", |pair| pair.status.as_str());
         let message = format_args!(
             "ResourceConfiguration {} has already been associated to ServiceNetwork {}: {id} is {status}",
@@ -390,60 +388,21 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
     })
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Deleted {
-    id: ResourceAssociationId,
-    arn: String,
-    status: Status,
-}
-
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
     let place = Place::new(ctx.home());
-    let mut association = find(tx, &place, &input.service_network_resource_association_identifier)?;
-    let id = &association.id;
+    let association = find(tx, &place, &input.service_network_resource_association_identifier)?;
     if let Some(group) = &association.managed_by {
+        let id = &association.id;
         let message = format_args!("ServiceNetworkResourceAssociation {id} is managed: it goes with {group}");
         return Err(unacceptable(message));
-    }
-    if association.status.is_in_progress() {
-        let message =
-            format_args!("ServiceNetworkResourceAssociation {id} is {}", association.status.as_str());
-        return Err(conflict(Kind::ResourceAssociation, id, message));
     }
     for child in children(tx, &association)? {
         for mut managed in of_resource(tx, &place, &child.id)? {
             if managed.managed_by.as_ref() == Some(&association.id) {
-                managed.status = Status::DeleteInProgress;
-                managed.last_updated_at = ctx.now;
+                managed.set_status(Status::DeleteInProgress, ctx.now);
                 association::save_pending(tx, &managed);
             }
         }
     }
-    association.status = Status::DeleteInProgress;
-    association.last_updated_at = ctx.now;
-    association::save_pending(tx, &association);
-    let arn = association.arn_for(&place.home.account);
-    Ok(Deleted { arn, id: association.id, status: association.status })
-}
-
-/// One step of the workflow, taken once the data plane acts on what was asked for.
-pub(crate) fn settle(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    id: &ResourceAssociationId,
-    now: Moment,
-) -> Result<(), Refusal> {
-    let Some(mut association) = get::<ResourceAssociation>(tx, &place.resource_association(id))? else {
-        return Ok(());
-    };
-    match association.status {
-        Status::CreateInProgress => {
-            association.status = Status::Active;
-            association.last_updated_at = now;
-            association::save(tx, &association);
-        }
-        Status::DeleteInProgress => association::forget(tx, &association),
-        _ => {}
-    }
-    Ok(())
+    association::end(tx, ctx, association)
 }

@@ -13,7 +13,7 @@ use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get, get_id, put};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -161,8 +161,7 @@ pub(crate) fn find_for_change(state: &mut impl Read, place: &Place, text: &str) 
     if service.status.is_in_force() {
         return Ok(service);
     }
-    let message = format_args!("Service {} is {}", service.id, service.status.as_str());
-    Err(conflict(Kind::Service, &service.id, message))
+    Err(in_status(Kind::Service, &service.id, service.status))
 }
 
 #[derive(Debug, Deserialize)]
@@ -251,7 +250,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         return Err(conflict(Kind::Service, id, message));
     }
     if service.status == Status::CreateInProgress {
-        return Err(conflict(Kind::Service, id, format_args!("Service {id} is CREATE_IN_PROGRESS")));
+        return Err(in_status(Kind::Service, id, service.status));
     }
     if service.status != Status::DeleteInProgress {
         listener::delete_all(tx, &place, id)?;

@@ -7,14 +7,14 @@ use trellis_model::resource::lattice::{Home, ServiceAssociation, Status};
 use trellis_model::{AccountId, ServiceAssociationId, ServiceId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::association::{self, Association as _};
+use super::association::{self, Association as _, Deleted};
 use super::place::{Place, kind};
 use super::service::DnsEntry;
 use super::{identifier, service, service_network};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get, get_id};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, not_found, unacceptable};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
 use crate::sharing::Want;
 use crate::tag_set::Tags;
 
@@ -46,13 +46,11 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let network = service_network::reach(tx, ctx, &input.service_network_identifier, want)?;
     association::check_owner(ctx, &network, &service.home)?;
     let place = Place::new(network.home.clone());
-    // Clients look for the word CREATE_IN_PROGRESS to tell "try again" from "give up".
     if service.status != Status::Active {
-        let message = format_args!("Service {} is {}", service.id, service.status.as_str());
-        return Err(conflict(Kind::Service, &service.id, message));
+        return Err(in_status(Kind::Service, &service.id, service.status));
     }
     if let Some(id) = get_id(tx, &place.network_service(&network.id, &service.id))? {
-        let pair: Option<ServiceAssociation> = get(tx, &place.scope.record(kind::SERVICE_ASSOCIATION, &id))?;
+        let pair: Option<ServiceAssociation> = get(tx, &place.association(kind::SERVICE_ASSOCIATION, &id))?;
         let status = pair.map_or("ACTIVE", |pair| pair.status.as_str());
         let message = format_args!(
             "Service {} has already been associated to ServiceNetwork {}: {id} is {status}",
@@ -223,46 +221,8 @@ fn asked_service(state: &mut Reader, ctx: &Context, text: &str) -> Result<Servic
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Deleted {
-    id: ServiceAssociationId,
-    arn: String,
-    status: Status,
-}
-
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
-    let place = Place::new(ctx.home());
-    let mut association = find(tx, &place, &input.service_network_service_association_identifier)?;
-    if association.status.is_in_progress() {
-        let message = format_args!(
-            "ServiceNetworkServiceAssociation {} is {}",
-            association.id,
-            association.status.as_str()
-        );
-        return Err(conflict(Kind::ServiceAssociation, &association.id, message));
-    }
-    association.status = Status::DeleteInProgress;
-    association::save_pending(tx, &association);
-    let arn = association.arn_for(&place.home.account);
-    Ok(Deleted { arn, id: association.id, status: association.status })
-}
-
-/// One step of the workflow, taken once the data plane acts on what was asked for.
-pub(crate) fn settle(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    id: &ServiceAssociationId,
-) -> Result<(), Refusal> {
-    let Some(mut association) = get::<ServiceAssociation>(tx, &place.service_association(id))? else {
-        return Ok(());
-    };
-    match association.status {
-        Status::CreateInProgress => {
-            association.status = Status::Active;
-            association::save(tx, &association);
-        }
-        Status::DeleteInProgress => association::forget(tx, &association),
-        _ => {}
-    }
-    Ok(())
+    let text = &input.service_network_service_association_identifier;
+    let association = find(tx, &Place::new(ctx.home()), text)?;
+    association::end(tx, ctx, association)
 }

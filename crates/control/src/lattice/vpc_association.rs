@@ -7,15 +7,17 @@ use trellis_model::resource::lattice::{DnsOptions, Home, PrivateDnsPreference, S
 use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociationId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::association::{self, Association as _};
+use super::association::{self, Association as _, Deleted};
 use super::place::Place;
 use super::vpc;
 use super::{identifier, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{count, get};
-use crate::refusal::{Kind, Refusal, access_denied, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::record::count;
+use crate::refusal::{
+    Kind, Refusal, access_denied, check_quota, conflict, in_status, invalid, not_found, unacceptable,
+};
 use crate::sharing::Want;
 use crate::tag_set::Tags;
 
@@ -148,9 +150,7 @@ fn find_for_change(state: &mut impl Read, place: &Place, text: &str) -> Result<V
     if !association.status.is_in_progress() {
         return Ok(association);
     }
-    let message =
-        format_args!("ServiceNetworkVpcAssociation {} is {}", association.id, association.status.as_str());
-    Err(conflict(Kind::VpcAssociation, &association.id, message))
+    Err(in_status(Kind::VpcAssociation, &association.id, association.status))
 }
 
 #[derive(Debug, Deserialize)]
@@ -292,39 +292,7 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
     Ok(Changed::seen_by(&place.home, association))
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Deleted {
-    id: VpcAssociationId,
-    arn: String,
-    status: Status,
-}
-
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Deleted, Refusal> {
-    let place = Place::new(ctx.home());
-    let mut association = find_for_change(tx, &place, &input.service_network_vpc_association_identifier)?;
-    association.status = Status::DeleteInProgress;
-    association.last_updated_at = ctx.now;
-    association::save_pending(tx, &association);
-    let arn = association.arn_for(&place.home.account);
-    Ok(Deleted { arn, id: association.id, status: association.status })
-}
-
-/// One step of the workflow, taken once the data plane acts on what was asked for.
-pub(crate) fn settle(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    id: &VpcAssociationId,
-    now: Moment,
-) -> Result<(), Refusal> {
-    let Some(mut association) = get::<VpcAssociation>(tx, &place.vpc_association(id))? else { return Ok(()) };
-    match association.status {
-        Status::CreateInProgress | Status::UpdateInProgress => {
-            association.status = Status::Active;
-            association.last_updated_at = now;
-            association::save(tx, &association);
-        }
-        Status::DeleteInProgress => association::forget(tx, &association),
-        _ => {}
-    }
-    Ok(())
+    let association = find(tx, &Place::new(ctx.home()), &input.service_network_vpc_association_identifier)?;
+    association::end(tx, ctx, association)
 }

@@ -15,7 +15,7 @@ use trellis_store::{Change, Entry};
 use trellis_model::snapshot::Certificate;
 
 use super::*;
-use crate::lattice::place::Place;
+use crate::lattice::place::{Place, kind};
 
 const SERVICES: u64 = 1000;
 const RULES: u64 = 10;
@@ -178,12 +178,12 @@ fn installation() -> Records {
         created_at: now(),
         last_updated_at: now(),
     };
-    records.put(place.vpc_association(&client.id), &client);
+    records.put(place.association(kind::VPC_ASSOCIATION, client.id.as_str()), &client);
     for number in 1..=SERVICES {
         let (service, listener, association) = (service(number), listener(number), association(number));
         records.put(place.listener(&service.id, &listener.id), &listener);
         records.put(place.service(&service.id), &service);
-        records.put(place.service_association(&association.id), &association);
+        records.put(place.association(kind::SERVICE_ASSOCIATION, association.id.as_str()), &association);
         for rule in (0..RULES).map(|rule_number| rule(number, rule_number)) {
             records.put(place.rule(&rule.listener, &rule.id), &rule);
         }
@@ -284,11 +284,15 @@ fn among_a_thousand_services_a_change_rebuilds_the_one_it_touches() {
     // An association that ends.
     let mut ended = association(20);
     ended.status = Status::DeleteInProgress;
-    builder.apply(change(6, place.service_association(&ended.id), Some(&ended)));
+    builder.apply(change(6, place.association(kind::SERVICE_ASSOCIATION, ended.id.as_str()), Some(&ended)));
     let fourth = builder.build().unwrap();
     assert_eq!(differing(&third, &fourth), [ended.service.clone()]);
     assert_eq!(network(&fourth).hosts.len() as u64, SERVICES - 1);
-    builder.apply(change(7, place.service_association(&ended.id), None::<&ServiceAssociation>));
+    builder.apply(change(
+        7,
+        place.association(kind::SERVICE_ASSOCIATION, ended.id.as_str()),
+        None::<&ServiceAssociation>,
+    ));
     assert!(builder.build().is_none(), "its end has no effect on the data plane");
 }
 
