@@ -16,6 +16,8 @@
 //! - A TLS client that names no service gets the alert `missing_extension`; one whose name has no TLS
 //!   listener on the port, or no certificate, `unrecognized_name`. After the handshake the Host alone
 //!   decides, among services with an HTTPS listener on the port; it need not be the name in the hello.
+//! - A TLS passthrough listener looks at the name in the hello alone, of TLS 1.0 to 1.3; a hello of
+//!   more than 16 KiB, with two names, or with one that DNS could not have, is refused with an alert.
 //! - Plain HTTP on a port for TLS gets 400, unless another service of the network speaks it there.
 //! - TLS 1.2 with RSA key exchange or CBC suites is not spoken, to either side.
 //! - HTTPS targets are called by the name the client asked for, in the handshake too; probes call
@@ -58,7 +60,7 @@ mod request;
 mod resource;
 mod stream;
 mod ticker;
-mod tls;
+pub mod tls;
 mod upstream;
 mod view;
 mod watchdog;

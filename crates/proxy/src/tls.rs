@@ -5,6 +5,7 @@
 //! the same policy, and their certificates are not checked, as in VPC Lattice.
 
 mod accept;
+pub mod client_hello;
 mod outcome;
 mod refuse;
 mod targets;

@@ -2,7 +2,8 @@
 //! which certificate, before anything is answered.
 //!
 //! The hello is read into the client's own buffer, which bounds it, and stays there until it is
-//! known whose it is: a passthrough target gets it as it came.
+//! known whose it is: a passthrough target gets it as it came. Until then only its name matters, and
+//! [`client_hello`](super::client_hello) reads that; the TLS library sees hellos of HTTPS services alone.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,11 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use rustls::server::{Accepted, Acceptor};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::server::Acceptor;
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use trellis_model::snapshot::ListenerProtocol;
 
 use super::Outcome;
+use super::client_hello::{Hello, Reader, ServerName};
 use super::refuse::{Alert, Refusal};
 use crate::client::{Client, Interrupted};
 use crate::clock::Millis;
@@ -24,9 +26,6 @@ use crate::stream::{Stream, TlsStream};
 use crate::view::Door;
 use crate::watchdog::Alarm;
 use crate::worker::Worker;
-
-/// First byte of a TLS record that carries a handshake.
-const HANDSHAKE_RECORD: u8 = 0x16;
 
 /// What client and listener agreed on.
 #[derive(Debug)]
@@ -78,9 +77,10 @@ fn openssl_name(suite: &'static str) -> &'static str {
 }
 
 /// What a client's first bytes are.
+#[expect(clippy::large_enum_variant, reason = "it is on the stack, for a moment: a box would cost more")]
 enum First {
-    /// A whole hello, and how many bytes of the inbox the acceptor has taken.
-    Hello(Box<Accepted>, usize),
+    /// A whole hello, with the name it asks for.
+    Hello(Option<ServerName>),
     Http,
 }
 
@@ -99,13 +99,11 @@ pub(crate) async fn admit(worker: &Rc<Worker>, mut client: Client, door: Door) -
     let refusal = match read_hello(worker, &mut client).await {
         Ok(First::Http) if door.http => return Some(client),
         Ok(First::Http) => Refusal::new(Outcome::PlainHttp),
-        Ok(First::Hello(accepted, taken)) => {
-            let name = accepted.client_hello().server_name().map(str::to_owned);
-            match owner(worker, &client, name.as_deref(), &mut record) {
+        Ok(First::Hello(name)) => {
+            let name = name.as_ref().map(ServerName::as_str);
+            match owner(worker, &client, name, &mut record) {
                 Ok(Owner::Https(config)) => {
-                    match shake_hands(worker, client, *accepted, taken, config, &name.unwrap_or_default())
-                        .await
-                    {
+                    match shake_hands(worker, client, config, name.unwrap_or_default()).await {
                         Ok(client) => return Some(client),
                         Err((returned, refusal)) => {
                             client = *returned;
@@ -115,13 +113,12 @@ pub(crate) async fn admit(worker: &Rc<Worker>, mut client: Client, door: Door) -
                 }
                 Ok(Owner::Passthrough(passing)) => {
                     worker.cells.handshakes[Outcome::Passed as usize].add(1);
-                    client.tls = Some(Agreed::nothing(&name.unwrap_or_default()));
-                    drop(accepted);
+                    client.tls = Some(Agreed::nothing(name.unwrap_or_default()));
                     passthrough::serve(worker, client, record, passing).await;
                     return None;
                 }
                 Err(refusal) => {
-                    client.tls = name.map(|name| Agreed::nothing(&name));
+                    client.tls = name.map(Agreed::nothing);
                     refusal
                 }
             }
@@ -134,8 +131,7 @@ pub(crate) async fn admit(worker: &Rc<Worker>, mut client: Client, door: Door) -
 
 /// Reads until there is a whole hello, or until it is clear that there will be none.
 async fn read_hello(worker: &Worker, client: &mut Client) -> Result<First, Refusal> {
-    let mut acceptor = Acceptor::default();
-    let mut taken = 0;
+    let mut reader = Reader::default();
     loop {
         match client.read(worker).await {
             Ok(1..) => {}
@@ -143,25 +139,18 @@ async fn read_hello(worker: &Worker, client: &mut Client) -> Result<First, Refus
             Err(Interrupted::Alarm(alarm)) => return Err(Refusal::from(alarm)),
         }
         let unread = client.inbox.unread();
-        match unread.first() {
-            Some(&HANDSHAKE_RECORD) | None => {}
-            Some(b'A'..=b'Z') => return Ok(First::Http),
-            Some(_) => return Err(Refusal::alert(Outcome::Malformed, Alert::UNEXPECTED_MESSAGE)),
+        if let Some(b'A'..=b'Z') = unread.first() {
+            return Ok(First::Http);
         }
-        while taken < unread.len() {
-            let mut rest = &unread[taken..];
-            if acceptor.read_tls(&mut rest).is_err() {
-                return Err(Refusal::alert(Outcome::Malformed, Alert::DECODE_ERROR));
+        match reader.read(unread) {
+            Ok(Hello::Name(name)) => return Ok(First::Hello(Some(name))),
+            Ok(Hello::NoName) => return Ok(First::Hello(None)),
+            Ok(Hello::NeedMore) if client.inbox.has_room() => {}
+            Ok(Hello::NeedMore) => return Err(Refusal::alert(Outcome::Malformed, Alert::DECODE_ERROR)),
+            Err(malformed) => {
+                tracing::debug!(%malformed, peer = %client.peer, "refused a hello");
+                return Err(Refusal::alert(Outcome::Malformed, malformed.alert()));
             }
-            taken = unread.len() - rest.len();
-            match acceptor.accept() {
-                Ok(Some(accepted)) => return Ok(First::Hello(Box::new(accepted), taken)),
-                Ok(None) => {}
-                Err((error, alert)) => return Err(Refusal::by_library(Outcome::Malformed, error, alert)),
-            }
-        }
-        if !client.inbox.has_room() {
-            return Err(Refusal::alert(Outcome::Malformed, Alert::DECODE_ERROR));
         }
     }
 }
@@ -207,19 +196,16 @@ fn owner(
     }
 }
 
-/// The rest of the handshake. The client comes back either way.
+/// The handshake. The client comes back either way.
 async fn shake_hands(
     worker: &Worker,
     client: Client,
-    accepted: Accepted,
-    taken: usize,
     config: Arc<ServerConfig>,
     name: &str,
 ) -> Result<Client, (Box<Client>, Refusal)> {
-    let session = match accepted.into_connection(config) {
-        Ok(session) => session,
-        Err((error, alert)) => {
-            let refusal = Refusal::by_library(Outcome::NotAgreed, error, alert);
+    let (session, taken) = match begin(client.inbox.unread(), config) {
+        Ok(begun) => begun,
+        Err(refusal) => {
             return Err((Box::new(Client { tls: Some(Agreed::nothing(name)), ..client }), refusal));
         }
     };
@@ -257,6 +243,30 @@ async fn shake_hands(
         Err(Interrupted::Alarm(alarm)) => Refusal::from(alarm),
     };
     Err((Box::new(client), refusal))
+}
+
+/// The session that `hello`, which is whole, begins, and how many bytes it took for that.
+fn begin(hello: &[u8], config: Arc<ServerConfig>) -> Result<(ServerConnection, usize), Refusal> {
+    let mut acceptor = Acceptor::default();
+    let mut rest = hello;
+    loop {
+        let Ok(1..) = acceptor.read_tls(&mut rest) else {
+            return Err(Refusal::alert(Outcome::Malformed, Alert::DECODE_ERROR));
+        };
+        match acceptor.accept() {
+            Ok(Some(accepted)) => {
+                let session = accepted.into_connection(config);
+                let refused = |(error, alert)| Refusal::by_library(Outcome::NotAgreed, error, alert);
+                return Ok((session.map_err(refused)?, hello.len() - rest.len()));
+            }
+            Ok(None) => {}
+            Err((error, alert)) => {
+                let unable = matches!(error, rustls::Error::PeerIncompatible(_));
+                let outcome = if unable { Outcome::NotAgreed } else { Outcome::Malformed };
+                return Err(Refusal::by_library(outcome, error, alert));
+            }
+        }
+    }
 }
 
 impl From<Alarm> for Refusal {

@@ -16,8 +16,11 @@ pub(crate) struct Alert(u8);
 
 impl Alert {
     pub(crate) const UNEXPECTED_MESSAGE: Self = Self(10);
+    pub(super) const RECORD_OVERFLOW: Self = Self(22);
+    pub(super) const ILLEGAL_PARAMETER: Self = Self(47);
     pub(crate) const ACCESS_DENIED: Self = Self(49);
     pub(crate) const DECODE_ERROR: Self = Self(50);
+    pub(super) const PROTOCOL_VERSION: Self = Self(70);
     pub(crate) const INTERNAL_ERROR: Self = Self(80);
     pub(super) const MISSING_EXTENSION: Self = Self(109);
     pub(super) const UNRECOGNIZED_NAME: Self = Self(112);

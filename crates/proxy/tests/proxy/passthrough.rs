@@ -115,6 +115,35 @@ fn sixty_four_mebibytes_pass_unchanged_both_ways_with_half_close() {
 }
 
 #[test]
+fn every_version_of_tls_is_passed_on_as_it_came() {
+    let target = TestTarget::new(|mut wire, _| {
+        let all = wire.read_to_end();
+        wire.send(all);
+    });
+    let group = tcp_group(1, &[&target]);
+    let spec = |name, domain| passthrough(name, domain, forward(&group));
+    let fixture = Fixture::new(world(vec![
+        spec("a.lattice", "old.example.com"),
+        spec("b.lattice", "a-b.example.com"),
+        spec("c.lattice", "new.example.com"),
+        spec("d.lattice", "python.example.com"),
+        spec("e.lattice", "curl.example.com"),
+    ]));
+    let mut passed = 0;
+    // The hellos of TLS 1.0 and 1.1 among them, without signature algorithms.
+    for (client, name, hello) in hellos_of_real_clients() {
+        if name != "-" {
+            let mut wire = Client::connect(fixture.secure_port());
+            wire.send_raw(&hello);
+            wire.finish_sending();
+            assert!(wire.read_to_end() == hello, "{client}");
+            passed += 1;
+        }
+    }
+    assert_eq!(passed, 9);
+}
+
+#[test]
 fn a_side_that_has_ended_still_hears_the_other() {
     let target = TestTarget::new(|mut wire, _| {
         let mut stream = &wire.stream;

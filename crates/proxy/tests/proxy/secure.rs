@@ -85,6 +85,16 @@ pub(crate) fn hello(name: &str) -> Vec<u8> {
     bytes
 }
 
+/// Client, name and bytes of hellos that were written down; the name is `-` where there is none.
+pub(crate) fn hellos_of_real_clients() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
+    let lines = include_str!("../../src/tls/client_hello/tests/hellos.txt").lines();
+    lines.map(|line| {
+        let [client, name, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let octet = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (client, name, (0..hex.len()).step_by(2).map(octet).collect())
+    })
+}
+
 /// The other side of a TLS connection that has just been accepted.
 pub(crate) fn accepted(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Wire> {
     let mut wire = Wire::over(stream);

@@ -104,6 +104,27 @@ fn what_is_not_a_hello_is_refused_and_named_and_the_next_client_is_served() {
 }
 
 #[test]
+fn a_client_that_is_too_old_is_told_so() {
+    let target = TestTarget::saying("never");
+    let identity = identity(&["old.example.com"]);
+    let listener = https("old.example.com", &identity, forward(&group(1, &[target.address])));
+    let mut fixture = Fixture::new(world(vec![listener]));
+    let mut refused = 0;
+    for (_, _, hello) in hellos_of_real_clients().filter(|(_, name, _)| *name == "old.example.com") {
+        let mut client = Client::connect(fixture.secure_port());
+        client.send_raw(&hello);
+        let answer = client.read_to_end();
+        assert_eq!((answer[0], answer.len()), (21, 7), "an alert: {answer:?}");
+        refused += 1;
+    }
+    assert_eq!(fixture.metric("trellis_tls_handshakes_total{outcome=\"not_agreed\"}"), f64::from(refused));
+    for line in fixture.log_lines() {
+        assert_eq!(line["failureReason"], "ClientProtocolError");
+        assert_eq!(line["serverNameIndication"], "old.example.com");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_of_its_handshake_is_named() {
     let target = TestTarget::saying("fine");
     let (mut fixture, _) = one_service(&target);
