@@ -9,7 +9,7 @@ use trellis_model::snapshot::{Action, Auth, Ingress, Listener, Service};
 use crate::client::{Client, write_all};
 use crate::clock::Millis;
 use crate::failure::Failure;
-use crate::record::{Denied, Record};
+use crate::record::{Denied, Record, Seen};
 use crate::relay::{RelayEnd, Relayed, Terms, relay};
 use crate::stream::Stream;
 use crate::tls::Alert;
@@ -58,7 +58,7 @@ struct Refused {
 pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client, mut record: Record, passing: Passing) {
     record.received = client.inbox.unread().len() as u64;
     match connect(worker, &client, &mut record, passing).await {
-        Ok((upstream, _in_flight)) => carry(worker, &mut client, &mut record, upstream).await,
+        Ok((upstream, _in_flight)) => carry(worker, client, record, upstream).await,
         Err(Refused { failure, alert }) => {
             record.failure = Some(failure);
             let words = alert.record();
@@ -68,9 +68,9 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client, mut record: R
             if told {
                 client.linger(worker).await;
             }
+            client.inbox.release(&worker.buffers);
         }
     }
-    client.inbox.release(&worker.buffers);
 }
 
 /// Steps 6 to 10.
@@ -125,20 +125,21 @@ async fn connect(
 }
 
 /// Steps 11 and 12: the hello, then everything, both ways; then the record.
-async fn carry(worker: &Worker, client: &mut Client, record: &mut Record, mut upstream: Upstream) {
-    let idle = record.site.as_ref().map_or(client.idle_timeout, |site| site.idle_timeout);
-    client.watched.arm(worker.clock.coarse().saturating_add(idle.as_millis() as Millis));
-    let hello = client.inbox.unread();
-    let greeted = write_all(&mut upstream.stream, &client.watched, hello).await;
-    client.inbox.release(&worker.buffers);
+async fn carry(worker: &Worker, client: Client, mut record: Record, upstream: Upstream) {
+    let Client { stream, mut inbox, watched, peer, idle_timeout, tls, .. } = client;
+    let idle = record.site.as_ref().map_or(idle_timeout, |site| site.idle_timeout);
+    watched.arm(worker.clock.coarse().saturating_add(idle.as_millis() as Millis));
+    let (mut far, _counted) = upstream.into_stream();
+    let greeted = write_all(&mut far, &watched, inbox.unread()).await;
+    inbox.release(&worker.buffers);
     record.forwarded = Some(worker.clock.now());
-    record.failure = match (greeted, &mut client.stream, &mut upstream.stream) {
+    record.failure = match (greeted, stream, far) {
         (Err(_), ..) => Some(Failure::TargetConnectionClosed),
         // Neither side of a passthrough connection ends TLS here.
         (Ok(()), Stream::Tls(_), _) | (Ok(()), _, Stream::Tls(_)) => Some(Failure::InternalError),
         (Ok(()), Stream::Tcp(near), Stream::Tcp(far)) => {
             let terms = Terms { idle, ends_with_entrance: false };
-            let relayed = relay(worker, &client.watched, near, far, terms, |_, _| {}).await;
+            let relayed = relay(worker, &watched, near, far, terms, |_, _| {}).await;
             let Relayed { end, to_target, to_client, answered } = relayed;
             record.received += to_target;
             record.sent += to_client;
@@ -146,7 +147,8 @@ async fn carry(worker: &Worker, client: &mut Client, record: &mut Record, mut up
             failure(end)
         }
     };
-    record.finish(worker, &client.seen());
+    let (text, entrance) = (inbox.all(), &*watched.entrance);
+    record.finish(worker, &Seen { text, peer: &peer, entrance, tls: tls.as_deref() });
 }
 
 /// What the log says of how a relay ended.

@@ -1,26 +1,26 @@
 //! Raw bytes between two sockets, both ways at once, without ever coming up from the kernel.
 //!
 //! Each way has a pipe while bytes are on their way and none while it is silent, and reads only
-//! when everything read before has been written, so a slow reader slows the writer. The end of one
-//! way is passed on and leaves the other open; a connection that breaks is broken on the other side
-//! too.
+//! when what was read before has been written, or its pipe has room and the reader is slow: so a slow
+//! reader slows the writer. The end of one way is passed on and leaves the other open; a connection
+//! that breaks is broken on the other side too.
 
 mod pipe;
+mod side;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use crate::clock::Millis;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
-use pipe::Pipe;
 pub(crate) use pipe::Pipes;
+use pipe::{Pipe, SIZE};
+use side::Side;
 
 /// Moves of one way in one go, before others get their turn.
 const MOVES: u32 = 16;
@@ -68,13 +68,14 @@ pub(crate) struct Terms {
 pub(crate) async fn relay(
     worker: &Worker,
     watched: &Watched,
-    client: &mut TcpStream,
-    target: &mut TcpStream,
+    client: TcpStream,
+    target: TcpStream,
     terms: Terms,
     mut progress: impl FnMut(u64, u64),
 ) -> Relayed {
     let patience = terms.idle.as_millis() as Millis;
     let arm = || watched.arm(worker.clock.coarse().saturating_add(patience));
+    let (mut client, mut target) = (Side::Listening(client), Side::Listening(target));
     let (mut up, mut down) = (Way::default(), Way::default());
     let mut answered = None;
     arm();
@@ -83,8 +84,8 @@ pub(crate) async fn relay(
     let end = poll_fn(|cx| {
         let events = (up.events, down.events);
         let moved = (up.moved, down.moved);
-        let went_up = up.poll(cx, &worker.pipes, client, target);
-        let went_down = down.poll(cx, &worker.pipes, target, client);
+        let went_up = up.poll(cx, &worker.pipes, &mut client, &mut target);
+        let went_down = down.poll(cx, &worker.pipes, &mut target, &mut client);
         if (up.moved, down.moved) != moved {
             progress(up.moved - moved.0, down.moved - moved.1);
         }
@@ -113,9 +114,8 @@ pub(crate) async fn relay(
     })
     .await;
     if !matches!(end, RelayEnd::Finished) {
-        for socket in [client, target] {
-            // Fails only on a socket that is broken already.
-            let _ = socket.set_zero_linger();
+        for side in [&client, &target] {
+            side.break_off();
         }
     }
     Relayed { end, to_target: up.moved, to_client: down.moved, answered }
@@ -168,15 +168,16 @@ impl Way {
         &mut self,
         cx: &mut Context<'_>,
         pipes: &Pipes,
-        from: &TcpStream,
-        to: &mut TcpStream,
+        from: &mut Side,
+        to: &mut Side,
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..MOVES {
             match &mut self.state {
                 State::Empty => {
-                    ready!(from.poll_read_ready(cx)).map_err(Broken::Source)?;
+                    ready!(from.poll_readable(cx)).map_err(Broken::Source)?;
                     let pipe = pipes.take().map_err(Broken::NoPipe)?;
-                    match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+                    let was_listening = from.is_listening();
+                    match from.read_into(&pipe) {
                         Ok(0) => {
                             pipes.give_back(pipe);
                             self.state = State::Ended;
@@ -184,15 +185,29 @@ impl Way {
                         Ok(count) => self.state = State::Holding(pipe, count),
                         Err(error) if is_not_now(&error) => {
                             pipes.give_back(pipe);
+                            if !was_listening {
+                                // The other way may wait for what has been registered anew.
+                                cx.waker().wake_by_ref();
+                            }
                             continue;
                         }
                         Err(error) => return Poll::Ready(Err(Broken::Source(error))),
                     }
                 }
                 State::Holding(pipe, held) => {
-                    let sink = &*to;
-                    ready!(sink.poll_write_ready(cx)).map_err(Broken::Sink)?;
-                    match sink.try_io(Interest::WRITABLE, || pipe.drain(sink, *held)) {
+                    if to.poll_writable(cx).map_err(Broken::Sink)?.is_pending() {
+                        // Nothing more can be taken soon.
+                        if from.is_listening() {
+                            match fill_up(cx, pipe, *held, from) {
+                                Ok(more) => *held += more,
+                                Err(error) => return Poll::Ready(Err(Broken::Source(error))),
+                            }
+                            from.turn_deaf().map_err(Broken::Source)?;
+                            cx.waker().wake_by_ref();
+                        }
+                        return Poll::Pending;
+                    }
+                    match to.write_from(pipe, *held) {
                         Ok(count) => {
                             *held -= count.min(*held);
                             self.moved += count as u64;
@@ -206,7 +221,7 @@ impl Way {
                         Err(error) => return Poll::Ready(Err(Broken::Sink(error))),
                     }
                 }
-                State::Ended => match ready!(Pin::new(&mut *to).poll_shutdown(cx)) {
+                State::Ended => match to.finish() {
                     Ok(()) => self.state = State::Over,
                     Err(error) => return Poll::Ready(Err(Broken::Sink(error))),
                 },
@@ -216,6 +231,17 @@ impl Way {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Adds what `from` has to a pipe that waits; how much. Its end is found again when the pipe is empty.
+fn fill_up(cx: &mut Context<'_>, pipe: &Pipe, held: usize, from: &Side) -> io::Result<usize> {
+    if held >= SIZE || from.poll_readable(cx)?.is_pending() {
+        return Ok(0);
+    }
+    match from.read_more_into(pipe, held) {
+        Err(error) if is_not_now(&error) => Ok(0),
+        read => read,
     }
 }
 

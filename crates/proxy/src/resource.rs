@@ -106,13 +106,7 @@ fn asked(worker: &Worker, vpc: &VpcId, stream: &TcpStream) -> Option<Asked> {
 }
 
 /// Serves a connection until it ends. `gate` closes when the resource leaves the client's network.
-async fn serve(
-    worker: Rc<Worker>,
-    mut client: TcpStream,
-    peer: SocketAddr,
-    asked: Asked,
-    gate: Rc<Entrance>,
-) {
+async fn serve(worker: Rc<Worker>, client: TcpStream, peer: SocketAddr, asked: Asked, gate: Rc<Entrance>) {
     // Ignored: without it the connection works all the same, only later.
     let _ = client.set_nodelay(true);
     let cells = worker.cells.resource(&asked.resource.id);
@@ -123,13 +117,13 @@ async fn serve(
     let record = Record { asked: &asked, client: peer, reached: connected.as_ref().ok() };
     worker.log_line(|out| record.write(out, &worker.clock));
     match connected {
-        Ok(mut reached) => {
+        Ok(reached) => {
             let terms = Terms { idle: worker.limits.resource_idle, ends_with_entrance: true };
             let progress = |received, sent| {
                 cells.received.add(received);
                 cells.sent.add(sent);
             };
-            let relayed = relay(&worker, &watched, &mut client, &mut reached.stream, terms, progress).await;
+            let relayed = relay(&worker, &watched, client, reached.stream, terms, progress).await;
             if let RelayEnd::NoPipe(error) = relayed.end {
                 tracing::warn!(%error, "no pipe to relay through");
             }

@@ -25,12 +25,23 @@ pub(crate) struct Upstream {
     pub(crate) reused: bool,
     /// What the target was called in the handshake, over TLS.
     name: Option<Rc<str>>,
-    cells: Arc<GroupCells>,
+    open: Open,
 }
 
-impl Drop for Upstream {
+/// Counts an open connection until dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<GroupCells>);
+
+impl Open {
+    fn new(cells: &Arc<GroupCells>) -> Self {
+        cells.connections_open.add(1);
+        Self(cells.clone())
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        self.cells.connections_open.subtract(1);
+        self.0.connections_open.subtract(1);
     }
 }
 
@@ -122,8 +133,12 @@ impl Upstream {
                 Stream::Tls(secured?)
             }
         };
-        group.cells.connections_open.add(1);
-        Ok(Self { stream, reused: false, name, cells: group.cells.clone() })
+        Ok(Self { stream, reused: false, name, open: Open::new(&group.cells) })
+    }
+
+    /// The connection for another use than requests; it counts as open while the second is there.
+    pub(crate) fn into_stream(self) -> (Stream, Open) {
+        (self.stream, self.open)
     }
 }
 
