@@ -52,7 +52,7 @@ def test_the_name_resolves_to_nothing_in_another_vpc(shared, named, server):
 
 
 def test_the_hosts_resolver_is_the_vpcs(shared, named):
-    assert "169.254.171." in shared.inside(named.client, "getent", "hosts", named.name).stdout
+    assert "169.254.171." in shared.inside(named.client, "getent", "ahostsv4", named.name).stdout
     assert shared.inside(named.outsider, "getent", "hosts", named.name, check=False).returncode == 2
     assert "169.254.169.253" in shared.inside(named.client, "cat", "/etc/resolv.conf").stdout
 

@@ -148,6 +148,7 @@ fn snapshot(port: u16, upstream: SocketAddr, extent: Extent) -> anyhow::Result<S
         vpc: vpc.clone(),
         vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
         vpc_owner: account,
+        has_ipv6: false,
         resources: Default::default(),
         network: Arc::new(network),
     };

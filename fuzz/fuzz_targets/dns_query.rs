@@ -35,6 +35,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         vpc: VpcId::from_random(1),
         vpc_arn: "arn".into(),
         vpc_owner: "111122223333".parse().expect("twelve digits"),
+        has_ipv6: false,
         network: Arc::new(network),
         resources: Default::default(),
     };

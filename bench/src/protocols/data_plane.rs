@@ -114,6 +114,7 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
         vpc: vpc.clone(),
         vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
         vpc_owner: account,
+        has_ipv6: false,
         network: Arc::new(network),
         resources: Default::default(),
     };

@@ -5,6 +5,7 @@
 
 mod account;
 mod block;
+mod cidr;
 mod fabric;
 mod fault;
 mod filter;
@@ -55,6 +56,8 @@ pub(crate) async fn start(
 
 /// Names of the operations that are implemented, in alphabetical order.
 pub(crate) const IMPLEMENTED: &[&str] = &[
+    "AssociateSubnetCidrBlock",
+    "AssociateVpcCidrBlock",
     "AuthorizeSecurityGroupEgress",
     "AuthorizeSecurityGroupIngress",
     "CreateSecurityGroup",
@@ -79,6 +82,8 @@ pub(crate) const IMPLEMENTED: &[&str] = &[
     "DescribeTags",
     "DescribeVpcAttribute",
     "DescribeVpcs",
+    "DisassociateSubnetCidrBlock",
+    "DisassociateVpcCidrBlock",
     "GetManagedPrefixListEntries",
     "ModifySecurityGroupRules",
     "ModifySubnetAttribute",
@@ -108,6 +113,11 @@ pub(crate) async fn call(
         "DescribeSubnets" => subnet::describe(ctx, input),
         "ModifySubnetAttribute" => subnet::modify_attribute(ctx, input).await,
         "DeleteSubnet" => subnet::delete(ctx, input).await,
+
+        "AssociateVpcCidrBlock" => cidr::associate_vpc(ctx, input).await,
+        "DisassociateVpcCidrBlock" => cidr::disassociate_vpc(ctx, input).await,
+        "AssociateSubnetCidrBlock" => cidr::associate_subnet(ctx, input).await,
+        "DisassociateSubnetCidrBlock" => cidr::disassociate_subnet(ctx, input).await,
 
         "DescribeInstances" => instance::describe(ctx, input),
         "TerminateInstances" => instance::terminate(ctx, input).await,

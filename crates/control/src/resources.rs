@@ -12,9 +12,9 @@ use std::ops::RangeInclusive;
 use rustc_hash::{FxHashMap, FxHashSet};
 use trellis_model::resource::lattice::{
     DomainVerification, PortRange, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
-    ResourceGateway, VpcAssociation,
+    ResourceGateway, ResourceIpAddressType, VpcAssociation,
 };
-use trellis_model::snapshot::{Destination, Resource};
+use trellis_model::snapshot::{AddressFamily, Destination, Resource};
 use trellis_model::{
     DomainVerificationId, ResourceAssociationId, ResourceConfigurationId, ResourceGatewayId,
     ServiceNetworkId, VpcId,
@@ -151,11 +151,16 @@ impl Records {
         }
         let destination = match configuration.definition.as_ref()? {
             ResourceDefinition::Ip(address) => Destination::Ip(*address),
-            ResourceDefinition::Dns { domain, .. } => Destination::Name(domain.to_ascii_lowercase().into()),
+            ResourceDefinition::Dns { domain, ip_address_type } => {
+                let family = match ip_address_type {
+                    ResourceIpAddressType::Ipv6 => AddressFamily::Ipv6,
+                    _ => AddressFamily::Ipv4,
+                };
+                Destination::Name(domain.to_ascii_lowercase().into(), family)
+            }
             ResourceDefinition::Arn(_) | ResourceDefinition::Cidr(_) => return None,
         };
-        let sources: Box<[_]> =
-            gateway.addresses.values().flatten().map(|address| (*address).into()).collect();
+        let sources: Box<[_]> = gateway.addresses.values().flatten().copied().collect();
         if sources.is_empty() {
             return None;
         }

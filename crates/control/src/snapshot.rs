@@ -172,6 +172,7 @@ impl Builder {
                     vpc: vpc.clone(),
                     vpc_arn: association.vpc_arn().into(),
                     vpc_owner: association.created_by.clone(),
+                    has_ipv6: self.index.ipv6_vpcs.contains(&vpc),
                     resources: Resources::new(self.index.resources.reached_by(association)),
                     network: self.networks.get(&association.network)?.clone(),
                 })

@@ -1,12 +1,12 @@
 //! What a query deserves: our own answer, the machine's resolvers, or nothing.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use trellis_model::VpcId;
-use trellis_model::snapshot::{Ingress, SERVICE_VIP, Snapshot};
+use trellis_model::snapshot::{Ingress, SERVICE_VIP, SERVICE_VIP_IPV6, Snapshot};
 
 use crate::wire;
 
@@ -35,7 +35,7 @@ pub enum Answer {
 ///
 /// Names below `vpc-lattice-svcs.<region>.on.aws` and `vpc-lattice-rsc.<region>.on.aws` are ours
 /// whatever the region: one that belongs to a service or a resource of the VPC's network has an A
-/// record, any other does not exist. Never panics and never forwards such a name, however it is
+/// record, and that of a service an AAAA record, whether the VPC has IPv6 or not; any other does not exist. Never panics and never forwards such a name, however it is
 /// spelt. The private DNS name of a resource is a zone of its own, of that name alone.
 pub fn answer(snapshot: &Snapshot, vpc: &VpcId, query: &[u8]) -> Answer {
     let Some(header) = wire::Header::read(query) else { return Answer::Drop };
@@ -82,7 +82,7 @@ fn is_refused_type(kind: RecordType) -> bool {
 /// What there is under a name of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// The zone's own name, asked for its SOA.
     Authority,
     /// The name exists without a record of that type.
@@ -144,7 +144,7 @@ impl Zone {
             return Found::Authority;
         }
         if let Kind::Private(address) = self.kind {
-            return of_type(RecordType::A, Found::Address(address));
+            return of_type(RecordType::A, Found::Address(address.into()));
         }
         if self.depth == 0 {
             return Found::NoData;
@@ -155,7 +155,7 @@ impl Zone {
         let exists = match self.kind {
             Kind::Resources => {
                 if let Some(resource) = ingress.resources.named(name) {
-                    return of_type(RecordType::A, Found::Address(resource.address));
+                    return of_type(RecordType::A, Found::Address(resource.address.into()));
                 }
                 // Here that is the partition label, and the resource configuration's in front of it.
                 self.depth <= 2
@@ -165,7 +165,12 @@ impl Zone {
                 // A custom domain is in `hosts` too; only the generated name is the resolver's to answer.
                 let hosts = &ingress.network.hosts;
                 if hosts.get(name).is_some_and(|service| &*service.dns_name == name) {
-                    return of_type(RecordType::A, Found::Address(SERVICE_VIP));
+                    // "A and AAAA are both returned for services."
+                    return match kind {
+                        RecordType::A => Found::Address(SERVICE_VIP.into()),
+                        RecordType::AAAA => Found::Address(SERVICE_VIP_IPV6.into()),
+                        _ => Found::NoData,
+                    };
                 }
                 // Here that is the partition label alone.
                 self.depth == 1 && hosts.values().any(|service| below(&service.dns_name))
@@ -211,7 +216,10 @@ fn reply(query: &Message, question: &Query, code: ResponseCode, found: Option<(Z
         reply.metadata.authoritative = true;
         match found {
             Found::Address(address) => {
-                let data = RData::A(A(address));
+                let data = match address {
+                    IpAddr::V4(address) => RData::A(A(address)),
+                    IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+                };
                 reply.add_answer(Record::from_rdata(question.name.clone(), SERVICE_TTL, data));
             }
             Found::Authority => {

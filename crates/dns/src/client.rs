@@ -1,7 +1,7 @@
 //! Questions of our own: where the name of a resource leads, and which TXT records a domain has.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ const MAX_RECORDS: usize = 64;
 const MAX_IN_FLIGHT: usize = 32;
 
 /// Who asks, where nobody in a VPC does: it is compared with the source of our own queries, and is none of them.
-pub(crate) const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What a name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// In the order of the reply; none: the name has no IPv4 address, or does not exist.
-    pub addresses: Vec<Ipv4Addr>,
+    /// In the order of the reply; none: the name has no address of the family asked for, or does not exist.
+    pub addresses: Vec<IpAddr>,
     /// How long that holds: the shortest of the records' times.
     pub ttl: Duration,
 }
@@ -90,7 +90,8 @@ pub(crate) fn addresses(reply: &Message) -> Resolved {
     let mut addresses = Vec::new();
     for record in &reply.answers {
         match &record.data {
-            RData::A(address) if addresses.len() < MAX_RECORDS => addresses.push(address.0),
+            RData::A(address) if addresses.len() < MAX_RECORDS => addresses.push(address.0.into()),
+            RData::AAAA(address) if addresses.len() < MAX_RECORDS => addresses.push(address.0.into()),
             RData::CNAME(_) => {}
             _ => continue,
         }

@@ -9,7 +9,7 @@ mod udp;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trellis_model::VpcId;
 use trellis_model::fabric::VpcPlan;
-use trellis_model::snapshot::Snapshot;
+use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 use crate::answer::{Answer, answer};
 use crate::client::{self, Resolved};
@@ -29,10 +29,14 @@ use crate::upstream::{Transport, Upstream, Upstreams};
 /// The resolver's link-local address, the same in every VPC.
 const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
-/// Where hosts of `vpc` find their resolver: 169.254.169.253 and the base of the range plus two,
-/// both on port 53.
+/// The same of IPv6, in every VPC that has it.
+const IPV6_RESOLVER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
+
+/// Where hosts of `vpc` find their resolver: 169.254.169.253, the base of the range plus two, and fd00:ec2::253
+/// where there is IPv6, all on port 53.
 pub fn resolver_addresses(vpc: &VpcPlan) -> Vec<SocketAddr> {
-    let addresses = [Some(LINK_LOCAL_RESOLVER), vpc.resolver()];
+    let ipv6 = vpc.ipv6_cidr.map(|_| IpAddr::from(IPV6_RESOLVER));
+    let addresses = [Some(LINK_LOCAL_RESOLVER.into()), vpc.resolver().map(IpAddr::from), ipv6];
     addresses.into_iter().flatten().map(|address| SocketAddr::from((address, 53))).collect()
 }
 
@@ -182,13 +186,18 @@ impl Server {
         }
     }
 
-    /// What hosts of `vpc` would be told of the addresses of `name`, within the VPC's share of questions that may wait.
+    /// What hosts of `vpc` would be told of the addresses of `name` of a family, within the VPC's share of questions
+    /// that may wait.
     ///
     /// # Errors
     /// `NotFound` for a VPC that is not served, `InvalidInput` for what is no name; else nobody answered, or with a
     /// failure.
-    pub async fn resolve(&self, vpc: &VpcId, name: &str) -> io::Result<Resolved> {
-        let query = client::question(name, RecordType::A)?;
+    pub async fn resolve(&self, vpc: &VpcId, name: &str, family: AddressFamily) -> io::Result<Resolved> {
+        let kind = match family {
+            AddressFamily::Ipv4 => RecordType::A,
+            AddressFamily::Ipv6 => RecordType::AAAA,
+        };
+        let query = client::question(name, kind)?;
         let limits = {
             let vpcs = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
             vpcs.get(vpc).map(|vpc| vpc.limits.clone())

@@ -11,7 +11,9 @@ use hickory_proto::rr::rdata::{A, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::sync::watch;
 use trellis_dns::{Bind, Client, Resolved, Server, ServerOptions, Upstreams};
-use trellis_model::snapshot::{Auth, Ingress, Network, SERVICE_VIP, Service, Snapshot};
+use trellis_model::snapshot::{
+    AddressFamily, Auth, Ingress, Network, SERVICE_VIP, SERVICE_VIP_IPV6, Service, Snapshot,
+};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 
 const CART: &str = "cart-00000000000000001.7d67968.vpc-lattice-svcs.us-east-1.on.aws.";
@@ -74,6 +76,7 @@ fn snapshot() -> Snapshot {
         vpc: VpcId::from_random(1),
         vpc_arn: "arn".into(),
         vpc_owner: "111122223333".parse().unwrap(),
+        has_ipv6: false,
         resources: Default::default(),
         network: Arc::new(network),
     };
@@ -493,8 +496,10 @@ fn the_data_plane_is_told_what_hosts_of_a_vpc_would_be() {
         |_| None,
     );
     let world = world(vec![upstream]);
-    let resolve =
-        |vpc: u64, name: &str| world.runtime.block_on(world.server.resolve(&VpcId::from_random(vpc), name));
+    let resolve_of = |vpc: u64, name: &str, family| {
+        world.runtime.block_on(world.server.resolve(&VpcId::from_random(vpc), name, family))
+    };
+    let resolve = |vpc: u64, name: &str| resolve_of(vpc, name, AddressFamily::Ipv4);
     let found = |addresses: &[[u8; 4]], seconds| Resolved {
         addresses: addresses.iter().map(|octets| (*octets).into()).collect(),
         ttl: Duration::from_secs(seconds),
@@ -502,6 +507,8 @@ fn the_data_plane_is_told_what_hosts_of_a_vpc_would_be() {
     assert_eq!(resolve(1, "alias.example.com").unwrap(), found(&[[192, 0, 2, 1], [192, 0, 2, 2]], 9));
     assert_eq!(resolve(1, "none.example.com").unwrap(), found(&[], 0));
     assert_eq!(resolve(1, CART).unwrap(), found(&[SERVICE_VIP.octets()], 60));
+    let of_ipv6 = resolve_of(1, CART, AddressFamily::Ipv6).unwrap();
+    assert_eq!(of_ipv6.addresses, [std::net::IpAddr::from(SERVICE_VIP_IPV6)]);
     assert!(resolve(1, "broken.example.com").is_err());
     assert_eq!(resolve(1, "a..b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert_eq!(resolve(9, "alias.example.com").unwrap_err().kind(), io::ErrorKind::NotFound);

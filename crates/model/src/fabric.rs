@@ -4,13 +4,14 @@
 //! and reports, VPC by VPC and host by host, what is in force.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::id::{InstanceId, ResourceGatewayId, SubnetId, VpcId};
+use crate::snapshot::AddressFamily;
 
 /// Everything that should exist. What is not in it should not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,13 +27,16 @@ pub struct VpcPlan {
     pub id: VpcId,
     /// The primary block first. /16 to /28, as EC2 has it.
     pub cidrs: Vec<Ipv4Net>,
+    /// [`None`]: nothing in the VPC speaks IPv6.
+    pub ipv6_cidr: Option<Ipv6Net>,
     pub subnets: BTreeMap<SubnetId, SubnetPlan>,
     pub hosts: BTreeMap<InstanceId, HostPlan>,
     /// What the security groups of the host at an address let through. A host that is not in it is in no group, and
-    /// nothing of it is filtered. Apart from [`HostPlan`], so that a change of rules is no change of the host.
-    pub firewalls: BTreeMap<Ipv4Addr, Arc<Firewall>>,
-    /// Which clients may begin a connection to 169.254.171.0/24 or to a resource: the ingress rules of the VPC association's security
-    /// groups together. [`None`]: the association has no groups, and all may.
+    /// nothing of it is filtered. Apart from [`HostPlan`], so that a change of rules is no change of the host. A host
+    /// with two addresses is there under both.
+    pub firewalls: BTreeMap<IpAddr, Arc<Firewall>>,
+    /// Which clients may begin a connection to 169.254.171.0/24, fd00:ec2:80::/64 or a resource: the ingress rules of
+    /// the VPC association's security groups together. [`None`]: the association has no groups, and all may.
     pub service_clients: Option<Arc<[FirewallRule]>>,
     /// What hosts may connect to in 129.224.0.0/17: by the address of a resource its ports, ascending and apart.
     /// Whatever is not here is refused.
@@ -53,7 +57,7 @@ impl VpcPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayPlan {
     /// In subnets of the VPC; no host has them.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// What its security groups let it begin.
     pub egress: Vec<FirewallRule>,
 }
@@ -62,12 +66,19 @@ pub struct GatewayPlan {
 pub struct SubnetPlan {
     pub id: SubnetId,
     pub cidr: Ipv4Net,
+    /// Within the VPC's, /44 to /64.
+    pub ipv6_cidr: Option<Ipv6Net>,
 }
 
 impl SubnetPlan {
     /// The router's address in the subnet: base plus one.
     pub fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.cidr.network().to_bits() + 1)
+    }
+
+    /// The router's IPv6 address in the subnet, where it has IPv6: base plus one.
+    pub fn ipv6_gateway(&self) -> Option<Ipv6Addr> {
+        self.ipv6_cidr.map(|cidr| Ipv6Addr::from_bits(cidr.network().to_bits() + 1))
     }
 }
 
@@ -79,6 +90,8 @@ pub struct HostPlan {
     pub name: String,
     pub subnet: SubnetId,
     pub address: Ipv4Addr,
+    /// In the IPv6 block of `subnet`.
+    pub ipv6_address: Option<Ipv6Addr>,
     /// What to run inside, started again when it has ended with the process that held it. Empty: nothing.
     pub command: Vec<String>,
 }
@@ -100,13 +113,14 @@ pub struct Firewall {
 pub struct FirewallRule {
     pub traffic: FirewallTraffic,
     /// The other side: whoever is in one of the blocks. Empty, the rule allows nothing.
-    pub peers: Arc<[Ipv4Net]>,
+    pub peers: Arc<[IpNet]>,
 }
 
 impl FirewallRule {
-    /// Whether it allows all there is.
-    pub fn allows_everything(&self) -> bool {
-        self.traffic == FirewallTraffic::All && self.peers.iter().any(|block| block.prefix_len() == 0)
+    /// Whether it allows all there is of a family.
+    pub fn allows_everything(&self, family: AddressFamily) -> bool {
+        let is_all = |block: &IpNet| block.prefix_len() == 0 && AddressFamily::of(block.addr()) == family;
+        self.traffic == FirewallTraffic::All && self.peers.iter().any(is_all)
     }
 }
 
@@ -126,6 +140,11 @@ pub enum FirewallTraffic {
     },
     /// [`None`] is every type, every code.
     Icmp {
+        kind: Option<u8>,
+        code: Option<u8>,
+    },
+    /// As `Icmp`, of IPv6. Neighbour discovery passes without it.
+    Icmpv6 {
         kind: Option<u8>,
         code: Option<u8>,
     },

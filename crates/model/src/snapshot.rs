@@ -6,7 +6,7 @@
 
 mod resource;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,46 @@ pub const SERVICE_VIP: Ipv4Addr = Ipv4Addr::new(169, 254, 171, 1);
 /// Source of requests and probes that targets see, in the same managed prefix list.
 pub const SOURCE_IP: Ipv4Addr = Ipv4Addr::new(169, 254, 171, 2);
 
+/// [`SERVICE_VIP`] in VPCs that have IPv6.
+pub const SERVICE_VIP_IPV6: Ipv6Addr = embedded(SERVICE_VIP);
+
+/// [`SOURCE_IP`] as targets of IPv6 see it.
+pub const SOURCE_IPV6: Ipv6Addr = embedded(SOURCE_IP);
+
+/// "fd00:ec2:80::/64: IPv6 service VIPs, low 32 bits embed the IPv4 VIP."
+const fn embedded(address: Ipv4Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0xfd00_0ec2_0080_0000_u128 << 64 | address.to_bits() as u128)
+}
+
+/// Which of the two kinds of address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AddressFamily {
+    Ipv4,
+    Ipv6,
+}
+
+impl AddressFamily {
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+
+    /// Where services are found.
+    pub fn service_vip(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => SERVICE_VIP.into(),
+            Self::Ipv6 => SERVICE_VIP_IPV6.into(),
+        }
+    }
+
+    /// Where requests and probes come from.
+    pub fn source_ip(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => SOURCE_IP.into(),
+            Self::Ipv6 => SOURCE_IPV6.into(),
+        }
+    }
+}
+
 /// All that one proxy acts on.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -43,6 +83,8 @@ pub struct Ingress {
     pub vpc: VpcId,
     pub vpc_arn: Arc<str>,
     pub vpc_owner: AccountId,
+    /// Whether its hosts may come by IPv6, to [`SERVICE_VIP_IPV6`].
+    pub has_ipv6: bool,
     pub network: Arc<Network>,
     /// The resources its hosts can reach, each at an address of its own.
     pub resources: Resources,
@@ -284,6 +326,13 @@ mod tests {
                 SocketAddr::V6(_) => 0,
             })
             .collect()
+    }
+
+    #[test]
+    fn ipv6_addresses_of_services_embed_those_of_ipv4() {
+        assert_eq!(SERVICE_VIP_IPV6.to_string(), "fd00:ec2:80::a9fe:ab01");
+        assert_eq!(SOURCE_IPV6.to_string(), "fd00:ec2:80::a9fe:ab02");
+        assert_eq!(embedded(Ipv4Addr::new(169, 254, 171, 33)).to_string(), "fd00:ec2:80::a9fe:ab21");
     }
 
     #[test]

@@ -60,19 +60,24 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
     let vpc = |number| {
-        let subnet =
-            SubnetPlan { id: SubnetId::from_random(number), cidr: "10.0.0.0/24".parse().expect("a block") };
+        let subnet = SubnetPlan {
+            id: SubnetId::from_random(number),
+            cidr: "10.0.0.0/24".parse().expect("a block"),
+            ipv6_cidr: None,
+        };
         let host = |host: u64| HostPlan {
             id: InstanceId::from_random(host),
             name: format!("host{host}"),
             subnet: subnet.id.clone(),
             address: [10, 0, 0, 9 + host as u8].into(),
+            ipv6_address: None,
             command: Vec::new(),
         };
         let hosts = if number == 1 { hosts } else { 0 };
         Arc::new(VpcPlan {
             id: VpcId::from_random(number),
             cidrs: vec!["10.0.0.0/16".parse().expect("a block")],
+            ipv6_cidr: None,
             subnets: [(subnet.id.clone(), subnet.clone())].into(),
             hosts: (1..=hosts).map(|number| (InstanceId::from_random(number), host(number))).collect(),
             firewalls: BTreeMap::new(),
@@ -94,7 +99,7 @@ fn restricted_plan() -> Arc<FabricPlan> {
     let rule = FirewallRule { traffic: FirewallTraffic::Tcp { first: 80, last: 80 }, peers: [block].into() };
     let firewall = Arc::new(Firewall { ingress: vec![rule.clone()], egress: vec![rule] });
     for vpc in plan.vpcs.values_mut().map(Arc::make_mut) {
-        vpc.firewalls = vpc.hosts.values().map(|host| (host.address, firewall.clone())).collect();
+        vpc.firewalls = vpc.hosts.values().map(|host| (host.address.into(), firewall.clone())).collect();
     }
     Arc::new(plan)
 }

@@ -11,6 +11,7 @@ pub(crate) mod neighbour;
 pub(crate) mod route;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -51,6 +52,18 @@ impl NetlinkError {
     /// The kernel's error number; none when it did not answer.
     pub(crate) fn errno(&self) -> Option<i32> {
         self.source.raw_os_error()
+    }
+}
+
+/// The family of an address, as messages begin with it.
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { libc::AF_INET as u8 } else { libc::AF_INET6 as u8 }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
     }
 }
 

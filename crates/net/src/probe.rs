@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, GatewayPlan, VpcPlan};
 use trellis_model::id::{ResourceGatewayId, VpcId};
 
@@ -65,7 +66,7 @@ fn probe_here(nft: &Path) -> Result<(), NetError> {
         if ["not supported", "No such file", "Invalid argument"].iter().any(|sign| text.contains(sign)) {
             NetError::MissingFeature {
                 feature: "nftables with connection tracking, reject and tproxy rules",
-                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_inet nft_tproxy (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_CT, CONFIG_NFT_REJECT, CONFIG_NFT_TPROXY)",
+                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_ipv4 nft_reject_ipv6 nft_tproxy (CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6, CONFIG_NFT_CT, CONFIG_NFT_REJECT, CONFIG_NFT_TPROXY)",
             }
         } else {
             NetError::system("install firewall rules")(source)
@@ -77,7 +78,9 @@ fn probe_here(nft: &Path) -> Result<(), NetError> {
 fn restricted() -> VpcPlan {
     let rule = |traffic| FirewallRule {
         traffic,
-        peers: [[192, 0, 2, 0], [198, 51, 100, 0]].map(|block| Ipv4Net::new_assert(block.into(), 24)).into(),
+        peers: [[192, 0, 2, 0], [198, 51, 100, 0]]
+            .map(|block| IpNet::from(Ipv4Net::new_assert(block.into(), 24)))
+            .into(),
     };
     let ingress = vec![
         rule(FirewallTraffic::Tcp { first: 1, last: 2 }),
@@ -87,16 +90,20 @@ fn restricted() -> VpcPlan {
     VpcPlan {
         id: VpcId::from_random(0),
         cidrs: Vec::new(),
+        ipv6_cidr: None,
         subnets: BTreeMap::new(),
         hosts: BTreeMap::new(),
         service_clients: Some(firewall.ingress.clone().into()),
         resources: [([129, 224, 0, 1].into(), [80..=80, 443..=444].into())].into(),
         gateways: [(
             ResourceGatewayId::from_random(0),
-            GatewayPlan { addresses: vec![[192, 0, 2, 2].into()], egress: firewall.ingress.clone() },
+            GatewayPlan {
+                addresses: vec![Ipv4Addr::new(192, 0, 2, 2).into()],
+                egress: firewall.ingress.clone(),
+            },
         )]
         .into(),
-        firewalls: [([192, 0, 2, 1].into(), Arc::new(firewall))].into(),
+        firewalls: [(Ipv4Addr::new(192, 0, 2, 1).into(), Arc::new(firewall))].into(),
     }
 }
 

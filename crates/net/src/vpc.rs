@@ -29,7 +29,7 @@ use crate::process::{poll_timeout, wait_readable};
 use crate::sockets::{Endpoint, Sockets, bind_udp_here, listen_here};
 use hosts::{Hosts, Place};
 use mailbox::{Mailbox, SocketRequest, Versioned};
-use network::{Network, RESOLVER};
+use network::{Network, RESOLVER, RESOLVER_IPV6};
 
 /// Enough for this thread's shallow calls, small enough for hundreds of VPCs.
 const STACK: usize = 512 * 1024;
@@ -302,6 +302,9 @@ impl Vpc<'_> {
         let mut text = format!("nameserver {RESOLVER}\n");
         if let Some(resolver) = self.plan.plan.resolver() {
             text.push_str(&format!("nameserver {resolver}\n"));
+        }
+        if self.plan.plan.ipv6_cidr.is_some() {
+            text.push_str(&format!("nameserver {RESOLVER_IPV6}\n"));
         }
         text.push_str("options timeout:2 attempts:2\n");
         // A host may have it mounted: it is rewritten in place, and only when it says something else.

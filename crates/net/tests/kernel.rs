@@ -12,6 +12,8 @@ mod entry;
 mod exec;
 #[path = "kernel/hosts.rs"]
 mod hosts;
+#[path = "kernel/ipv6.rs"]
+mod ipv6;
 #[path = "kernel/isolation.rs"]
 mod isolation;
 #[path = "kernel/lifetime.rs"]

@@ -116,6 +116,7 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
         vpc: vpc.clone(),
         vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
         vpc_owner: account,
+        has_ipv6: false,
         resources: Default::default(),
         network: Arc::new(ServiceNetwork {
             arn: arn("servicenetwork", id.as_str()),

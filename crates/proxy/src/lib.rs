@@ -74,7 +74,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use trellis_model::VpcId;
-use trellis_model::snapshot::Snapshot;
+use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 pub use config::{AccessLogConfig, Limits, LineReader, ProxyConfig};
 pub use metrics::Metrics;
@@ -90,6 +90,15 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// The VPC is not there (yet), or the port is taken. The proxy tries again until the Snapshot
     /// no longer asks for it.
     fn listen(&self, vpc: &VpcId, port: u16) -> io::Result<std::net::TcpListener>;
+
+    /// As [`Network::listen`], on the service addresses of IPv6. Only asked for where a VPC has it.
+    ///
+    /// # Errors
+    /// As [`Network::listen`].
+    fn listen_ipv6(&self, vpc: &VpcId, port: u16) -> io::Result<std::net::TcpListener> {
+        let message = format!("port {port} has no IPv6 in {vpc}");
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
 
     /// A non-blocking socket made inside `vpc` whose connect to `to` has begun. It may still be in
     /// progress. `TCP_NODELAY` is set.
@@ -117,10 +126,10 @@ pub trait Network: Clone + Send + Sync + 'static {
         Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
-    /// The addresses that `name` has for hosts of `vpc`. Bounded in time and in number by whoever
+    /// The addresses of a family that `name` has for hosts of `vpc`. Bounded in time and in number by whoever
     /// does it; a worker's runtime has no timers.
-    fn resolve(&self, vpc: &VpcId, name: &str) -> Resolving {
-        let message = format!("{name} cannot be looked up in {vpc}");
+    fn resolve(&self, vpc: &VpcId, name: &str, family: AddressFamily) -> Resolving {
+        let message = format!("{name} cannot be looked up in {vpc} ({family:?})");
         Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, message))))
     }
 }
@@ -189,7 +198,10 @@ impl Proxy {
                     index,
                     pin,
                     limits,
-                    listen: Box::new(move |vpc, port| listens.listen(vpc, port)),
+                    listen: Box::new(move |vpc, port, family| match family {
+                        AddressFamily::Ipv4 => listens.listen(vpc, port),
+                        AddressFamily::Ipv6 => listens.listen_ipv6(vpc, port),
+                    }),
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
                     resources: resource::Resources::new(reaches),
                     snapshots,

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use trellis_model::VpcId;
-use trellis_model::snapshot::Resource;
+use trellis_model::snapshot::{AddressFamily, Resource};
 
 use crate::Network;
 use crate::client::Open;
@@ -53,7 +53,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Resolved>> + Send>>;
 
 type Listen = Box<dyn Fn(&VpcId) -> io::Result<std::net::TcpListener>>;
 type Dial = Box<dyn Fn(&VpcId, IpAddr, SocketAddr) -> io::Result<std::net::TcpStream>>;
-type Resolve = Box<dyn Fn(&VpcId, &str) -> Resolving>;
+type Resolve = Box<dyn Fn(&VpcId, &str, AddressFamily) -> Resolving>;
 
 /// What a worker has for resource connections.
 pub(crate) struct Resources {
@@ -75,7 +75,7 @@ impl Resources {
         Self {
             listen: Box::new(move |vpc| listens.listen_resources(vpc)),
             dial: Box::new(move |vpc, source, to| dials.dial_from(vpc, source, to)),
-            resolve: Box::new(move |vpc, name| resolves.resolve(vpc, name)),
+            resolve: Box::new(move |vpc, name, family| resolves.resolve(vpc, name, family)),
             names: Names::default(),
         }
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use trellis_model::VpcId;
-use trellis_model::snapshot::Snapshot;
+use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 use crate::access_log::{CHUNK, Chunk, Sink};
 use crate::buffer::Buffers;
@@ -30,13 +30,13 @@ use crate::tls::{Tickets, Tls};
 use crate::view::{States, View};
 use crate::watchdog::{SWEEP, Watchdog, Watched};
 
-use listeners::Listeners;
+use listeners::{Door, Listeners};
 pub(crate) use listeners::{Entrance, accept};
 
 /// Opens a connection from inside a VPC.
 pub(crate) type Dial = Box<dyn Fn(&VpcId, SocketAddr) -> io::Result<std::net::TcpStream>>;
 /// Opens a listening socket inside a VPC.
-pub(crate) type Listen = Box<dyn Fn(&VpcId, u16) -> io::Result<std::net::TcpListener>>;
+pub(crate) type Listen = Box<dyn Fn(&VpcId, u16, AddressFamily) -> io::Result<std::net::TcpListener>>;
 
 /// How long a listener that cannot be opened keeps a revision from counting as applied.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -295,8 +295,8 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
             for (vpc, error) in entrances.missing() {
                 tracing::warn!(%vpc, %error, "cannot listen for connections to resources, will go on trying");
             }
-            for (vpc, port, error) in listeners.missing() {
-                tracing::warn!(%vpc, port, %error, "cannot listen, will go on trying");
+            for (Door { vpc, port, family }, error) in listeners.missing() {
+                tracing::warn!(%vpc, port, ?family, %error, "cannot listen, will go on trying");
             }
             applied.report(index, worker.view.borrow().snapshot.revision);
         }

@@ -1,6 +1,6 @@
 //! What a user can type. `--help` of each command is meant to be enough to start.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,6 +200,9 @@ pub(crate) struct Run {
     /// Address of the host; a free one of the subnet when absent
     #[arg(long, value_name = "IP")]
     pub(crate) ip: Option<Ipv4Addr>,
+    /// IPv6 address of the host; when absent, a free one if the subnet assigns them, else none
+    #[arg(long, value_name = "IPV6")]
+    pub(crate) ipv6: Option<Ipv6Addr>,
     /// Security group of the host; repeatable. Without one, nothing of the host is filtered
     #[arg(long = "security-group", value_name = "SG")]
     pub(crate) security_groups: Vec<String>,
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn run_takes_the_shape_the_documentation_fixes() {
-        let line = "trellis run -d --ip 10.0.0.9 --security-group sg-1 --subnet subnet-0123456789abcdef0 \
+        let line = "trellis run -d --ip 10.0.0.9 --ipv6 fd12::9 --security-group sg-1 --subnet subnet-0123456789abcdef0 \
                     --name web -- python3 -m http.server 8080";
         let Command::Run(run) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else {
             panic!("not run")

@@ -28,6 +28,7 @@ pub(crate) enum Ask {
         subnet: String,
         name: String,
         ip: Option<std::net::Ipv4Addr>,
+        ipv6: Option<std::net::Ipv6Addr>,
         security_groups: Vec<String>,
         command: Vec<String>,
         detached: bool,
@@ -67,6 +68,8 @@ pub(crate) struct Host {
     /// `pending`, `running`, `exited (CODE)` or `failed: REASON`.
     pub(crate) state: String,
     pub(crate) ip: String,
+    /// Absent where it has none.
+    pub(crate) ipv6: Option<String>,
     pub(crate) vpc: String,
     pub(crate) subnet: String,
     pub(crate) detached: bool,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use trellis_dns as dns;
 use trellis_model::VpcId;
-use trellis_model::snapshot::{SERVICE_VIP, SOURCE_IP};
+use trellis_model::snapshot::AddressFamily;
 use trellis_net::Sockets;
 use trellis_proxy::{Resolved, Resolving};
 
@@ -39,11 +39,15 @@ impl DataPlaneNetwork {
 
 impl trellis_proxy::Network for DataPlaneNetwork {
     fn listen(&self, vpc: &VpcId, port: u16) -> io::Result<TcpListener> {
-        self.sockets.listen(vpc, SocketAddr::from((SERVICE_VIP, port)), true)
+        self.sockets.listen(vpc, SocketAddr::new(AddressFamily::Ipv4.service_vip(), port), true)
+    }
+
+    fn listen_ipv6(&self, vpc: &VpcId, port: u16) -> io::Result<TcpListener> {
+        self.sockets.listen(vpc, SocketAddr::new(AddressFamily::Ipv6.service_vip(), port), true)
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
-        self.sockets.dial(vpc, IpAddr::V4(SOURCE_IP), to)
+        self.sockets.dial(vpc, AddressFamily::of(to.ip()).source_ip(), to)
     }
 
     fn listen_resources(&self, vpc: &VpcId) -> io::Result<TcpListener> {
@@ -54,12 +58,12 @@ impl trellis_proxy::Network for DataPlaneNetwork {
         self.sockets.dial(vpc, source, to)
     }
 
-    fn resolve(&self, vpc: &VpcId, name: &str) -> Resolving {
+    fn resolve(&self, vpc: &VpcId, name: &str, family: AddressFamily) -> Resolving {
         let (resolver, vpc, name) = (self.resolver.clone(), vpc.clone(), name.to_owned());
-        let looked_up = self.runtime.spawn(async move { resolver.resolve(&vpc, &name).await });
+        let looked_up = self.runtime.spawn(async move { resolver.resolve(&vpc, &name, family).await });
         Box::pin(async move {
             let dns::Resolved { addresses, ttl } = looked_up.await.map_err(io::Error::other)??;
-            Ok(Resolved { addresses: addresses.into_iter().map(IpAddr::V4).collect(), ttl })
+            Ok(Resolved { addresses, ttl })
         })
     }
 }

@@ -188,7 +188,10 @@ impl Known {
             .subnets
             .values()
             .filter(|subnet| subnet.vpc == *id)
-            .map(|subnet| (subnet.id.clone(), SubnetPlan { id: subnet.id.clone(), cidr: subnet.cidr }))
+            .map(|subnet| {
+                let ipv6_cidr = subnet.ipv6.as_ref().map(|ipv6| ipv6.cidr);
+                (subnet.id.clone(), SubnetPlan { id: subnet.id.clone(), cidr: subnet.cidr, ipv6_cidr })
+            })
             .collect();
         let hosts = self
             .instances
@@ -201,6 +204,7 @@ impl Known {
                     name: instance.name.clone(),
                     subnet: instance.subnet.clone(),
                     address: instance.address,
+                    ipv6_address: instance.ipv6_address,
                     command: instance.command.clone(),
                 };
                 (instance.id.clone(), plan)
@@ -223,6 +227,7 @@ impl Known {
         Some(VpcPlan {
             id: id.clone(),
             cidrs: vec![vpc.cidr],
+            ipv6_cidr: vpc.ipv6.as_ref().map(|ipv6| ipv6.cidr),
             subnets,
             hosts,
             firewalls: rules.firewalls(),

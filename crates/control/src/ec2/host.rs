@@ -4,7 +4,7 @@
 //! `terminated` when the kernel no longer has it. A terminated one can be described for an hour
 //! ([`KEPT`]); its name and its address are free at once.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::{SignedDuration, Timestamp};
 use trellis_api::Exception;
@@ -40,6 +40,8 @@ pub struct RunInstance {
     pub name: String,
     /// `None`: the lowest free address of the subnet.
     pub ip: Option<Ipv4Addr>,
+    /// `None`: the lowest free IPv6 address where the subnet assigns them, else none.
+    pub ipv6: Option<Ipv6Addr>,
     /// Ids of groups in the subnet's VPC. Empty: the host is in no group, not even the default one, and nothing of it
     /// is filtered.
     pub security_groups: Vec<String>,
@@ -61,11 +63,13 @@ pub enum HostError {
     #[error("subnet {subnet} does not exist: see `aws ec2 describe-subnets`")]
     NoSubnet { subnet: String },
     #[error("{address} cannot be a host's: {subnet} is {cidr} without its first four addresses and its last")]
-    AddressOutside { address: Ipv4Addr, subnet: SubnetId, cidr: ipnet::Ipv4Net },
+    AddressOutside { address: IpAddr, subnet: SubnetId, cidr: ipnet::IpNet },
+    #[error("{subnet} has no IPv6 block: give it one with `aws ec2 associate-subnet-cidr-block`")]
+    NoIpv6 { subnet: SubnetId },
     #[error("{address} belongs to {owner}")]
-    AddressTaken { address: Ipv4Addr, owner: String },
+    AddressTaken { address: IpAddr, owner: String },
     #[error("every address of {subnet} ({cidr}) is taken")]
-    SubnetFull { subnet: SubnetId, cidr: ipnet::Ipv4Net },
+    SubnetFull { subnet: SubnetId, cidr: ipnet::IpNet },
     #[error("security group {group} does not exist in {vpc}")]
     NoSecurityGroup { group: String, vpc: trellis_model::VpcId },
     #[error("a host has at most {MAX_GROUPS} security groups, not {got}")]
@@ -138,6 +142,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 let home = subnet.home.clone();
                 let tenants = Tenants::read(tx, &home)?;
                 let address = choose_address(&subnet, &tenants, spec.ip)?;
+                let ipv6_address = choose_ipv6(&subnet, &tenants, spec.ipv6)?;
                 let vpc: Vpc = place::find(tx, &home, subnet.vpc.as_str())?;
                 let instance = Instance {
                     id: id.clone(),
@@ -147,6 +152,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     vpc: vpc.id,
                     subnet: subnet.id,
                     address,
+                    ipv6_address,
                     command: spec.command.clone(),
                     detached: spec.detached,
                     state: InstanceState::Pending,
@@ -175,15 +181,47 @@ fn choose_address(
     let taken = tenants.of(&subnet.id);
     match wanted {
         Some(address) if !subnet.may_assign(address) => {
-            Err(HostError::AddressOutside { address, subnet: subnet.id.clone(), cidr: subnet.cidr })
+            let (subnet, cidr) = (subnet.id.clone(), subnet.cidr.into());
+            Err(HostError::AddressOutside { address: address.into(), subnet, cidr })
         }
-        Some(address) => match taken.get(&address) {
-            Some(owner) => Err(HostError::AddressTaken { address, owner: (*owner).to_owned() }),
+        Some(address) => match taken.get(&IpAddr::from(address)) {
+            Some(owner) => {
+                Err(HostError::AddressTaken { address: address.into(), owner: (*owner).to_owned() })
+            }
             None => Ok(address),
         },
         None => subnet
-            .lowest_free(|address| taken.contains_key(&address))
-            .ok_or_else(|| HostError::SubnetFull { subnet: subnet.id.clone(), cidr: subnet.cidr }),
+            .lowest_free(|address| taken.contains_key(&IpAddr::from(address)))
+            .ok_or_else(|| HostError::SubnetFull { subnet: subnet.id.clone(), cidr: subnet.cidr.into() }),
+    }
+}
+
+fn choose_ipv6(
+    subnet: &Subnet,
+    tenants: &Tenants,
+    wanted: Option<Ipv6Addr>,
+) -> Result<Option<Ipv6Addr>, HostError> {
+    let id = || subnet.id.clone();
+    let Some(ipv6) = &subnet.ipv6 else {
+        return if wanted.is_some() { Err(HostError::NoIpv6 { subnet: id() }) } else { Ok(None) };
+    };
+    let cidr = ipv6.cidr.into();
+    let taken = tenants.of(&subnet.id);
+    match wanted {
+        Some(address) if !ipv6.may_assign(address) => {
+            Err(HostError::AddressOutside { address: address.into(), subnet: id(), cidr })
+        }
+        Some(address) => match taken.get(&IpAddr::from(address)) {
+            Some(owner) => {
+                Err(HostError::AddressTaken { address: address.into(), owner: (*owner).to_owned() })
+            }
+            None => Ok(Some(address)),
+        },
+        None if !subnet.assign_ipv6 => Ok(None),
+        None => match ipv6.lowest_free(|address| taken.contains_key(&IpAddr::from(address))) {
+            Some(address) => Ok(Some(address)),
+            None => Err(HostError::SubnetFull { subnet: id(), cidr }),
+        },
     }
 }
 

@@ -62,7 +62,7 @@ struct TablesInput {
     next_token: Option<String>,
 }
 
-const TABLE_FILTERS: [&str; 14] = [
+const TABLE_FILTERS: [&str; 15] = [
     "association.gateway-id",
     "association.main",
     "association.route-table-association-id",
@@ -71,6 +71,7 @@ const TABLE_FILTERS: [&str; 14] = [
     "owner-id",
     "route-table-id",
     "route.destination-cidr-block",
+    "route.destination-ipv6-cidr-block",
     "route.gateway-id",
     "route.nat-gateway-id",
     "route.origin",
@@ -95,6 +96,9 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
             "association.route-table-id" | "route-table-id" => vec![table_id(vpc)],
             "owner-id" => vec![home.account.to_string()],
             "route.destination-cidr-block" => vec![vpc.cidr.to_string()],
+            "route.destination-ipv6-cidr-block" => {
+                vpc.ipv6.iter().map(|ipv6| ipv6.cidr.to_string()).collect()
+            }
             "route.gateway-id" => vec!["local".into()],
             "route.origin" => vec!["CreateRouteTable".into()],
             "route.state" => vec!["active".into()],
@@ -116,18 +120,20 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
                     "RouteTableId": table_id(vpc),
                     "AssociationState": {"State": "associated"},
                 }],
-                "Routes": [{
-                    "DestinationCidrBlock": vpc.cidr,
-                    "GatewayId": "local",
-                    "Origin": "CreateRouteTable",
-                    "State": "active",
-                }],
+                "Routes": routes(vpc),
                 "PropagatingVgws": [],
                 "Tags": [],
             })
         })
         .collect();
     Ok(json!({"RouteTables": tables, "NextToken": next}))
+}
+
+/// Within the VPC, for each of its blocks.
+fn routes(vpc: &Vpc) -> Vec<Value> {
+    let local = |destination: &str, block: Value| json!({destination: block, "GatewayId": "local", "Origin": "CreateRouteTable", "State": "active"});
+    let ipv6 = vpc.ipv6.iter().map(|ipv6| local("DestinationIpv6CidrBlock", json!(ipv6.cidr)));
+    std::iter::once(local("DestinationCidrBlock", json!(vpc.cidr))).chain(ipv6).collect()
 }
 
 #[derive(Deserialize)]
@@ -189,8 +195,7 @@ pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value
                 "OwnerId": home.account,
                 "IsDefault": true,
                 "Associations": associations,
-                "Entries": [entry(false, 100, "allow"), entry(false, 32767, "deny"),
-                            entry(true, 100, "allow"), entry(true, 32767, "deny")],
+                "Entries": entries(vpc),
                 "Tags": [],
             })
         })
@@ -202,9 +207,22 @@ fn association_id(subnet: &Subnet) -> String {
     format!("aclassoc-{}", subnet.id.suffix())
 }
 
-fn entry(egress: bool, number: u16, action: &str) -> Value {
+/// All of each family that the VPC has may come and go.
+fn entries(vpc: &Vpc) -> Vec<Value> {
+    let all = |family: &str, block: &str, [allow, deny]: [u16; 2]| {
+        [(false, allow, "allow"), (false, deny, "deny"), (true, allow, "allow"), (true, deny, "deny")]
+            .map(|(egress, number, action)| entry(family, block, egress, number, action))
+    };
+    let mut entries = all("CidrBlock", "0.0.0.0/0", [100, 32767]).to_vec();
+    if vpc.ipv6.is_some() {
+        entries.extend(all("Ipv6CidrBlock", "::/0", [101, 32768]));
+    }
+    entries
+}
+
+fn entry(family: &str, block: &str, egress: bool, number: u16, action: &str) -> Value {
     json!({
-        "CidrBlock": "0.0.0.0/0",
+        family: block,
         "Egress": egress,
         "Protocol": "-1",
         "RuleAction": action,

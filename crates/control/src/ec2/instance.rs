@@ -86,6 +86,9 @@ impl Surroundings {
             value["VpcId"] = json!(instance.vpc);
             value["SubnetId"] = json!(instance.subnet);
             value["PrivateIpAddress"] = json!(instance.address);
+            if let Some(address) = instance.ipv6_address {
+                value["Ipv6Address"] = json!(address);
+            }
             value["PrivateDnsName"] = json!(self.private_dns_name(instance));
             value["SourceDestCheck"] = json!(true);
             value["SecurityGroups"] = self.groups(instance).into();
@@ -97,6 +100,11 @@ impl Surroundings {
     /// The interface, as part of its instance or for itself.
     fn interface(&self, instance: &Instance, inside_instance: bool) -> Value {
         let dns_name = self.private_dns_name(instance);
+        let ipv6_addresses: Vec<Value> = instance
+            .ipv6_address
+            .iter()
+            .map(|address| json!({"Ipv6Address": address, "IsPrimaryIpv6": false}))
+            .collect();
         let mut attachment = json!({
             "AttachmentId": format!("eni-attach-{}", instance.id.suffix()),
             "AttachTime": instance.launched_at,
@@ -115,7 +123,7 @@ impl Surroundings {
             "Status": "in-use",
             "SourceDestCheck": true,
             "Groups": self.groups(instance),
-            "Ipv6Addresses": [],
+            "Ipv6Addresses": ipv6_addresses,
             "PrivateDnsName": dns_name,
             "PrivateIpAddress": instance.address,
             "PrivateIpAddresses": [{
@@ -154,6 +162,9 @@ impl Surroundings {
             "private-ip-address"
             | "network-interface.addresses.private-ip-address"
             | "network-interface.private-ip-address" => instance.address.to_string(),
+            "ipv6-address" | "network-interface.ipv6-addresses.ipv6-address" => {
+                return instance.ipv6_address.iter().map(ToString::to_string).collect();
+            }
             "private-dns-name" | "network-interface.private-dns-name" => self.private_dns_name(instance),
             "network-interface.network-interface-id" => instance.interface_id(),
             "instance.group-id" | "group-id" | "network-interface.group-id" => return group_ids().collect(),
@@ -170,7 +181,7 @@ fn state_value(instance: &Instance) -> Value {
     json!({"Code": instance.state.code(), "Name": instance.state.as_str()})
 }
 
-const FILTERS: [&str; 25] = [
+const FILTERS: [&str; 27] = [
     "availability-zone",
     "group-id",
     "group-name",
@@ -181,10 +192,12 @@ const FILTERS: [&str; 25] = [
     "instance-type",
     "instance.group-id",
     "instance.group-name",
+    "ipv6-address",
     "launch-time",
     "network-interface.addresses.private-ip-address",
     "network-interface.group-id",
     "network-interface.group-name",
+    "network-interface.ipv6-addresses.ipv6-address",
     "network-interface.network-interface-id",
     "network-interface.private-dns-name",
     "network-interface.private-ip-address",
@@ -285,7 +298,7 @@ pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Exce
     Ok(json!({"TerminatingInstances": changes}))
 }
 
-const INTERFACE_FILTERS: [&str; 17] = [
+const INTERFACE_FILTERS: [&str; 18] = [
     "addresses.private-ip-address",
     "association.public-ip",
     "attachment.attachment-id",
@@ -296,6 +309,7 @@ const INTERFACE_FILTERS: [&str; 17] = [
     "group-id",
     "group-name",
     "interface-type",
+    "ipv6-addresses.ipv6-address",
     "network-interface-id",
     "owner-id",
     "private-dns-name",
@@ -344,6 +358,7 @@ pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, 
                 match name {
                     "network-interface-id" => vec![id.clone()],
                     "addresses.private-ip-address" => of_instance("private-ip-address"),
+                    "ipv6-addresses.ipv6-address" => of_instance("ipv6-address"),
                     "attachment.attachment-id" => vec![format!("eni-attach-{}", instance.id.suffix())],
                     "attachment.instance-id" => of_instance("instance-id"),
                     "attachment.status" => vec!["attached".into()],

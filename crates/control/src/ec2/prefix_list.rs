@@ -1,4 +1,4 @@
-//! The managed prefix lists of VPC Lattice: the link-local ranges services answer in.
+//! The managed prefix lists of VPC Lattice: the ranges that services and resources are found in.
 //!
 //! "The names are `com.amazonaws.<region>.vpc-lattice` and `com.amazonaws.<region>.ipv6.vpc-lattice`."
 //! They belong to AWS, cannot be changed, and have the same ids for as long as a region has its name.
@@ -20,19 +20,20 @@ struct PrefixList {
     id: String,
     name: String,
     family: &'static str,
-    cidr: &'static str,
+    /// In the order of their texts.
+    cidrs: &'static [&'static str],
 }
 
 /// Both lists of `region`, in id order.
 fn lists(region: &Region) -> [PrefixList; 2] {
-    let list = |label: &str, family, cidr| {
+    let list = |label: &str, family, cidrs| {
         let name = format!("com.amazonaws.{region}.{label}");
         let id = PrefixListId::from_random(stable_suffix(&name)).to_string();
-        PrefixList { id, name, family, cidr }
+        PrefixList { id, name, family, cidrs }
     };
     let mut lists = [
-        list("vpc-lattice", "IPv4", "169.254.171.0/24"),
-        list("ipv6.vpc-lattice", "IPv6", "fd00:ec2:80::/64"),
+        list("vpc-lattice", "IPv4", &["129.224.0.0/17", "169.254.171.0/24"]),
+        list("ipv6.vpc-lattice", "IPv6", &["fd00:ec2:80::/64"]),
     ];
     lists.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     lists
@@ -43,9 +44,11 @@ pub(super) fn exists(region: &Region, id: &PrefixListId) -> bool {
     lists(region).iter().any(|list| list.id == id.as_str())
 }
 
-/// The IPv4 addresses a list stands for; none for a list of IPv6 or one there is not.
-pub(super) fn ipv4_block(region: &Region, id: &PrefixListId) -> Option<ipnet::Ipv4Net> {
-    lists(region).iter().find(|list| list.id == id.as_str())?.cidr.parse().ok()
+/// The addresses a list stands for; none for one there is not.
+pub(super) fn blocks(region: &Region, id: &PrefixListId) -> Vec<ipnet::IpNet> {
+    let lists = lists(region);
+    let cidrs = lists.iter().find(|list| list.id == id.as_str()).map_or(&[][..], |list| list.cidrs);
+    cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect()
 }
 
 fn chosen(region: &Region, ids: &[String]) -> Result<Vec<PrefixList>, Refusal> {
@@ -138,7 +141,7 @@ pub(super) fn entries(ctx: &Context, input: Value) -> Result<Value, Exception> {
     if input.target_version.is_some_and(|version| version != 1) {
         return Err(fault::invalid_value("The prefix list has version 1 only").into());
     }
-    let (cidrs, next) = page.cut(vec![list.cidr], |cidr| cidr);
+    let (cidrs, next) = page.cut(list.cidrs.to_vec(), |cidr| cidr);
     let entries: Vec<Value> = cidrs.iter().map(|cidr| json!({"Cidr": cidr})).collect();
     Ok(json!({"Entries": entries, "NextToken": next}))
 }

@@ -15,7 +15,7 @@ use trellis_model::resource::vpc::{
     DEFAULT_GROUP, Direction, Instance, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
 };
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId};
-use trellis_store::Read;
+use trellis_store::{Read, Transaction};
 
 use super::filter::Filters;
 use super::input::{Filter, Request, TagSpecification, check_dry_run};
@@ -24,7 +24,7 @@ use super::place;
 use super::{fault, tag};
 use crate::context::Context;
 use crate::lattice;
-use crate::record::put;
+use crate::record::{self, put};
 use crate::refusal::Refusal;
 use crate::tag_set;
 
@@ -37,8 +37,8 @@ fn is_allowed(text: &str) -> bool {
 }
 
 /// The group a VPC is made with: its members reach each other, and everything.
-pub(super) fn default_of(vpc: &Vpc, rule_ids: [SecurityGroupRuleId; 2]) -> SecurityGroup {
-    let [ingress, egress] = rule_ids;
+pub(super) fn default_of(vpc: &Vpc, rule_ids: [SecurityGroupRuleId; 3]) -> SecurityGroup {
+    let [ingress, egress, ipv6] = rule_ids;
     let id = vpc.default_security_group.clone();
     let peer = Peer::Group { account: vpc.home.account.clone(), group: id.clone() };
     let from_members = SecurityGroupRule {
@@ -54,19 +54,48 @@ pub(super) fn default_of(vpc: &Vpc, rule_ids: [SecurityGroupRuleId; 2]) -> Secur
         vpc: vpc.id.clone(),
         name: DEFAULT_GROUP.into(),
         description: "default VPC security group".into(),
-        rules: vec![from_members, to_everywhere(egress)],
+        rules: std::iter::once(from_members).chain(first_egress(vpc, [egress, ipv6])).collect(),
         created_at: vpc.created_at,
     }
 }
 
-fn to_everywhere(id: SecurityGroupRuleId) -> SecurityGroupRule {
+/// What a new group lets out: everything, of the families that the VPC has.
+fn first_egress(vpc: &Vpc, ids: [SecurityGroupRuleId; 2]) -> impl Iterator<Item = SecurityGroupRule> {
+    let [ipv4, ipv6] = ids;
+    let ipv6 = vpc.ipv6.as_ref().map(|_| to_everywhere(ipv6, EVERYWHERE_IPV6));
+    std::iter::once(to_everywhere(ipv4, EVERYWHERE)).chain(ipv6)
+}
+
+const EVERYWHERE: Peer = Peer::Ipv4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 0));
+const EVERYWHERE_IPV6: Peer = Peer::Ipv6(ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::UNSPECIFIED, 0));
+
+fn to_everywhere(id: SecurityGroupRuleId, peer: Peer) -> SecurityGroupRule {
     SecurityGroupRule {
         id,
         direction: Direction::Egress,
         traffic: Traffic { protocol: IpProtocol::All, from: None, to: None },
-        peer: Peer::Ipv4(ipnet::Ipv4Net::default()),
+        peer,
         description: None,
     }
+}
+
+/// "When you associate an IPv6 block with your VPC, the default group lets out all IPv6": unless somebody has changed
+/// what it lets out.
+pub(super) fn let_ipv6_out(
+    tx: &mut Transaction<'_>,
+    vpc: &Vpc,
+    rule_id: SecurityGroupRuleId,
+) -> Result<(), Refusal> {
+    let key = place::key::<SecurityGroup>(&vpc.home, vpc.default_security_group.as_str());
+    let Some(mut group) = record::get::<SecurityGroup>(tx, &key)? else { return Ok(()) };
+    let added = to_everywhere(rule_id, EVERYWHERE_IPV6);
+    let untouched = to_everywhere(added.id.clone(), EVERYWHERE);
+    let mut egress = group.rules.iter().filter(|rule| rule.direction == Direction::Egress);
+    if egress.next().is_some_and(|rule| rule.allows_the_same(&untouched)) && egress.next().is_none() {
+        group.rules.push(added);
+        put(tx, &key, &group);
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -115,7 +144,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
     let tags = tag::specified(input.tag_specifications, "security-group")?;
     let (home, now) = (ctx.home(), ctx.now);
     let id = SecurityGroupId::from_random(ctx.random());
-    let rule_id = SecurityGroupRuleId::from_random(ctx.random());
+    let rule_ids = [(); 2].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
     let limit = ctx.quotas().limit(Quota::SecurityGroupsPerRegion);
     let (name, description) = (input.group_name, input.description);
     let shown = tag::describe(&tags);
@@ -135,10 +164,10 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
             let group = SecurityGroup {
                 id: id.clone(),
                 home: home.clone(),
+                rules: first_egress(&vpc, rule_ids.clone()).collect(),
                 vpc: vpc.id,
                 name: name.clone(),
                 description: description.clone(),
-                rules: vec![to_everywhere(rule_id.clone())],
                 created_at: now,
             };
             put(tx, &place::key::<SecurityGroup>(&home, id.as_str()), &group);

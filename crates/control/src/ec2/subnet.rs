@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, Subnet, Vpc};
+use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc};
 use trellis_model::{SubnetId, VpcId};
 use trellis_store::Read;
 
@@ -14,7 +14,7 @@ use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
 use super::tenants::Tenants;
-use super::{block, fault, tag, zone};
+use super::{block, cidr, fault, tag, zone};
 use crate::context::Context;
 use crate::record::put;
 use crate::refusal::Refusal;
@@ -39,7 +39,7 @@ struct Described {
 
 impl Described {
     fn new(subnet: Subnet, tags: Tags, tenants: &Tenants) -> Self {
-        let used = tenants.of(&subnet.id).len();
+        let used = tenants.of(&subnet.id).keys().filter(|address| address.is_ipv4()).count();
         let available = subnet.capacity().saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
         Self { subnet, tags, available }
     }
@@ -60,10 +60,10 @@ impl Described {
             "DefaultForAz": false,
             "MapPublicIpOnLaunch": subnet.map_public_ip,
             "MapCustomerOwnedIpOnLaunch": false,
-            "AssignIpv6AddressOnCreation": false,
+            "AssignIpv6AddressOnCreation": subnet.assign_ipv6,
             "EnableDns64": false,
             "Ipv6Native": false,
-            "Ipv6CidrBlockAssociationSet": [],
+            "Ipv6CidrBlockAssociationSet": subnet.ipv6.iter().map(|ipv6| cidr::subnet(ipv6, true)).collect::<Vec<_>>(),
             "PrivateDnsNameOptionsOnLaunch": {
                 "HostnameType": "ip-name",
                 "EnableResourceNameDnsARecord": false,
@@ -76,6 +76,10 @@ impl Described {
     fn field(&self, name: &str) -> Vec<String> {
         let Self { subnet, available, .. } = self;
         let region = &subnet.home.region;
+        if let Some(what) = name.strip_prefix("ipv6-cidr-block-association.") {
+            let of = |ipv6: &SubnetIpv6| cidr::field(what, &ipv6.association, ipv6.cidr);
+            return subnet.ipv6.as_ref().map(of).into_iter().collect();
+        }
         let value = match name {
             "availability-zone" | "availabilityZone" => zone::name(region, subnet.zone),
             "availability-zone-id" | "availabilityZoneId" => zone::id(region, subnet.zone),
@@ -127,6 +131,7 @@ struct CreateInput {
     cidr_block: Option<String>,
     availability_zone: Option<String>,
     availability_zone_id: Option<String>,
+    ipv6_cidr_block: Option<String>,
     ipv6_native: Option<bool>,
     #[serde(default)]
     tag_specifications: Vec<TagSpecification>,
@@ -141,6 +146,10 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
         .cidr_block
         .ok_or_else(|| fault::missing("Either 'cidrBlock' or 'ipv6CidrBlock' should be provided."))?;
     let cidr = block::parse(&text, RANGE)?;
+    let ipv6 = match input.ipv6_cidr_block {
+        Some(text) => Some(cidr::new_subnet(ctx, &text)?),
+        None => None,
+    };
     let (by_name, by_id) = (input.availability_zone.as_deref(), input.availability_zone_id.as_deref());
     let zone = zone::chosen(&ctx.caller.region, by_name, by_id)?;
     let tags = tag::specified(input.tag_specifications, "subnet")?;
@@ -159,6 +168,9 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
                 let message = format!("The CIDR '{cidr}' conflicts with another subnet");
                 return Err(fault::refuse("InvalidSubnet.Conflict", message));
             }
+            if let Some(ipv6) = &ipv6 {
+                cidr::check_subnet(&vpc, &siblings, ipv6)?;
+            }
             if siblings.len() as u64 >= limit {
                 let message = format!("The maximum number of subnets has been reached: {limit}.");
                 return Err(fault::refuse("SubnetLimitExceeded", message));
@@ -169,6 +181,8 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
                 home: home.clone(),
                 vpc: vpc.id,
                 cidr,
+                ipv6: ipv6.clone(),
+                assign_ipv6: false,
                 zone,
                 map_public_ip: false,
                 created_at: now,
@@ -217,18 +231,42 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct ModifyInput {
     subnet_id: String,
+    assign_ipv6_address_on_creation: Option<Flag>,
     map_public_ip_on_launch: Option<Flag>,
+}
+
+/// "Only one attribute can be modified at a time."
+enum Attribute {
+    AssignIpv6(bool),
+    MapPublicIp(bool),
 }
 
 pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let (input, _) = Request::<ModifyInput>::read(input)?.into_parts();
-    let flag = input
-        .map_public_ip_on_launch
-        .ok_or_else(|| fault::missing("The request must contain one attribute to change"))?;
+    let attribute = match (input.assign_ipv6_address_on_creation, input.map_public_ip_on_launch) {
+        (Some(flag), None) => Attribute::AssignIpv6(flag.value),
+        (None, Some(flag)) => Attribute::MapPublicIp(flag.value),
+        (None, None) => {
+            return Err(fault::missing("The request must contain one attribute to change").into());
+        }
+        (Some(_), Some(_)) => {
+            return Err(fault::combination("Fields for multiple attribute types specified").into());
+        }
+    };
     let home = ctx.home();
     ctx.transact(move |tx| {
         let mut subnet: Subnet = place::find(tx, &home, &input.subnet_id)?;
-        subnet.map_public_ip = flag.value;
+        match attribute {
+            Attribute::AssignIpv6(true) if subnet.ipv6.is_none() => {
+                return Err(fault::invalid_value(format_args!(
+                    "Invalid value 'true' for assignIpv6AddressOnCreation. The subnet '{}' does not have an IPv6 \
+                     CIDR block.",
+                    subnet.id
+                )));
+            }
+            Attribute::AssignIpv6(value) => subnet.assign_ipv6 = value,
+            Attribute::MapPublicIp(value) => subnet.map_public_ip = value,
+        }
         put(tx, &place::key::<Subnet>(&home, subnet.id.as_str()), &subnet);
         Ok(())
     })

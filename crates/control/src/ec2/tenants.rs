@@ -1,6 +1,6 @@
 //! Who has which address of a subnet: instances, and resource gateways.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
 use trellis_model::SubnetId;
@@ -31,12 +31,12 @@ impl Tenants {
     }
 
     /// The addresses of a subnet that somebody has, and what their owner is called.
-    pub(crate) fn of(&self, subnet: &SubnetId) -> FxHashMap<Ipv4Addr, &str> {
+    pub(crate) fn of(&self, subnet: &SubnetId) -> FxHashMap<IpAddr, &str> {
         let hosts = self
             .instances
             .iter()
             .filter(|instance| instance.subnet == *subnet && instance.state.holds_resources())
-            .map(|instance| (instance.address, instance.name.as_str()));
+            .flat_map(|instance| instance.addresses().map(|address| (address, instance.name.as_str())));
         let gateways = self.gateways.iter().flat_map(|gateway| {
             let own = gateway.addresses.get(subnet).into_iter().flatten();
             own.map(|address| (*address, gateway.id.as_str()))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState};
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcIpv6, VpcState};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
 
@@ -13,7 +13,7 @@ use super::filter::Filters;
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::{Page, stable_suffix};
 use super::place::{self, kind};
-use super::{block, fault, security_group, subnet, tag};
+use super::{block, cidr, fault, security_group, subnet, tag};
 use crate::context::Context;
 use crate::keys::Scope;
 use crate::lattice;
@@ -38,7 +38,7 @@ fn describe_one(vpc: &Vpc, tags: &Tags) -> Value {
             "CidrBlock": vpc.cidr,
             "CidrBlockState": {"State": "associated"},
         }],
-        "Ipv6CidrBlockAssociationSet": [],
+        "Ipv6CidrBlockAssociationSet": vpc.ipv6.iter().map(|ipv6| cidr::vpc(vpc, ipv6, true)).collect::<Vec<_>>(),
         "DhcpOptionsId": dhcp_options_id(&vpc.home),
         "InstanceTenancy": "default",
         "IsDefault": false,
@@ -55,26 +55,30 @@ struct CreateInput {
     #[allow(dead_code)]
     instance_tenancy: Option<String>,
     amazon_provided_ipv6_cidr_block: Option<bool>,
+    ipv6_pool: Option<String>,
+    ipv6_cidr_block: Option<String>,
+    ipv6_cidr_block_network_border_group: Option<String>,
     #[serde(default)]
     tag_specifications: Vec<TagSpecification>,
 }
 
 pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
-    if input.amazon_provided_ipv6_cidr_block == Some(true) {
-        return Err(fault::unsupported(
-            "IPv6 CIDR blocks are not supported: leave out \
-                                       AmazonProvidedIpv6CidrBlock",
-        )
-        .into());
-    }
+    let ipv6 = cidr::WantedIpv6 {
+        provided: input.amazon_provided_ipv6_cidr_block == Some(true),
+        block: input.ipv6_cidr_block,
+        pool: input.ipv6_pool,
+        border_group: input.ipv6_cidr_block_network_border_group,
+    };
     let text = input
         .cidr_block
         .ok_or_else(|| fault::missing("Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided."))?;
     let cidr = block::parse(&text, RANGE)?;
     let tags = tag::specified(input.tag_specifications, "vpc")?;
+    let id = VpcId::from_random(ctx.random());
     let vpc = Vpc {
-        id: VpcId::from_random(ctx.random()),
+        ipv6: ipv6.check(ctx, &id)?,
+        id,
         home: ctx.home(),
         cidr,
         state: VpcState::Pending,
@@ -84,7 +88,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
         default_security_group: SecurityGroupId::from_random(ctx.random()),
         created_at: ctx.now,
     };
-    let rule_ids = [(); 2].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
+    let rule_ids = [(); 3].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
     let group = security_group::default_of(&vpc, rule_ids);
     let answer = json!({"Vpc": describe_one(&vpc, &tags)});
     let limit = ctx.quotas().limit(Quota::VpcsPerRegion);
@@ -97,6 +101,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
         check_dry_run(dry_run)?;
         put(tx, &scope.record(kind::VPC, &vpc.id), &vpc);
         put(tx, &scope.record(kind::SECURITY_GROUP, &group.id), &group);
+        lattice::vpc::note_ipv6(tx, &vpc)?;
         place::remember_place(tx, &vpc.home, vpc.id.as_str());
         tag::apply(tx, &vpc.home, &vpc.arn(), &tags)
     })
@@ -135,6 +140,10 @@ const FILTERS: [&str; 16] = [
 ];
 
 fn field(vpc: &Vpc, name: &str) -> Vec<String> {
+    if let Some(what) = name.strip_prefix("ipv6-cidr-block-association.") {
+        let of = |ipv6: &VpcIpv6| cidr::field(what, &ipv6.association, ipv6.cidr);
+        return vpc.ipv6.as_ref().map(of).into_iter().collect();
+    }
     let value = match name {
         "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => vpc.cidr.to_string(),
         "cidr-block-association.association-id" => vpc.cidr_association_id(),
@@ -246,6 +255,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Excepti
         check_dry_run(dry_run)?;
         tx.delete(&place::key::<Vpc>(&home, vpc.id.as_str()));
         lattice::vpc::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
+        lattice::vpc::note_ipv6(tx, &Vpc { ipv6: None, ..vpc.clone() })?;
         place::forget_place(tx, vpc.id.as_str());
         tag_set::forget(tx, &home, &vpc.arn());
         let group_key = place::key::<SecurityGroup>(&home, vpc.default_security_group.as_str());

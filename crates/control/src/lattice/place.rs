@@ -60,6 +60,8 @@ pub(crate) mod kind {
     pub(crate) const DOMAIN_VERIFICATION: &str = "domain-verification";
     /// A VPC whose hosts are answered private names: there is one, or none.
     pub(crate) const PRIVATE_NAMES: &str = "private-names";
+    /// VPCs that have IPv6.
+    pub(crate) const IPV6_VPC: &str = "ipv6-vpc";
     pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
     pub(crate) const AUTH_POLICY: &str = "auth-policy";
     pub(crate) const ACCESS_LOG: &str = "access-log";

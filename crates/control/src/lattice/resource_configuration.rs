@@ -207,7 +207,10 @@ pub(crate) fn create(
     let group = group(tx, &place, input)?;
     let gateway = gateway(tx, &place, input, group.as_ref())?;
     let definition = match (&input.resource_configuration_definition, shape.definition) {
-        (Some(definition), _) => Some(definition::read(definition, kind, &place.home)?),
+        (Some(definition), _) => {
+            let behind = definition::Behind::of(tx, &gateway)?;
+            Some(definition::read(definition, kind, &place.home, &behind)?)
+        }
         (None, true) => return Err(invalid("resourceConfigurationDefinition", "is required")),
         (None, false) => None,
     };
@@ -520,7 +523,7 @@ pub(crate) fn update(
         return Err(unacceptable(format_args!("ResourceConfiguration {} is {status}", resource.id)));
     }
     if let Some(definition) = &input.resource_configuration_definition {
-        resource.definition = Some(redefine(&resource, definition, &place)?);
+        resource.definition = Some(redefine(tx, &resource, definition, &place)?);
     }
     if let Some(ranges) = &input.port_ranges {
         if !shape.ports {
@@ -556,6 +559,7 @@ pub(crate) fn update(
 
 /// What the resource is from now on: another address for an address, else what it was.
 fn redefine(
+    state: &mut impl Read,
     resource: &ResourceConfiguration,
     definition: &Definition,
     place: &Place,
@@ -563,7 +567,9 @@ fn redefine(
     let Some(before) = &resource.definition else {
         return Err(unexpected("resourceConfigurationDefinition", resource.kind));
     };
-    let after = definition::read(definition, resource.kind, &place.home)?;
+    let gateway = resource_gateway::find(state, place, resource.gateway.as_str())?;
+    let behind = definition::Behind::of(state, &gateway)?;
+    let after = definition::read(definition, resource.kind, &place.home, &behind)?;
     match (before, &after) {
         (ResourceDefinition::Ip(_), ResourceDefinition::Ip(_)) => Ok(after),
         _ if *before == after => Ok(after),

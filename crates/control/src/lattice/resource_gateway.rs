@@ -78,7 +78,10 @@ impl From<ResourceGateway> for Description {
             subnet_ids: gateway.subnets,
             security_group_ids: gateway.security_groups,
             ip_address_type: gateway.ip_address_type,
-            ipv4_addresses_per_eni: Some(gateway.ipv4_addresses_per_eni),
+            ipv4_addresses_per_eni: gateway
+                .ip_address_type
+                .has_ipv4()
+                .then_some(gateway.ipv4_addresses_per_eni),
             resource_config_dns_resolution: gateway.dns_resolution,
             service_managed: Some(false),
             created_at: Some(gateway.created_at),
@@ -105,7 +108,7 @@ pub(crate) fn create(
     let subnets = vpc::subnets(tx, &place.home, &vpc, &input.subnet_ids)?;
     let security_groups = security_groups(tx, &place, &vpc, &input.security_group_ids)?;
     let ip_address_type = input.ip_address_type.unwrap_or_default();
-    if ip_address_type != ResourceGatewayIpAddressType::Ipv4 && !vpc.has_ipv6() {
+    if ip_address_type.has_ipv6() && !vpc.has_ipv6() {
         return Err(invalid("ipAddressType", format_args!("{} has no IPv6 addresses", vpc.id())));
     }
     let name_key = place.name(kind::RESOURCE_GATEWAY, &input.name);
@@ -115,8 +118,18 @@ pub(crate) fn create(
     let have = count(tx, &place.vpc_gateways(vpc.id()))?;
     let quota = Quota::ResourceGatewaysPerVpc;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;
+    if input.ipv4_addresses_per_eni.is_some() && !ip_address_type.has_ipv4() {
+        return Err(invalid(
+            "ipv4AddressesPerEni",
+            "goes with IPv4 addresses, which the gateway has none of",
+        ));
+    }
     let per_subnet = input.ipv4_addresses_per_eni.unwrap_or(ResourceGateway::DEFAULT_ADDRESSES_PER_ENI);
-    let addresses = vpc::reserve(tx, &place.home, &subnets, per_subnet.into())?;
+    let reserved = vpc::Reserved {
+        ipv4: if ip_address_type.has_ipv4() { per_subnet.into() } else { 0 },
+        ipv6: if ip_address_type.has_ipv6() { ResourceGateway::IPV6_ADDRESSES_PER_ENI } else { 0 },
+    };
+    let addresses = vpc::reserve(tx, &place.home, &subnets, reserved)?;
     let gateway = ResourceGateway {
         id: ResourceGatewayId::from_random(ctx.random()),
         home: place.home.clone(),

@@ -1,9 +1,9 @@
 //! What VPC Lattice has to know of EC2: VPCs, their subnets, instances and security groups.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv6Net};
 use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
 use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Subnet};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
@@ -21,7 +21,9 @@ use crate::refusal::{Kind, Refusal, invalid, not_found};
 pub(crate) struct Vpc {
     id: VpcId,
     default_security_group: SecurityGroupId,
-    subnets: Vec<Ipv4Net>,
+    /// Blocks of both families.
+    subnets: Vec<IpNet>,
+    ipv6: Option<Ipv6Net>,
 }
 
 impl Vpc {
@@ -34,16 +36,16 @@ impl Vpc {
         &self.default_security_group
     }
 
-    /// VPCs have IPv4 blocks alone in this release.
     pub(crate) fn has_ipv6(&self) -> bool {
-        false
+        self.ipv6.is_some()
+    }
+
+    pub(crate) fn ipv6(&self) -> Option<Ipv6Net> {
+        self.ipv6
     }
 
     pub(crate) fn has_subnet_with(&self, ip: IpAddr) -> bool {
-        match ip {
-            IpAddr::V4(ip) => self.subnets.iter().any(|subnet| subnet.contains(&ip)),
-            IpAddr::V6(_) => false,
-        }
+        self.subnets.iter().any(|subnet| subnet.contains(&ip))
     }
 }
 
@@ -52,9 +54,16 @@ pub(crate) fn get(state: &mut impl Read, home: &Home, id: &VpcId) -> Result<Opti
     let scope = Scope::ec2(home);
     let Some(vpc) = record::get::<ec2::Vpc>(state, &scope.record("vpc", id))? else { return Ok(None) };
     let subnets = all::<Subnet>(state, &scope.records("subnet"))?;
-    let subnets = subnets.into_iter().filter(|subnet| subnet.vpc == vpc.id).map(|subnet| subnet.cidr);
-    let default_security_group = vpc.default_security_group;
-    Ok(Some(Vpc { subnets: subnets.collect(), id: vpc.id, default_security_group }))
+    let subnets = subnets.into_iter().filter(|subnet| subnet.vpc == vpc.id).flat_map(|subnet| {
+        let ipv6 = subnet.ipv6.map(|ipv6| ipv6.cidr.into());
+        std::iter::once(subnet.cidr.into()).chain(ipv6)
+    });
+    Ok(Some(Vpc {
+        subnets: subnets.collect(),
+        ipv6: vpc.ipv6.map(|ipv6| ipv6.cidr),
+        id: vpc.id,
+        default_security_group: vpc.default_security_group,
+    }))
 }
 
 /// The VPC `text` names.
@@ -155,27 +164,46 @@ pub(crate) fn subnets(
     Ok(found)
 }
 
-/// `count` addresses of each subnet that nobody has, the highest: hosts are given the lowest.
+/// How many addresses of each family a gateway has in each of its subnets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    pub(crate) ipv4: usize,
+    pub(crate) ipv6: usize,
+}
+
+/// Addresses of each subnet that nobody has, the highest: hosts are given the lowest.
 ///
 /// # Errors
-/// `ValidationException` when a subnet has fewer.
+/// `ValidationException` when a subnet has fewer, or not the family.
 pub(crate) fn reserve(
     state: &mut impl Read,
     home: &Home,
     subnets: &[SubnetId],
-    count: usize,
-) -> Result<BTreeMap<SubnetId, Vec<Ipv4Addr>>, Refusal> {
+    count: Reserved,
+) -> Result<BTreeMap<SubnetId, Vec<IpAddr>>, Refusal> {
     let tenants = Tenants::read(state, home)?;
     let mut reserved = BTreeMap::new();
     for id in subnets {
         let subnet: Subnet = record::get(state, &Scope::ec2(home).record("subnet", id))?
             .ok_or_else(|| not_found(Kind::Subnet, id))?;
         let taken = tenants.of(id);
-        let free: Vec<_> =
-            subnet.free_from_the_top(|address| taken.contains_key(&address)).take(count).collect();
-        if free.len() < count {
-            let message = format_args!("{id} has {} free addresses where {count} are needed", free.len());
+        let is_taken = |address: IpAddr| taken.contains_key(&address);
+        let mut free: Vec<IpAddr> = subnet
+            .free_from_the_top(|address| is_taken(address.into()))
+            .take(count.ipv4)
+            .map(IpAddr::from)
+            .collect();
+        if free.len() < count.ipv4 {
+            let message =
+                format_args!("{id} has {} free addresses where {} are needed", free.len(), count.ipv4);
             return Err(invalid("subnetIds", message));
+        }
+        if count.ipv6 > 0 {
+            let Some(ipv6) = &subnet.ipv6 else {
+                return Err(invalid("subnetIds", format_args!("{id} has no IPv6 addresses")));
+            };
+            let all = ipv6.free_from_the_top(|address| is_taken(address.into()));
+            free.extend(all.take(count.ipv6).map(IpAddr::from));
         }
         reserved.insert(id.clone(), free);
     }
@@ -203,6 +231,31 @@ pub(crate) fn note_dns_attributes(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> R
         _ => {}
     }
     Ok(())
+}
+
+/// Notes whether hosts of the VPC may come by IPv6.
+pub(crate) fn note_ipv6(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
+    let key = Scope::lattice(&vpc.home).record(kind::IPV6_VPC, &vpc.id);
+    match (&vpc.ipv6, tx.get(&key)?) {
+        (Some(_), None) => record::put(tx, &key, &true),
+        (None, Some(_)) => tx.delete(&key),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The IPv6 address of a subnet's that a resource gateway has: it keeps the subnet's block where it is.
+pub(crate) fn gateway_with_ipv6(
+    state: &mut impl Read,
+    home: &Home,
+    id: &SubnetId,
+) -> Result<Option<String>, Refusal> {
+    let gateways: Vec<ResourceGateway> =
+        all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
+    let has_ipv6 = |gateway: &ResourceGateway| {
+        gateway.addresses.get(id).is_some_and(|own| own.iter().any(IpAddr::is_ipv6))
+    };
+    Ok(gateways.into_iter().find(has_ipv6).map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }
 
 /// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.

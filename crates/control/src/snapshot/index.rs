@@ -50,6 +50,7 @@ pub(super) struct Index {
     pub(super) groups: FxHashMap<TargetGroupId, TargetGroup>,
     pub(super) targets: FxHashMap<TargetGroupId, BTreeMap<TargetKey, Target>>,
     pub(super) resources: resources::Records,
+    pub(super) ipv6_vpcs: FxHashSet<VpcId>,
     vpc_associations: FxHashMap<VpcAssociationId, VpcAssociation>,
     service_associations: FxHashMap<ServiceAssociationId, ServiceAssociation>,
     /// How many actions of each service forward to the group.
@@ -81,6 +82,7 @@ impl Index {
             kind::TARGET => self.target(board, rest, read_changed(key, value)),
             kind::VPC_ASSOCIATION => self.vpc_association(rest, read_changed(key, value)),
             kind::SERVICE_ASSOCIATION => self.service_association(rest, read_changed(key, value)),
+            kind::IPV6_VPC => self.ipv6_vpc(rest, value.is_some()),
             _ => self.resource(kind, rest, key, value),
         }
     }
@@ -89,6 +91,15 @@ impl Index {
         let Ok(id) = rest.parse::<ServiceNetworkId>() else { return };
         set(&mut self.networks, &id, record);
         self.touched.networks.insert(id);
+    }
+
+    fn ipv6_vpc(&mut self, rest: &str, has_ipv6: bool) {
+        let Ok(id) = rest.parse::<VpcId>() else { return };
+        match has_ipv6 {
+            true => self.ipv6_vpcs.insert(id.clone()),
+            false => self.ipv6_vpcs.remove(&id),
+        };
+        self.touched.vpcs.insert(id);
     }
 
     fn service(&mut self, rest: &str, record: Option<Service>) {

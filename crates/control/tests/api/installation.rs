@@ -500,6 +500,7 @@ impl Installation {
             id: id.clone(),
             home: home.clone(),
             cidr: format!("10.{second}.0.0/16").parse().unwrap(),
+            ipv6: None,
             state: VpcState::Available,
             dns_support: true,
             dns_hostnames: false,
@@ -513,12 +514,33 @@ impl Installation {
             home: home.clone(),
             vpc: id.clone(),
             cidr: format!("10.{second}.1.0/24").parse().unwrap(),
+            ipv6: None,
+            assign_ipv6: false,
             zone: Zone::A,
             map_public_ip: false,
             created_at: self.now(),
         };
         self.store_record_of(home, "subnet", subnet.id.as_str(), serde_json::to_value(&subnet).unwrap())
             .await;
+        id
+    }
+
+    /// The same with fd12:0:0:`second`00::/56, and fd12:0:0:`second`01::/64 in the subnet.
+    pub(crate) async fn dualstack_vpc(&self, second: u8) -> VpcId {
+        let id = self.vpc(second).await;
+        let subnet = self.subnets(&id).remove(0);
+        let change = |kind: &str, id: &str, association: &str, cidr: String| {
+            let key = format!("ec2/{ACCOUNT}/{REGION}/{kind}/{id}");
+            let entry = self.store.read().unwrap().get(&key).unwrap().unwrap();
+            let mut record: Value = serde_json::from_slice(&entry.value).unwrap();
+            record["ipv6"] = json!({"association": association, "cidr": cidr});
+            record
+        };
+        let vpc = change("vpc", id.as_str(), "vpc-cidr-assoc-1", format!("fd12:0:0:{second}00::/56"));
+        self.store_record("vpc", id.as_str(), vpc).await;
+        let cidr = format!("fd12:0:0:{second}01::/64");
+        let record = change("subnet", subnet.as_str(), "subnet-cidr-assoc-1", cidr);
+        self.store_record("subnet", subnet.as_str(), record).await;
         id
     }
 
@@ -561,6 +583,7 @@ impl Installation {
             vpc: vpc.clone(),
             subnet: SubnetId::from_random(1),
             address: address.parse().unwrap(),
+            ipv6_address: None,
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: false,

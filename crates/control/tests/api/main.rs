@@ -12,6 +12,7 @@ mod domain_verifications;
 mod endpoint_associations;
 mod idempotency;
 mod installation;
+mod ipv6;
 mod listeners;
 mod paging;
 mod party;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use trellis_model::VpcId;
 use trellis_model::fabric::FabricPlan;
-use trellis_model::snapshot::{Destination, RESOURCE_BLOCK, Resource, Snapshot};
+use trellis_model::snapshot::{AddressFamily, Destination, RESOURCE_BLOCK, Resource, Snapshot};
 
 use crate::installation::Installation;
 
@@ -102,7 +102,7 @@ async fn a_resource_of_the_network_is_at_an_address_of_its_own_in_the_clients_vp
     assert_eq!(plan.vpcs[&world.client].resources[&found.address], found.ports);
     let gateways = &plan.vpcs[&world.provider].gateways;
     let [gateway] = gateways.values().collect::<Vec<_>>()[..] else { panic!("{gateways:?}") };
-    assert_eq!(gateway.addresses.iter().copied().map(IpAddr::V4).collect::<Vec<_>>(), sources);
+    assert_eq!(gateway.addresses.iter().copied().collect::<Vec<_>>(), sources);
 
     // A change of ports and address, then the end.
     let update = json!({
@@ -131,7 +131,7 @@ async fn the_children_of_a_group_are_reached_each_by_itself_and_databases_by_arn
             "resourceConfigurationDefinition": {"dnsResource": {"domainName": domain, "ipAddressType": "IPV4"}},
         });
         world.trellis.resource("CHILD", child).await;
-        names.push(Destination::Name(domain.to_ascii_lowercase().into()));
+        names.push(Destination::Name(domain.to_ascii_lowercase().into(), AddressFamily::Ipv4));
     }
     let arn = json!({
         "resourceGatewayIdentifier": world.gateway["id"],

@@ -4,6 +4,7 @@ use serde_json::json;
 use trellis_control::RunInstance;
 use trellis_model::VpcId;
 use trellis_model::fabric::{FabricPlan, FirewallRule, FirewallTraffic};
+use trellis_model::snapshot::AddressFamily;
 
 use crate::installation::{Installation, host};
 
@@ -58,7 +59,7 @@ async fn the_first_plan_after_a_restart_is_there_at_once_and_whole() {
     assert!(after.revision >= before.revision);
 }
 
-fn block(text: &str) -> ipnet::Ipv4Net {
+fn block(text: &str) -> ipnet::IpNet {
     text.parse().unwrap()
 }
 
@@ -89,21 +90,21 @@ async fn security_groups_are_resolved_to_addresses_and_follow_their_members() {
     let server = installation.control.run_instance(with("server", &[&servers])).await.unwrap();
     let [vpc, other] = [vpc, other].map(|id| id.parse::<VpcId>().unwrap());
     let plan = installation.plan(|plan| !plan.vpcs[&vpc].hosts.is_empty()).await;
-    let firewall = &plan.vpcs[&vpc].firewalls[&server.address];
-    let peers = |plan: &FabricPlan| -> Vec<ipnet::Ipv4Net> {
-        let ingress = &plan.vpcs[&vpc].firewalls[&server.address].ingress;
+    let firewall = &plan.vpcs[&vpc].firewalls[&server.address.into()];
+    let peers = |plan: &FabricPlan| -> Vec<ipnet::IpNet> {
+        let ingress = &plan.vpcs[&vpc].firewalls[&server.address.into()].ingress;
         let mut peers: Vec<_> = ingress.iter().flat_map(|rule| rule.peers.iter().copied()).collect();
         peers.sort_unstable();
         peers
     };
-    assert_eq!(peers(&plan), [block("169.254.171.0/24"), block("192.0.2.0/24")]);
+    assert_eq!(peers(&plan), ["129.224.0.0/17", "169.254.171.0/24", "192.0.2.0/24"].map(block));
     let traffic = FirewallTraffic::Tcp { first: 80, last: 90 };
     assert!(firewall.ingress.iter().all(|rule| rule.traffic == traffic));
-    assert!(firewall.egress.iter().any(FirewallRule::allows_everything));
+    assert!(firewall.egress.iter().any(|rule| rule.allows_everything(AddressFamily::Ipv4)));
 
     let client = installation.control.run_instance(with("client", &[&clients, &servers])).await.unwrap();
     let second = installation.plan(|plan| plan.vpcs[&vpc].firewalls.len() == 2).await;
-    assert!(peers(&second).contains(&client.address.into()));
+    assert!(peers(&second).contains(&ipnet::IpNet::from(std::net::IpAddr::from(client.address))));
     assert!(Arc::ptr_eq(&plan.vpcs[&other], &second.vpcs[&other]));
     assert_eq!(plan.vpcs[&vpc].hosts[&server.id], second.vpcs[&vpc].hosts[&server.id]);
 
@@ -111,12 +112,12 @@ async fn security_groups_are_resolved_to_addresses_and_follow_their_members() {
     installation.control.host_ready(&client.id).await;
     installation.control.terminate_instance("client").await.unwrap();
     let third = installation.plan(|plan| plan.vpcs[&vpc].hosts.len() == 1).await;
-    assert!(third.vpcs[&vpc].firewalls.contains_key(&client.address));
+    assert!(third.vpcs[&vpc].firewalls.contains_key(&client.address.into()));
     installation.control.host_gone(&client.id).await;
     installation.plan(|plan| plan.vpcs[&vpc].firewalls.len() == 1).await;
 
     installation.ok("RevokeSecurityGroupIngress", &rules).await;
-    installation.plan(|plan| plan.vpcs[&vpc].firewalls[&server.address].ingress.is_empty()).await;
+    installation.plan(|plan| plan.vpcs[&vpc].firewalls[&server.address.into()].ingress.is_empty()).await;
 }
 
 #[tokio::test]

@@ -244,6 +244,7 @@ pub(crate) fn host(subnet: &str, name: &str) -> RunInstance {
         subnet: subnet.into(),
         name: name.into(),
         ip: None,
+        ipv6: None,
         security_groups: Vec::new(),
         command: Vec::new(),
         detached: true,

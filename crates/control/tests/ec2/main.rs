@@ -3,6 +3,7 @@
 mod fabric;
 mod hosts;
 mod installation;
+mod ipv6;
 mod regions;
 mod security_groups;
 mod subnets;

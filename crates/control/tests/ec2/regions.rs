@@ -46,16 +46,16 @@ async fn the_managed_prefix_lists_of_lattice_have_stable_ids_and_their_blocks() 
     names.sort();
     assert_eq!(names, ["com.amazonaws.us-east-1.ipv6.vpc-lattice", "com.amazonaws.us-east-1.vpc-lattice"]);
     assert_eq!(both.texts(list, "ownerId"), ["AWS", "AWS"]);
-    for (name, family, cidr) in [
-        ("com.amazonaws.us-east-1.vpc-lattice", "IPv4", "169.254.171.0/24"),
-        ("com.amazonaws.us-east-1.ipv6.vpc-lattice", "IPv6", "fd00:ec2:80::/64"),
+    for (name, family, cidrs) in [
+        ("com.amazonaws.us-east-1.vpc-lattice", "IPv4", vec!["129.224.0.0/17", "169.254.171.0/24"]),
+        ("com.amazonaws.us-east-1.ipv6.vpc-lattice", "IPv6", vec!["fd00:ec2:80::/64"]),
     ] {
         let filter = [("Filter.1.Name", "prefix-list-name"), ("Filter.1.Value.1", name)];
         let found = installation.ok("DescribeManagedPrefixLists", &filter).await;
         assert_eq!(found.texts(list, "addressFamily"), [family]);
         let id = found.texts(list, "prefixListId").remove(0);
         let entries = installation.ok("GetManagedPrefixListEntries", &[("PrefixListId", &id)]).await;
-        assert_eq!(entries.texts("entrySet", "cidr"), [cidr]);
+        assert_eq!(entries.texts("entrySet", "cidr"), cidrs);
         let by_id = installation.ok("DescribeManagedPrefixLists", &[("PrefixListId.1", &id)]).await;
         assert_eq!(by_id.texts(list, "prefixListName"), [name]);
         let by_id = [("PrefixListId", id.as_str())];

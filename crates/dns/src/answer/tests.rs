@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::rr::rdata::opt::EdnsOption;
-use trellis_model::snapshot::{Auth, Destination, Ingress, Network, Resource, Resources, Service};
+use trellis_model::snapshot::{
+    AddressFamily, Auth, Destination, Ingress, Network, Resource, Resources, Service,
+};
 use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceId, ServiceNetworkId};
 
 use super::*;
@@ -26,7 +28,7 @@ fn database() -> Resource {
         address: ADDRESS,
         names: [DATABASE.into(), "db.example.com".into()].into(),
         ports: [5432..=5432].into(),
-        destination: Destination::Name("db.internal".into()),
+        destination: Destination::Name("db.internal".into(), AddressFamily::Ipv4),
         vpc: VpcId::from_random(3),
         sources: [Ipv4Addr::new(10, 0, 1, 254).into()].into(),
     }
@@ -57,6 +59,7 @@ fn snapshot() -> Snapshot {
         vpc: vpc.clone(),
         vpc_arn: "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-00000000000000001".into(),
         vpc_owner: account(),
+        has_ipv6: false,
         resources: Resources::new([database()]),
         network: Arc::new(network),
     };
@@ -94,6 +97,11 @@ fn a_service_of_the_network_resolves_to_the_shared_address_in_the_spelling_asked
     assert_eq!((record.name.to_ascii().as_str(), record.ttl), (asked, 60));
     assert_eq!(record.data, RData::A(A(SERVICE_VIP)));
     assert!(reply.edns.is_none());
+    // Whether the VPC has IPv6 or not.
+    let reply = ask(&query(asked, RecordType::AAAA));
+    let [record] = &reply.answers[..] else { panic!("{reply}") };
+    assert_eq!((record.name.to_ascii().as_str(), record.ttl), (asked, 60));
+    assert_eq!(record.data, RData::AAAA(AAAA("fd00:ec2:80::a9fe:ab01".parse().unwrap())));
 }
 
 #[test]
@@ -102,7 +110,7 @@ fn other_types_of_a_service_are_empty_and_unknown_names_do_not_exist() {
     let under = |rest: &str| format!("{rest}.{zone}");
     let other = "order-00000000000000001.7d67968";
     for (vpc, name, kind, code) in [
-        (1, CART.to_owned(), RecordType::AAAA, ResponseCode::NoError),
+        (1, DATABASE.to_owned(), RecordType::AAAA, ResponseCode::NoError),
         (1, CART.to_owned(), RecordType::HTTPS, ResponseCode::NoError),
         (1, CART.to_owned(), RecordType::TXT, ResponseCode::NoError),
         (1, under(other), RecordType::A, ResponseCode::NXDomain),

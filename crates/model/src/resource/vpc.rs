@@ -10,9 +10,9 @@ mod security_group;
 pub use instance::*;
 pub use security_group::*;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::lattice::Home;
@@ -38,6 +38,8 @@ pub struct Vpc {
     pub home: Home,
     /// /16 to /28.
     pub cidr: Ipv4Net,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<VpcIpv6>,
     pub state: VpcState,
     /// `enableDnsSupport`; on unless switched off.
     pub dns_support: bool,
@@ -55,9 +57,56 @@ impl Vpc {
         ec2_arn(&self.home, format_args!("vpc/{}", self.id))
     }
 
-    /// The id of the association of the VPC with its one block.
+    /// The id of the association of the VPC with its IPv4 block.
     pub fn cidr_association_id(&self) -> String {
         format!("vpc-cidr-assoc-{}", self.id.suffix())
+    }
+}
+
+/// The IPv6 block of a VPC. It may be taken away and another given, so the association has an id of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcIpv6 {
+    /// `vpc-cidr-assoc-` and 17 digits.
+    pub association: String,
+    /// /44 to /60.
+    pub cidr: Ipv6Net,
+    /// `Amazon` for a block that was chosen here; else the caller's word, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+}
+
+impl VpcIpv6 {
+    /// The pool that blocks chosen here are of.
+    pub const AMAZON_POOL: &str = "Amazon";
+}
+
+/// The IPv6 block of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetIpv6 {
+    /// `subnet-cidr-assoc-` and 17 digits.
+    pub association: String,
+    /// Within the VPC's block, apart from every other subnet's. /44 to /64.
+    pub cidr: Ipv6Net,
+}
+
+impl SubnetIpv6 {
+    /// Whether a host or a gateway may have `address`: "the first four and the last are not available".
+    pub fn may_assign(&self, address: Ipv6Addr) -> bool {
+        self.assignable().contains(&address.to_bits())
+    }
+
+    /// The lowest address that `is_taken` does not claim. A block has more than anybody can take.
+    pub fn lowest_free(&self, is_taken: impl Fn(Ipv6Addr) -> bool) -> Option<Ipv6Addr> {
+        self.assignable().map(Ipv6Addr::from_bits).find(|address| !is_taken(*address))
+    }
+
+    /// The addresses that `is_taken` does not claim, the highest first.
+    pub fn free_from_the_top(&self, is_taken: impl Fn(Ipv6Addr) -> bool) -> impl Iterator<Item = Ipv6Addr> {
+        self.assignable().rev().map(Ipv6Addr::from_bits).filter(move |address| !is_taken(*address))
+    }
+
+    fn assignable(&self) -> std::ops::Range<u128> {
+        self.cidr.network().to_bits() + 4..self.cidr.broadcast().to_bits()
     }
 }
 
@@ -88,6 +137,11 @@ pub struct Subnet {
     pub vpc: VpcId,
     /// Within the VPC's block, apart from every other subnet's. /16 to /28.
     pub cidr: Ipv4Net,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<SubnetIpv6>,
+    /// `assignIpv6AddressOnCreation`: whether a host is given an IPv6 address it did not ask for.
+    #[serde(default)]
+    pub assign_ipv6: bool,
     /// Its letter: `a`, `b` or `c`.
     pub zone: Zone,
     /// `mapPublicIpOnLaunch`: kept for whoever asks; there are no public addresses.
@@ -166,6 +220,8 @@ mod tests {
             home: Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() },
             vpc: VpcId::from_random(1),
             cidr: cidr.parse().unwrap(),
+            ipv6: None,
+            assign_ipv6: false,
             zone: Zone::A,
             map_public_ip: false,
             created_at: jiff::Timestamp::UNIX_EPOCH.into(),
@@ -193,8 +249,30 @@ mod tests {
     }
 
     #[test]
+    fn the_first_four_ipv6_addresses_and_the_last_are_not_for_instances() {
+        let ipv6 = SubnetIpv6 { association: "a".into(), cidr: "fd12:0:0:1::/64".parse().unwrap() };
+        let address = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+        for text in ["fd12:0:0:1::", "fd12:0:0:1::3", "fd12:0:0:1:ffff:ffff:ffff:ffff", "fd12:0:0:2::4"] {
+            assert!(!ipv6.may_assign(address(text)), "{text}");
+        }
+        assert!(ipv6.may_assign(address("fd12:0:0:1::4")));
+        assert_eq!(
+            ipv6.lowest_free(|taken| taken == address("fd12:0:0:1::4")),
+            Some(address("fd12:0:0:1::5"))
+        );
+        let top = ipv6.free_from_the_top(|_| false).next();
+        assert_eq!(top, Some(address("fd12:0:0:1:ffff:ffff:ffff:fffe")));
+    }
+
+    #[test]
     fn records_read_back_as_they_were_written() {
-        let subnet = subnet("10.0.1.0/24");
+        let mut subnet = subnet("10.0.1.0/24");
+        let before: Subnet = serde_json::from_str(
+            &serde_json::to_string(&subnet).unwrap().replace("\"assign_ipv6\":false,", ""),
+        )
+        .unwrap();
+        assert_eq!(before, subnet, "as written before there was IPv6");
+        subnet.ipv6 = Some(SubnetIpv6 { association: "a".into(), cidr: "fd12::/64".parse().unwrap() });
         let json = serde_json::to_string(&subnet).unwrap();
         assert!(json.contains("\"zone\":\"a\""), "{json}");
         assert_eq!(serde_json::from_str::<Subnet>(&json).unwrap(), subnet);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use rustc_hash::FxHashMap;
 
+use super::AddressFamily;
 use crate::id::{AccountId, ResourceAssociationId, ResourceConfigurationId, VpcId};
 
 /// Where clients find resources. AWS's block, routed nowhere.
@@ -61,8 +62,8 @@ impl Resource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     Ip(IpAddr),
-    /// Looked up through the resolver of the gateway's VPC when a connection is made.
-    Name(Box<str>),
+    /// Looked up through the resolver of the gateway's VPC when a connection is made; its addresses of that family.
+    Name(Box<str>, AddressFamily),
 }
 
 /// The resources of one VPC, found by address and by name.

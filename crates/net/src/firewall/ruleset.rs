@@ -4,34 +4,105 @@
 //! nothing is tracked, and its cost on each packet is saved. What comes to the router or from it is
 //! never tracked: its own sockets know which connections they have, so it is enough to look at the
 //! segments that begin one. Routing drops forged sources of other subnets (strict reverse path);
-//! those of the same subnet are told by their Ethernet address, which a bridge port is tied to.
+//! those of the same subnet are told by their Ethernet address, which a bridge port is tied to. IPv6
+//! has no such check of paths: there every source is told by its Ethernet address.
+//!
+//! Each family has a table of its own, written by the same words; in a VPC without IPv6 that of IPv6
+//! lets nothing in.
 
+mod chains;
 mod resources;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
-use trellis_model::fabric::{FirewallRule, FirewallTraffic, VpcPlan};
-use trellis_model::snapshot::RESOURCE_BLOCK;
+use trellis_model::fabric::VpcPlan;
+use trellis_model::snapshot::{AddressFamily, RESOURCE_BLOCK};
 
 use crate::netlink::link::mac_of;
-use crate::vpc::network::SERVICE_BLOCK;
+use crate::vpc::network::{RESOLVER_IPV6, SERVICE_BLOCK, SERVICE_BLOCK_IPV6};
+use chains::{ByAddress, Chains, Side, jumps};
 
 /// Matches a segment that asks for a connection.
 const BEGINS: &str = "tcp flags & (syn | ack) == syn";
 
-/// The rules of `plan`, whose resolver answers at `resolvers`. The same plan gives the same text.
+/// What of ICMPv6 the router hears: errors, echoes and neighbour discovery, nothing that would configure it.
+const HEARD: &str = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, \
+    echo-request, echo-reply, nd-neighbor-solicit, nd-neighbor-advert } accept\n";
+
+/// What a family is called in rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Words(AddressFamily);
+
+impl Words {
+    fn pick<T>(self, ipv4: T, ipv6: T) -> T {
+        match self.0 {
+            AddressFamily::Ipv4 => ipv4,
+            AddressFamily::Ipv6 => ipv6,
+        }
+    }
+
+    /// The table's family and the header's name.
+    fn ip(self) -> &'static str {
+        self.pick("ip", "ip6")
+    }
+
+    fn address_type(self) -> &'static str {
+        self.pick("ipv4_addr", "ipv6_addr")
+    }
+
+    fn icmp(self) -> &'static str {
+        self.pick("icmp", "ipv6-icmp")
+    }
+
+    fn is(self, address: &IpAddr) -> bool {
+        AddressFamily::of(*address) == self.0
+    }
+
+    /// Where services are, and resources.
+    fn served(self) -> String {
+        self.pick(format!("{SERVICE_BLOCK}, {RESOURCE_BLOCK}"), SERVICE_BLOCK_IPV6.to_string())
+    }
+
+    fn services(self) -> String {
+        self.pick(SERVICE_BLOCK.to_string(), SERVICE_BLOCK_IPV6.to_string())
+    }
+}
+
+/// The rules of `plan`, whose resolver answers at `resolvers`, and of IPv6 where it always does. The same plan gives
+/// the same text.
 ///
 /// nft hands the kernel all of it in one message, which for a user who is not root is limited by net.core.wmem_max: by
 /// default a few thousand addresses that are no neighbours. Where it is too long nothing changes and the VPC fails.
 pub(crate) fn ruleset(plan: &VpcPlan, resolvers: &[Ipv4Addr]) -> String {
     let resolvers = resolvers.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
-    let mut chains = Chains::default();
-    let mut egress = BTreeMap::new();
-    let mut ingress = BTreeMap::new();
-    for (address, firewall) in &plan.firewalls {
+    let mut text = String::new();
+    write_table(&mut text, plan, Words(AddressFamily::Ipv4), &resolvers);
+    if plan.ipv6_cidr.is_some() {
+        write_table(&mut text, plan, Words(AddressFamily::Ipv6), &RESOLVER_IPV6.to_string());
+    } else {
+        begin_table(&mut text, "ip6");
+        text.push_str(
+            "chain input {\ntype filter hook input priority filter; policy drop;\niifname \"lo\" accept\n}\n}\n",
+        );
+    }
+    text
+}
+
+/// Anew: what was in it goes in the same step.
+fn begin_table(text: &mut String, family: &str) {
+    line(
+        text,
+        format_args!("table {family} trellis\ndelete table {family} trellis\ntable {family} trellis {{"),
+    );
+}
+
+fn write_table(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str) {
+    let mut chains = Chains::new(words);
+    let mut egress = ByAddress::new();
+    let mut ingress = ByAddress::new();
+    for (address, firewall) in plan.firewalls.iter().filter(|(address, _)| words.is(address)) {
         if let Some(chain) = chains.of(&firewall.egress, Side::Destination) {
             egress.insert(*address, chain);
         }
@@ -40,77 +111,106 @@ pub(crate) fn ruleset(plan: &VpcPlan, resolvers: &[Ipv4Addr]) -> String {
         }
     }
     let clients = plan.service_clients.as_ref().and_then(|rules| chains.of(rules, Side::Source));
-    let gateways = resources::gateway_chains(plan, &mut chains);
+    let gateways = resources::gateway_chains(plan, words, &mut chains);
+    let ip = words.ip();
 
     // The busiest rule first: requests to services, and what targets answer to the proxy.
-    let mut text = String::from("table inet trellis\ndelete table inet trellis\ntable inet trellis {\n");
-    chains.write(&mut text);
-    resources::write_sets(&mut text, plan);
-    if !egress.is_empty() || !ingress.is_empty() {
-        write_tracking(&mut text, plan, &egress, &ingress, &resolvers);
+    begin_table(text, ip);
+    chains.write(text);
+    resources::write_sets(text, plan, words);
+    let is_tracked = !egress.is_empty() || !ingress.is_empty();
+    if is_tracked || words.0 == AddressFamily::Ipv6 {
+        write_present(text, plan, words);
     }
-    if !egress.is_empty() || clients.is_some() {
+    if is_tracked {
+        write_tracking(text, plan, words, &egress, &ingress, resolvers);
+    }
+    let is_filtered = !egress.is_empty() || clients.is_some();
+    if is_filtered {
         text.push_str("chain to_service {\n");
-        text.push_str(&jumps("ip saddr", &egress));
+        text.push_str(&jumps(&format!("{ip} saddr"), &egress));
         if let Some(chain) = &clients {
-            line(&mut text, format_args!("jump {chain}"));
+            line(text, format_args!("jump {chain}"));
         }
         text.push_str("}\n");
     }
-    resources::write_chains(&mut text, plan, &gateways);
+    resources::write_chains(text, plan, words, &gateways);
     text.push_str("chain input {\ntype filter hook input priority filter; policy drop;\n");
-    if !egress.is_empty() || clients.is_some() {
-        let served = format!("{{ {SERVICE_BLOCK}, {RESOURCE_BLOCK} }}");
-        line(&mut text, format_args!("ip daddr {served} {BEGINS} jump to_service"));
+    if is_filtered {
+        line(text, format_args!("{ip} daddr {{ {} }} {BEGINS} jump to_service", words.served()));
     }
-    line(&mut text, format_args!("ip daddr {SERVICE_BLOCK} meta l4proto tcp accept"));
-    resources::write_input(&mut text, plan);
-    line(
-        &mut text,
-        format_args!("ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"),
-    );
-    text.push_str(
-        "iifname \"lo\" accept\n\
-         ip protocol icmp accept\n\
-         meta l4proto tcp reject with tcp reset\n\
-         meta nfproto ipv4 reject with icmpx type admin-prohibited\n\
-         }\n}\n",
-    );
-    text
+    line(text, format_args!("{ip} daddr {} meta l4proto tcp accept", words.services()));
+    resources::write_input(text, plan, words);
+    line(text, format_args!("{ip} daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"));
+    text.push_str("iifname \"lo\" accept\n");
+    text.push_str(words.pick("ip protocol icmp accept\n", HEARD));
+    text.push_str("meta l4proto tcp reject with tcp reset\n");
+    line(text, format_args!("reject with {} type admin-prohibited\n}}\n}}", words.pick("icmp", "icmpv6")));
+}
+
+/// The hosts, by Ethernet address; and for IPv6, that nothing comes from anybody else but neighbour discovery, which
+/// the router, who knows its neighbours, learns nothing from.
+fn write_present(text: &mut String, plan: &VpcPlan, words: Words) {
+    let mut present: BTreeSet<(Ipv4Addr, IpAddr)> = BTreeSet::new();
+    for host in plan.hosts.values() {
+        let own = words.pick(Some(host.address.into()), host.ipv6_address.map(IpAddr::from));
+        present.extend(own.map(|address| (host.address, address)));
+    }
+    for address in plan.firewalls.keys() {
+        if let (IpAddr::V4(ipv4), AddressFamily::Ipv4) = (address, words.0) {
+            present.insert((*ipv4, *address));
+        }
+    }
+    let elements: Vec<_> = present
+        .into_iter()
+        .map(|(ipv4, address)| {
+            let mac = mac_of(ipv4).map(|byte| format!("{byte:02x}")).join(":");
+            format!("{mac} . {address}")
+        })
+        .collect();
+    let elements = match elements.as_slice() {
+        [] => String::new(),
+        all => format!("; elements = {{ {} }}", all.join(", ")),
+    };
+    line(text, format_args!("set present {{ type ether_addr . {}{elements}; }}", words.address_type()));
+    if words.0 == AddressFamily::Ipv6 {
+        text.push_str(
+            "chain from_hosts {\n\
+             type filter hook prerouting priority -310; policy accept;\n\
+             iifname != \"b-*\" accept\n\
+             icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n\
+             ether saddr . ip6 saddr != @present drop\n\
+             }\n",
+        );
+    }
 }
 
 /// Everything there is between hosts once a security group restricts one of them, and the router's own dials to them.
 fn write_tracking(
     text: &mut String,
     plan: &VpcPlan,
-    egress: &BTreeMap<Ipv4Addr, String>,
-    ingress: &BTreeMap<Ipv4Addr, String>,
+    words: Words,
+    egress: &ByAddress,
+    ingress: &ByAddress,
     resolvers: &str,
 ) {
     let restricted: BTreeSet<_> = egress.keys().chain(ingress.keys()).collect();
-    let present: BTreeSet<_> =
-        plan.hosts.values().map(|host| &host.address).chain(plan.firewalls.keys()).collect();
-    let restricted: Vec<_> = restricted.into_iter().map(Ipv4Addr::to_string).collect();
-    let present: Vec<_> = present
-        .into_iter()
-        .map(|address| {
-            let mac = mac_of(*address).map(|byte| format!("{byte:02x}")).join(":");
-            format!("{mac} . {address}")
-        })
-        .collect();
-    let to_gateways = resources::untracked(plan);
+    let restricted: Vec<_> = restricted.into_iter().map(IpAddr::to_string).collect();
+    let (ip, kind, served) = (words.ip(), words.address_type(), words.served());
+    let to_gateways = resources::untracked(plan, words);
+    let known = words.pick("iifname \"b-*\" ether saddr . ip saddr != @present drop\n", "");
+    let (from, to) = (format!("{ip} saddr"), format!("{ip} daddr"));
     line(
         text,
         format_args!(
-            "set restricted {{ type ipv4_addr; elements = {{ {} }} }}\n\
-             set present {{ type ether_addr . ipv4_addr; elements = {{ {} }} }}\n\
+            "set restricted {{ type {kind}; elements = {{ {} }} }}\n\
              chain before {{\n\
              type filter hook prerouting priority raw; policy accept;\n\
-             ip daddr {{ {SERVICE_BLOCK}, {RESOURCE_BLOCK}, {resolvers} }} notrack accept\n\
+             {to} {{ {served}, {resolvers} }} notrack accept\n\
              {to_gateways}\
-             iifname \"b-*\" ether saddr . ip saddr != @present drop\n\
-             ip saddr @restricted accept\n\
-             ip daddr @restricted accept\n\
+             {known}\
+             {from} @restricted accept\n\
+             {to} @restricted accept\n\
              notrack\n\
              }}\n\
              chain ours {{\n\
@@ -124,10 +224,9 @@ fn write_tracking(
              ct state invalid drop\n\
              {}{}}}",
             restricted.join(", "),
-            present.join(", "),
-            or_nothing(&jumps("ip daddr", ingress)),
-            jumps("ip saddr", egress),
-            jumps("ip daddr", ingress),
+            or_nothing(&jumps(&to, ingress)),
+            jumps(&from, egress),
+            jumps(&to, ingress),
         ),
     );
 }
@@ -137,111 +236,17 @@ fn or_nothing(jumps: &str) -> &str {
     if jumps.is_empty() { "accept\n" } else { jumps }
 }
 
-/// To each address's chain. A chain returns what it allows.
-fn jumps(field: &str, chains: &BTreeMap<Ipv4Addr, String>) -> String {
-    if chains.is_empty() {
-        return String::new();
-    }
-    let pairs: Vec<_> = chains.iter().map(|(address, chain)| format!("{address} : jump {chain}")).collect();
-    format!("{field} vmap {{ {} }}\n", pairs.join(", "))
-}
-
 fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{what}");
 }
 
-/// Which address of a packet is the peer's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    Source,
-    Destination,
-}
-
-/// Chains and sets by what they contain: hosts with the same groups share them.
-#[derive(Debug, Default)]
-struct Chains {
-    chains: BTreeMap<String, String>,
-    sets: BTreeMap<Vec<Ipv4Net>, String>,
-}
-
-impl Chains {
-    /// The chain that returns what `rules` allow and drops all else. [`None`] when they allow everything.
-    fn of(&mut self, rules: &[FirewallRule], side: Side) -> Option<String> {
-        if rules.iter().any(FirewallRule::allows_everything) {
-            return None;
-        }
-        let field = match side {
-            Side::Source => "ip saddr",
-            Side::Destination => "ip daddr",
-        };
-        // Rules for the same traffic are one.
-        let mut peers: BTreeMap<FirewallTraffic, Vec<Ipv4Net>> = BTreeMap::new();
-        for rule in rules {
-            peers.entry(rule.traffic).or_default().extend(rule.peers.iter());
-        }
-        let mut content = String::new();
-        for (traffic, peers) in peers {
-            let mut peers = Ipv4Net::aggregate(&peers);
-            peers.sort_unstable();
-            let peers = match peers.as_slice() {
-                [] => continue,
-                [all] if all.prefix_len() == 0 => String::new(),
-                [one] => format!("{field} {one} "),
-                _ => format!("{field} @{} ", self.set(peers)),
-            };
-            line(&mut content, format_args!("{peers}{}return", matching(traffic)));
-        }
-        content.push_str("drop\n");
-        let next = format!("rules{}", self.chains.len());
-        Some(self.chains.entry(content).or_insert(next).clone())
-    }
-
-    fn set(&mut self, blocks: Vec<Ipv4Net>) -> String {
-        let next = format!("peers{}", self.sets.len());
-        self.sets.entry(blocks).or_insert(next).clone()
-    }
-
-    /// Before those who name them.
-    fn write(&self, text: &mut String) {
-        for (blocks, name) in &self.sets {
-            let blocks: Vec<_> = blocks.iter().map(Ipv4Net::to_string).collect();
-            let blocks = blocks.join(", ");
-            line(
-                text,
-                format_args!("set {name} {{ type ipv4_addr; flags interval; elements = {{ {blocks} }} }}"),
-            );
-        }
-        for (content, name) in &self.chains {
-            line(text, format_args!("chain {name} {{\n{content}}}"));
-        }
-    }
-}
-
-fn matching(traffic: FirewallTraffic) -> String {
-    let ports = |protocol, first, last| match (first, last) {
-        (0, u16::MAX) => format!("meta l4proto {protocol} "),
-        (first, last) if first == last => format!("{protocol} dport {first} "),
-        (first, last) => format!("{protocol} dport {first}-{last} "),
-    };
-    match traffic {
-        FirewallTraffic::All => String::new(),
-        FirewallTraffic::Tcp { first, last } => ports("tcp", first, last),
-        FirewallTraffic::Udp { first, last } => ports("udp", first, last),
-        FirewallTraffic::Icmp { kind: None, .. } => "meta l4proto icmp ".into(),
-        FirewallTraffic::Icmp { kind: Some(kind), code: None } => format!("icmp type {kind} "),
-        FirewallTraffic::Icmp { kind: Some(kind), code: Some(code) } => {
-            format!("icmp type {kind} icmp code {code} ")
-        }
-        FirewallTraffic::Protocol(number) => format!("meta l4proto {number} "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use trellis_model::fabric::Firewall;
+    use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic};
     use trellis_model::id::VpcId;
 
     use super::*;
@@ -252,6 +257,7 @@ mod tests {
         VpcPlan {
             id: VpcId::from_random(1),
             cidrs: vec!["10.0.0.0/16".parse().unwrap()],
+            ipv6_cidr: None,
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),
@@ -259,6 +265,10 @@ mod tests {
             resources: Default::default(),
             gateways: Default::default(),
         }
+    }
+
+    fn host(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 1, last).into()
     }
 
     fn rule(traffic: FirewallTraffic, peers: &[&str]) -> FirewallRule {
@@ -278,7 +288,7 @@ mod tests {
         let everything = [rule(FirewallTraffic::All, &["0.0.0.0/0"])];
         let firewall = Arc::new(Firewall { ingress: everything.to_vec(), egress: everything.to_vec() });
         let mut open = plan();
-        open.firewalls.insert([10, 0, 1, 10].into(), firewall);
+        open.firewalls.insert(host(10), firewall);
         open.service_clients = Some(everything.into());
         assert_eq!(ruleset(&open, &RESOLVERS), ruleset(&plan(), &RESOLVERS));
     }
@@ -293,12 +303,45 @@ mod tests {
         ];
         let firewall = Arc::new(Firewall { ingress, egress: Vec::new() });
         let mut plan = plan();
-        plan.firewalls.insert([10, 0, 1, 10].into(), firewall.clone());
-        plan.firewalls.insert([10, 0, 1, 11].into(), firewall);
+        plan.firewalls.insert(host(10), firewall.clone());
+        plan.firewalls.insert(host(11), firewall);
         let rules = ruleset(&plan, &RESOLVERS);
         assert_eq!(rules.matches("chain rules").count(), 2, "{rules}");
         assert!(rules.contains("elements = { 10.0.0.0/8, 192.0.2.0/24 }"), "{rules}");
         assert!(rules.contains("chain rules0 {\ndrop\n}"), "no egress rule, no egress: {rules}");
         assert!(rules.contains("ip saddr @peers0 tcp dport 80-90 return\ndrop\n"), "{rules}");
+    }
+
+    #[test]
+    fn a_vpc_without_ipv6_lets_none_in_and_one_with_it_has_the_same_rules_of_both() {
+        let traffic = FirewallTraffic::Tcp { first: 80, last: 80 };
+        let ingress = vec![
+            rule(traffic, &["10.0.0.0/8", "fd12::/64"]),
+            rule(FirewallTraffic::Icmp { kind: Some(8), code: None }, &["10.0.0.0/8", "fd12::/64"]),
+            rule(FirewallTraffic::Icmpv6 { kind: Some(128), code: None }, &["10.0.0.0/8", "fd12::/64"]),
+        ];
+        let everything = vec![rule(FirewallTraffic::All, &["0.0.0.0/0", "::/0"])];
+        let firewall = Arc::new(Firewall { ingress, egress: everything });
+        let mut plan = plan();
+        plan.firewalls.insert(host(10), firewall.clone());
+        let of_ipv6 = |rules: &str| rules.split_once("table ip6 trellis {").unwrap().1.to_owned();
+        let without = of_ipv6(&ruleset(&plan, &RESOLVERS));
+        assert!(without.contains("policy drop;\niifname \"lo\" accept\n}"), "{without}");
+        assert!(!without.contains("fd00:ec2"), "{without}");
+
+        plan.ipv6_cidr = Some("fd12::/56".parse().unwrap());
+        plan.firewalls.insert("fd12::4".parse().unwrap(), firewall);
+        let rules = ruleset(&plan, &RESOLVERS);
+        let with = of_ipv6(&rules);
+        assert!(with.contains("ip6 daddr fd00:ec2:80::/64 meta l4proto tcp accept"), "{with}");
+        assert!(
+            with.contains(
+                "ip6 saddr fd12::/64 tcp dport 80 return\nip6 saddr fd12::/64 icmpv6 type 128 return\ndrop"
+            ),
+            "{with}"
+        );
+        assert!(with.contains("ip6 daddr vmap { fd12::4 : jump rules0 }"), "{with}");
+        assert!(!with.contains("10.0"), "{with}");
+        assert!(rules.contains("ip saddr 10.0.0.0/8 icmp type 8 return\ndrop"), "{rules}");
     }
 }

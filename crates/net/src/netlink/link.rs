@@ -245,7 +245,8 @@ impl Netlink {
         self.request(message, || format!("let link {index} route"))
     }
 
-    /// Keeps IPv6 from giving a link an address by itself. A kernel without IPv6 has nothing to keep.
+    /// Keeps IPv6 from giving a link an address by itself. A kernel without IPv6 has nothing to keep. Without a
+    /// link-local address a router sends no redirects, which nothing else would keep IPv6 from.
     pub(crate) fn set_no_ipv6_address(&mut self, index: u32) -> Result<(), NetlinkError> {
         let message =
             Message::new(RTM_SETLINK, 0, &ifinfomsg(0, index, false)).nested(IFLA_AF_SPEC, |message| {

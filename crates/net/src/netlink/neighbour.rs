@@ -1,9 +1,9 @@
 //! Who is where on a bridge, told rather than asked.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::link::Mac;
-use super::{Message, NLM_F_CREATE, NLM_F_REPLACE, Netlink, NetlinkError};
+use super::{Message, NLM_F_CREATE, NLM_F_REPLACE, Netlink, NetlinkError, family, octets};
 
 const RTM_NEWNEIGH: u16 = 28;
 const RTM_DELNEIGH: u16 = 29;
@@ -29,24 +29,20 @@ fn ndmsg(family: i32, link: u32, state: u16, flags: u8) -> [u8; 12] {
 }
 
 impl Netlink {
-    /// `address` is at `mac`, for good: nobody else can claim it with ARP, and nobody need be asked.
-    pub(crate) fn add_neighbour(
-        &mut self,
-        link: u32,
-        address: Ipv4Addr,
-        mac: Mac,
-    ) -> Result<(), NetlinkError> {
-        let fixed = ndmsg(libc::AF_INET, link, NUD_PERMANENT, 0);
+    /// `address` is at `mac`, for good: nobody else can claim it with ARP or neighbour discovery, and nobody need be
+    /// asked.
+    pub(crate) fn add_neighbour(&mut self, link: u32, address: IpAddr, mac: Mac) -> Result<(), NetlinkError> {
+        let fixed = ndmsg(family(address).into(), link, NUD_PERMANENT, 0);
         let message = Message::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &fixed)
-            .attribute(NDA_DST, &address.octets())
+            .attribute(NDA_DST, &octets(address))
             .attribute(NDA_LLADDR, &mac);
         self.request(message, || format!("add neighbour {address}"))
     }
 
     /// Forgets a neighbour; one that is not known is fine.
-    pub(crate) fn delete_neighbour(&mut self, link: u32, address: Ipv4Addr) -> Result<(), NetlinkError> {
-        let fixed = ndmsg(libc::AF_INET, link, 0, 0);
-        let message = Message::new(RTM_DELNEIGH, 0, &fixed).attribute(NDA_DST, &address.octets());
+    pub(crate) fn delete_neighbour(&mut self, link: u32, address: IpAddr) -> Result<(), NetlinkError> {
+        let fixed = ndmsg(family(address).into(), link, 0, 0);
+        let message = Message::new(RTM_DELNEIGH, 0, &fixed).attribute(NDA_DST, &octets(address));
         match self.request(message, || format!("delete neighbour {address}")) {
             Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => Ok(()),
             outcome => outcome,

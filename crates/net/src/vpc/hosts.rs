@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use nix::sys::signal::Signal;
 use trellis_model::fabric::{HostPlan, SubnetPlan, VpcPlan};
 use trellis_model::id::InstanceId;
@@ -30,7 +30,7 @@ use crate::netlink::link::{Peer, mac_of};
 use crate::netlink::route::Route;
 use crate::process::{pidfd_open, reap, signal};
 use crate::vpc::backoff;
-use crate::vpc::network::{bridge_name, port_name};
+use crate::vpc::network::{bridge_name, ipv6_gateway, port_name};
 
 /// Hosts of one VPC being started at the same time.
 const STARTING: usize = 8;
@@ -351,12 +351,18 @@ impl Host {
         Ok(Process { control, starter: Some(starter), init: None })
     }
 
-    /// The host's subnet, in which its address must be.
+    /// The host's subnet, in which its addresses must be.
     fn subnet<'a>(&self, plan: &'a VpcPlan) -> Result<&'a SubnetPlan, String> {
-        let HostPlan { subnet, address, .. } = &self.plan;
+        let HostPlan { subnet, address, ipv6_address, .. } = &self.plan;
         let subnet = plan.subnets.get(subnet).ok_or_else(|| format!("{subnet} is not in {}", plan.id))?;
         if !subnet.cidr.contains(address) || subnet.gateway() == *address {
             return Err(format!("{address} is not a host's address in {}", subnet.cidr));
+        }
+        if let Some(address) = ipv6_address {
+            let is_inside = subnet.ipv6_cidr.is_some_and(|cidr| cidr.contains(address));
+            if !is_inside || subnet.ipv6_gateway() == Some(*address) {
+                return Err(format!("{address} is not a host's address in {}", subnet.id));
+            }
         }
         Ok(subnet)
     }
@@ -426,13 +432,19 @@ impl Host {
         let mut inside = namespace
             .visit(place.namespace, Netlink::open)
             .map_err(|error| format!("enter the host's network: {error}"))?;
-        configure(&mut inside, address, subnet).map_err(|error| error.to_string())?;
+        configure(&mut inside, &self.plan, subnet).map_err(|error| error.to_string())?;
         let mut light = || {
             let netlink = &mut *place.netlink;
             netlink.settle(&port, false)?;
             netlink.settle(&bridge, true)?;
             let bridge = netlink.link_index(&bridge)?;
-            netlink.add_neighbour(bridge, address, mac)?;
+            for address in addresses(&self.plan) {
+                netlink.add_neighbour(bridge, address, mac)?;
+            }
+            // A bridge that was set down has lost it.
+            if let Some(network) = ipv6_gateway(subnet) {
+                netlink.keep_address(&Address { link: bridge, network })?;
+            }
             inside.settle(INTERFACE, false)
         };
         light().map_err(|error| error.to_string())
@@ -443,7 +455,9 @@ impl Host {
         let mut take = || {
             place.netlink.delete_link(&port_name(&self.plan.id))?;
             if let Ok(bridge) = place.netlink.link_index(&bridge_name(&self.plan.subnet)) {
-                place.netlink.delete_neighbour(bridge, self.plan.address)?;
+                for address in addresses(&self.plan) {
+                    place.netlink.delete_neighbour(bridge, address)?;
+                }
             }
             Ok::<_, crate::netlink::NetlinkError>(())
         };
@@ -512,18 +526,28 @@ fn map_users(pid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The host's side of its network.
+/// A host's addresses, of one family or of both.
+fn addresses(host: &HostPlan) -> impl Iterator<Item = IpAddr> {
+    [Some(host.address.into()), host.ipv6_address.map(IpAddr::from)].into_iter().flatten()
+}
+
+/// The host's side of its network. Of IPv6 it knows itself and its router, as in EC2: hosts of one subnet do not hear
+/// each other, and there is nothing that would answer neighbour discovery for them as the router does ARP.
 fn configure(
     netlink: &mut Netlink,
-    address: Ipv4Addr,
+    host: &HostPlan,
     subnet: &SubnetPlan,
 ) -> Result<(), crate::netlink::NetlinkError> {
     let loopback = netlink.link_index("lo")?;
     netlink.set_up(loopback)?;
     let link = netlink.link_index(INTERFACE)?;
     netlink.set_no_ipv6_address(link)?;
-    netlink
-        .add_address(&Address { link, network: Ipv4Net::new_assert(address, subnet.cidr.prefix_len()) })?;
+    let network = Ipv4Net::new_assert(host.address, subnet.cidr.prefix_len()).into();
+    netlink.add_address(&Address { link, network })?;
     netlink.set_up(link)?;
-    netlink.add_route(&Route::DefaultVia { gateway: subnet.gateway(), link })
+    netlink.add_route(&Route::DefaultVia { gateway: subnet.gateway().into(), link })?;
+    let (Some(address), Some(gateway)) = (host.ipv6_address, subnet.ipv6_gateway()) else { return Ok(()) };
+    netlink.add_address(&Address { link, network: IpNet::from(IpAddr::from(address)) })?;
+    netlink.add_neighbour(link, gateway.into(), mac_of(subnet.gateway()))?;
+    netlink.add_route(&Route::DefaultVia { gateway: gateway.into(), link })
 }

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use trellis_model::fabric::{SubnetPlan, VpcPlan};
 use trellis_model::id::{InstanceId, SubnetId};
-use trellis_model::snapshot::RESOURCE_BLOCK;
+use trellis_model::snapshot::{RESOURCE_BLOCK, SERVICE_VIP_IPV6, SOURCE_IPV6};
 
 use crate::firewall;
 use crate::netlink::address::Address;
@@ -23,8 +23,15 @@ use crate::netlink::{Netlink, NetlinkError};
 /// Where clients find services and what the proxy's own connections come from. AWS's block for VPC Lattice.
 pub(crate) const SERVICE_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 171, 0), 24);
 
+/// The same of IPv6, in VPCs that have it.
+pub(crate) const SERVICE_BLOCK_IPV6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0x80, 0, 0, 0, 0, 0), 64);
+
 /// Where the resolver answers in every VPC, besides base plus two.
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+
+/// Where it answers as well in VPCs that have IPv6.
+pub(crate) const RESOLVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
 
 /// Characters of an id that fit into the kernel's 15 for a link after two of ours: 52 random bits.
 const NAME_SUFFIX: usize = 13;
@@ -34,6 +41,9 @@ const ATTEMPTS: usize = 4;
 
 /// Where a kernel with br_netfilter is told, for each namespace, whether what crosses a bridge passes the rules for IP.
 const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+/// Where a namespace is told to pass IPv6 on from one link to another. Netlink has no word for it.
+const IPV6_FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 /// Has packets pass the rules when the router takes them and not also when a bridge does, as a kernel with br_netfilter
 /// would by default: the socket that a rule gave a packet would be lost between the two. For the calling thread's
@@ -54,6 +64,8 @@ pub(crate) enum NetworkError {
     NoBlock,
     #[error("{0}")]
     Netlink(#[from] NetlinkError),
+    #[error("let the router pass IPv6 on: write {IPV6_FORWARDING}: {0}")]
+    NoForwarding(#[source] io::Error),
     #[error("install firewall rules: {0}")]
     Firewall(#[source] io::Error),
     #[error("the kernel does not show what was made: {missing}")]
@@ -77,10 +89,12 @@ fn tail(suffix: &str) -> &str {
 
 /// Everything of the router that should be there, named rather than numbered.
 struct Desired {
-    /// Bridges by name, with their gateway.
-    bridges: BTreeMap<String, Ipv4Net>,
-    /// Addresses on the loopback: the resolver's, and those of resource gateways. The bridges answer ARP for them.
-    local: Vec<Ipv4Net>,
+    /// Bridges by name, with their gateways.
+    bridges: BTreeMap<String, (Ipv4Net, Option<IpNet>)>,
+    /// Addresses on the loopback: the resolver's, and those of resource gateways. The bridges answer ARP for them. Of
+    /// IPv6 also those that proxies have, which may bind to no others.
+    local: Vec<IpNet>,
+    has_ipv6: bool,
     rules: String,
 }
 
@@ -92,15 +106,22 @@ impl Desired {
                 return Err(NetworkError::BlockTooSmall { block: *block });
             }
         }
-        let resolvers = [RESOLVER, plan.resolver().ok_or(NetworkError::BlockTooSmall { block: *first })?];
+        let resolver = plan.resolver().ok_or(NetworkError::BlockTooSmall { block: *first })?;
+        let has_ipv6 = plan.ipv6_cidr.is_some();
+        let mut local: Vec<IpAddr> = vec![RESOLVER.into(), resolver.into()];
+        if has_ipv6 {
+            local.extend([RESOLVER_IPV6, SERVICE_VIP_IPV6, SOURCE_IPV6].map(IpAddr::from));
+        }
+        local.extend(plan.gateways.values().flat_map(|gateway| &gateway.addresses));
+        let bridge = |subnet: &SubnetPlan| {
+            let ipv6 = ipv6_gateway(subnet).filter(|_| has_ipv6);
+            (bridge_name(&subnet.id), (gateway(subnet), ipv6))
+        };
         Ok(Desired {
-            bridges: plan.subnets.values().map(|subnet| (bridge_name(&subnet.id), gateway(subnet))).collect(),
-            local: resolvers
-                .into_iter()
-                .chain(plan.gateways.values().flat_map(|gateway| gateway.addresses.iter().copied()))
-                .map(Ipv4Net::from)
-                .collect(),
-            rules: firewall::ruleset(plan, &resolvers),
+            bridges: plan.subnets.values().map(bridge).collect(),
+            local: local.into_iter().map(IpNet::from).collect(),
+            has_ipv6,
+            rules: firewall::ruleset(plan, &[RESOLVER, resolver]),
         })
     }
 }
@@ -108,6 +129,11 @@ impl Desired {
 /// The router's address in a subnet, with the subnet's prefix length.
 fn gateway(subnet: &SubnetPlan) -> Ipv4Net {
     Ipv4Net::new_assert(subnet.gateway(), subnet.cidr.prefix_len())
+}
+
+/// The same of IPv6, where the subnet has it.
+pub(crate) fn ipv6_gateway(subnet: &SubnetPlan) -> Option<IpNet> {
+    IpNet::new(subnet.ipv6_gateway()?.into(), subnet.ipv6_cidr?.prefix_len()).ok()
 }
 
 /// What the kernel has.
@@ -142,10 +168,21 @@ impl Observed {
         self.links.get(name).map_or(0, |link| link.index)
     }
 
-    /// The link `name` has exactly the address `network`.
-    fn has_only(&self, link: u32, network: Ipv4Net) -> bool {
+    fn has(&self, link: u32, network: IpNet) -> bool {
         self.addresses.contains(&Address { link, network })
-            && self.addresses.iter().filter(|address| address.link == link).count() == 1
+    }
+
+    /// Addresses of `link` and of a family.
+    fn of(&self, link: u32, is_ipv4: bool) -> impl Iterator<Item = &Address> {
+        let is_of = move |address: &&Address| {
+            address.link == link && matches!(address.network, IpNet::V4(_)) == is_ipv4
+        };
+        self.addresses.iter().filter(is_of)
+    }
+
+    /// The link has exactly the IPv4 address `network`.
+    fn has_only(&self, link: u32, network: Ipv4Net) -> bool {
+        self.has(link, network.into()) && self.of(link, true).count() == 1
     }
 }
 
@@ -154,6 +191,8 @@ impl Observed {
 pub(crate) struct Network {
     /// The rules in force.
     rules: Option<String>,
+    /// IPv6 is passed on.
+    forwards_ipv6: bool,
 }
 
 impl Network {
@@ -171,6 +210,10 @@ impl Network {
         if self.rules.as_ref() != Some(&desired.rules) {
             firewall::install(nft, &desired.rules).map_err(NetworkError::Firewall)?;
             self.rules = Some(desired.rules.clone());
+        }
+        if desired.has_ipv6 && !self.forwards_ipv6 {
+            fs::write(IPV6_FORWARDING, "1").map_err(NetworkError::NoForwarding)?;
+            self.forwards_ipv6 = true;
         }
         let observed = Observed::look(netlink)?;
         let changed = converge_loopback(netlink, &desired, &observed)?;
@@ -191,12 +234,18 @@ impl Network {
     }
 }
 
-fn routes(loopback: u32) -> [Route; 3] {
-    [
-        Route::Local { network: SERVICE_BLOCK, link: loopback },
-        Route::Local { network: RESOURCE_BLOCK, link: loopback },
+fn routes(desired: &Desired, loopback: u32) -> Vec<Route> {
+    let mut routes = vec![
+        Route::Local { network: SERVICE_BLOCK.into(), link: loopback },
+        Route::Local { network: RESOURCE_BLOCK.into(), link: loopback },
         Route::UnreachableDefault,
-    ]
+    ];
+    routes.extend(desired.has_ipv6.then(|| ipv6_services(loopback)));
+    routes
+}
+
+fn ipv6_services(loopback: u32) -> Route {
+    Route::Local { network: SERVICE_BLOCK_IPV6.into(), link: loopback }
 }
 
 fn converge_loopback(
@@ -217,13 +266,16 @@ fn converge_loopback(
         }
     }
     for network in &desired.local {
-        let address = Address { link: loopback, network: *network };
-        if !observed.addresses.contains(&address) {
-            netlink.add_address(&address)?;
+        if !observed.has(loopback, *network) {
+            netlink.add_address(&Address { link: loopback, network: *network })?;
             changed = true;
         }
     }
-    for route in routes(loopback) {
+    if !desired.has_ipv6 && observed.routes.contains(&ipv6_services(loopback)) {
+        netlink.delete_route(&ipv6_services(loopback))?;
+        changed = true;
+    }
+    for route in routes(desired, loopback) {
         if !observed.routes.contains(&route) {
             netlink.add_route(&route)?;
             changed = true;
@@ -243,23 +295,46 @@ fn converge_bridges(
     let mut right = BTreeSet::new();
     for link in observed.links.values().filter(|link| link.kind == "bridge") {
         let wanted = desired.bridges.get(&link.name);
-        if link.up && wanted.is_some_and(|gateway| observed.has_only(link.index, *gateway)) {
+        if let Some((gateway, ipv6)) = wanted
+            && link.up
+            && observed.has_only(link.index, *gateway)
+        {
             right.insert(&link.name);
+            converge_ipv6(netlink, observed, link.index, *ipv6)?;
         } else {
             netlink.delete_link(&link.name)?;
         }
     }
-    for (name, gateway) in desired.bridges.iter().filter(|(name, _)| !right.contains(name)) {
+    for (name, (gateway, ipv6)) in desired.bridges.iter().filter(|(name, _)| !right.contains(name)) {
         netlink.add_bridge(name, mac_of(gateway.addr()))?;
         let index = netlink.link_index(name)?;
         netlink.set_no_ipv6_address(index)?;
-        netlink.add_address(&Address { link: index, network: *gateway })?;
+        netlink.add_address(&Address { link: index, network: (*gateway).into() })?;
         netlink.set_routing(index)?;
         netlink.set_prompt_proxy(index)?;
         netlink.set_up(index)?;
+        if let Some(network) = *ipv6 {
+            netlink.add_address(&Address { link: index, network })?;
+        }
         made.insert(name.clone());
     }
     Ok(made)
+}
+
+/// Gives and takes a bridge's IPv6 address. Its hosts stay attached.
+fn converge_ipv6(
+    netlink: &mut Netlink,
+    observed: &Observed,
+    link: u32,
+    wanted: Option<IpNet>,
+) -> Result<(), NetlinkError> {
+    for address in observed.of(link, false).filter(|address| Some(address.network) != wanted) {
+        netlink.delete_address(address)?;
+    }
+    match wanted {
+        Some(network) if !observed.has(link, network) => netlink.add_address(&Address { link, network }),
+        _ => Ok(()),
+    }
 }
 
 /// Looks again; what the kernel took and does not show is an error.
@@ -268,19 +343,22 @@ fn verify(netlink: &mut Netlink, desired: &Desired) -> Result<(), NetworkError> 
     let loopback = observed.index("lo");
     let missing = |missing: String| Err(NetworkError::NotInForce { missing });
     for network in &desired.local {
-        if !observed.addresses.contains(&Address { link: loopback, network: *network }) {
+        if !observed.has(loopback, *network) {
             return missing(format!("address {network}"));
         }
     }
-    for route in routes(loopback) {
+    for route in routes(desired, loopback) {
         if !observed.routes.contains(&route) {
             return missing(format!("route {route:?}"));
         }
     }
-    for (name, gateway) in &desired.bridges {
+    for (name, (gateway, ipv6)) in &desired.bridges {
         let up = observed.links.get(name).is_some_and(|link| link.up && link.kind == "bridge");
         if !up || !observed.has_only(observed.index(name), *gateway) {
             return missing(format!("bridge {name} with {gateway}"));
+        }
+        if let Some(network) = ipv6.filter(|network| !observed.has(observed.index(name), *network)) {
+            return missing(format!("bridge {name} with {network}"));
         }
     }
     Ok(())
@@ -304,6 +382,7 @@ mod tests {
         let plan = VpcPlan {
             id: trellis_model::id::VpcId::from_random(1),
             cidrs: vec![block],
+            ipv6_cidr: None,
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),

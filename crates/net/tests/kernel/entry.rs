@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,10 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
         ["echo", port] => echo(port.parse().unwrap()),
         ["connect", to] => connect(to.parse().unwrap()),
         ["send-on-lines", to] => send_on_lines(to.parse().unwrap()),
-        ["ping", to] => ping(to.parse().unwrap()),
+        ["ping", to] => match to.parse().unwrap() {
+            IpAddr::V4(to) => ping(to),
+            IpAddr::V6(to) => ping_ipv6(to),
+        },
         ["send", from, to, text] => send_from(from.parse().unwrap(), to.parse().unwrap(), text),
         ["set-mac", mac] => {
             let mac: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
@@ -80,12 +83,19 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
 
 /// Answers each connection with who is connected to whom.
 fn serve(port: u16) -> std::io::Result<i32> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    // Takes IPv4 as well.
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
     loop {
         let (mut stream, peer) = listener.accept()?;
         let local = stream.local_addr()?;
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
-        write!(stream, "{} answers {} at {}", name.trim(), peer.ip(), local.ip())?;
+        write!(
+            stream,
+            "{} answers {} at {}",
+            name.trim(),
+            peer.ip().to_canonical(),
+            local.ip().to_canonical()
+        )?;
         stream.shutdown(Shutdown::Write)?;
     }
 }
@@ -117,7 +127,7 @@ fn send_on_lines(to: SocketAddr) -> std::io::Result<i32> {
 
 /// Answers each connection with what it sends.
 fn echo(port: u16) -> std::io::Result<i32> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
     loop {
         let (mut stream, _) = listener.accept()?;
         std::thread::spawn(move || {
@@ -153,22 +163,47 @@ fn ping(to: Ipv4Addr) -> std::io::Result<i32> {
     }
 }
 
+/// The same of IPv6, whose sockets give the message without a header and see to the checksum.
+fn ping_ipv6(to: Ipv6Addr) -> std::io::Result<i32> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.send_to(&[128, 0, 0, 0, 0x12, 0x34, 0, 1], &SocketAddr::from((to, 0)).into())?;
+    let socket = UdpSocket::from(socket);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            println!("no answer");
+            return Ok(1);
+        }
+        socket.set_read_timeout(Some(left))?;
+        let mut buffer = [0; 256];
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        if length >= 8 && from.ip() == to && buffer[0] == 129 && buffer[4..6] == [0x12, 0x34] {
+            return Ok(0);
+        }
+    }
+}
+
 /// Sends a datagram whose source may be anybody's.
-fn send_from(from: Ipv4Addr, to: SocketAddr, text: &str) -> std::io::Result<i32> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+fn send_from(from: IpAddr, to: SocketAddr, text: &str) -> std::io::Result<i32> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    let (level, option) = match from {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+    };
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is owned by `socket`; pointer and length describe `on`, alive for the call.
     let outcome = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_TRANSPARENT,
+            level,
+            option,
             std::ptr::from_ref(&on).cast(),
             size_of_val(&on) as libc::socklen_t,
         )
     };
-    assert_eq!(outcome, 0, "a host's root may set IP_TRANSPARENT");
-    socket.bind(&SocketAddr::new(IpAddr::V4(from), 0).into())?;
+    assert_eq!(outcome, 0, "a host's root may set it");
+    socket.bind(&SocketAddr::new(from, 0).into())?;
     UdpSocket::from(socket).send_to(text.as_bytes(), to)?;
     Ok(0)
 }

@@ -65,7 +65,7 @@ async fn try_each(
 ) -> Result<Reached, Unreached> {
     let addresses: Rc<[IpAddr]> = match &resource.destination {
         Destination::Ip(address) => Rc::new([*address]),
-        Destination::Name(name) => names::resolve(worker, watched, &resource.vpc, name)
+        Destination::Name(name, family) => names::resolve(worker, watched, &resource.vpc, name, *family)
             .await
             .map_err(Unreached::NotResolved)?
             .iter()
@@ -101,10 +101,19 @@ fn may_be_a_resource(address: IpAddr) -> bool {
                 && !address.is_link_local()
                 && !RESOURCE_BLOCK.contains(&address)
         }
-        // Gateways have IPv4 addresses alone.
-        IpAddr::V6(_) => false,
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_loopback()
+                && !address.is_multicast()
+                && !address.is_unicast_link_local()
+                && address.to_ipv4_mapped().is_none()
+                && address.segments()[..2] != AWS_IPV6
+        }
     }
 }
+
+/// fd00:ec2::/32: services, the resolver, and whatever else AWS has for its instances.
+const AWS_IPV6: [u16; 2] = [0xfd00, 0xec2];
 
 async fn connect_one(
     worker: &Worker,
@@ -154,7 +163,15 @@ mod tests {
             ("129.224.3.4", false),
             ("224.0.0.1", false),
             ("255.255.255.255", false),
-            ("fd00::1", false),
+            ("fd00::1", true),
+            ("2001:db8::1", true),
+            ("::1", false),
+            ("::", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("::ffff:10.0.1.10", false),
+            ("fd00:ec2:80::a9fe:ab01", false),
+            ("fd00:ec2::253", false),
         ] {
             assert_eq!(may_be_a_resource(address.parse().unwrap()), expected, "{address}");
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use trellis_model::VpcId;
+use trellis_model::snapshot::AddressFamily;
 
 use crate::clock::Millis;
 use crate::watchdog::Watched;
@@ -30,17 +31,20 @@ struct Known {
     expires: Millis,
 }
 
+/// Whose question about what.
+type Key = (VpcId, Box<str>, AddressFamily);
+
 /// What one worker has learnt.
 #[derive(Debug, Default)]
-pub(super) struct Names(RefCell<FxHashMap<(VpcId, Box<str>), Known>>);
+pub(super) struct Names(RefCell<FxHashMap<Key, Known>>);
 
 impl Names {
-    fn find(&self, key: &(VpcId, Box<str>), now: Millis) -> Option<Rc<[IpAddr]>> {
+    fn find(&self, key: &Key, now: Millis) -> Option<Rc<[IpAddr]>> {
         let names = self.0.borrow();
         names.get(key).filter(|known| now < known.expires).map(|known| known.addresses.clone())
     }
 
-    fn learn(&self, key: (VpcId, Box<str>), known: Known, now: Millis) {
+    fn learn(&self, key: Key, known: Known, now: Millis) {
         let mut names = self.0.borrow_mut();
         if names.len() >= MAX_NAMES {
             names.retain(|_, known| now < known.expires);
@@ -52,18 +56,19 @@ impl Names {
     }
 }
 
-/// The addresses of `name` for hosts of `vpc`. `watched` is the connection that waits.
+/// The addresses of `name` of a family for hosts of `vpc`. `watched` is the connection that waits.
 pub(super) async fn resolve(
     worker: &Worker,
     watched: &Watched,
     vpc: &VpcId,
     name: &str,
+    family: AddressFamily,
 ) -> io::Result<Rc<[IpAddr]>> {
-    let key = (vpc.clone(), Box::from(name));
+    let key = (vpc.clone(), Box::from(name), family);
     if let Some(known) = worker.resources.names.find(&key, worker.clock.coarse()) {
         return Ok(known);
     }
-    let mut resolving = (worker.resources.resolve)(vpc, name);
+    let mut resolving = (worker.resources.resolve)(vpc, name, family);
     watched.arm(worker.clock.coarse().saturating_add(PATIENCE.as_millis() as Millis));
     let resolved = poll_fn(|cx| {
         if let Poll::Ready(resolved) = resolving.as_mut().poll(cx) {

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use trellis_model::VpcId;
-use trellis_model::snapshot::Snapshot;
+use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 use super::{Listen, Worker};
 use crate::client;
@@ -49,11 +49,19 @@ impl Entrance {
     }
 }
 
+/// What one socket listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Door {
+    pub(super) vpc: VpcId,
+    pub(super) port: u16,
+    pub(super) family: AddressFamily,
+}
+
 /// The sockets that are open, and those that should be.
 pub(super) struct Listeners {
     listen: Listen,
-    open: FxHashMap<(VpcId, u16), Rc<Entrance>>,
-    missing: Vec<(VpcId, u16, io::Error)>,
+    open: FxHashMap<Door, Rc<Entrance>>,
+    missing: Vec<(Door, io::Error)>,
 }
 
 impl Listeners {
@@ -63,10 +71,17 @@ impl Listeners {
 
     /// Makes the open sockets those `snapshot` asks for, as far as they can be opened.
     pub(super) fn apply(&mut self, worker: &Rc<Worker>, snapshot: &Snapshot) {
-        let wanted: FxHashSet<(VpcId, u16)> = snapshot
+        let wanted: FxHashSet<Door> = snapshot
             .ingresses
             .iter()
-            .flat_map(|(vpc, ingress)| ingress.network.ports.keys().map(|port| (vpc.clone(), *port)))
+            .flat_map(|(vpc, ingress)| {
+                let ipv6 = ingress.has_ipv6.then_some(AddressFamily::Ipv6);
+                let families = std::iter::once(AddressFamily::Ipv4).chain(ipv6);
+                families.flat_map(move |family| {
+                    let ports = ingress.network.ports.keys();
+                    ports.map(move |port| Door { vpc: vpc.clone(), port: *port, family })
+                })
+            })
             .collect();
         let before = self.open.len();
         self.open.retain(|key, entrance| {
@@ -80,26 +95,25 @@ impl Listeners {
             worker.watchdog.close(|watched| watched.entrance.is_closed());
         }
         self.missing.clear();
-        for (vpc, port) in wanted {
-            self.open_one(worker, vpc, port);
+        for door in wanted {
+            self.open_one(worker, door);
         }
     }
 
     /// Tries again to open what could not be opened.
     pub(super) fn retry(&mut self, worker: &Rc<Worker>) {
-        for (vpc, port, _) in std::mem::take(&mut self.missing) {
-            self.open_one(worker, vpc, port);
+        for (door, _) in std::mem::take(&mut self.missing) {
+            self.open_one(worker, door);
         }
     }
 
-    fn open_one(&mut self, worker: &Rc<Worker>, vpc: VpcId, port: u16) {
-        let key = (vpc, port);
-        if self.open.contains_key(&key) {
+    fn open_one(&mut self, worker: &Rc<Worker>, door: Door) {
+        if self.open.contains_key(&door) {
             return;
         }
-        match (self.listen)(&key.0, port).and_then(TcpListener::from_std) {
+        match (self.listen)(&door.vpc, door.port, door.family).and_then(TcpListener::from_std) {
             Ok(listener) => {
-                let entrance = Rc::new(Entrance::new(key.0.clone(), port));
+                let entrance = Rc::new(Entrance::new(door.vpc.clone(), door.port));
                 let (serving, by) = (worker.clone(), entrance.clone());
                 tokio::task::spawn_local(accept(
                     worker.clone(),
@@ -109,17 +123,17 @@ impl Listeners {
                         tokio::task::spawn_local(client::serve(serving.clone(), stream, peer, by.clone()));
                     },
                 ));
-                self.open.insert(key, entrance);
+                self.open.insert(door, entrance);
             }
             Err(error) => {
                 worker.cells.listen_errors.add(1);
-                self.missing.push((key.0, port, error));
+                self.missing.push((door, error));
             }
         }
     }
 
     /// What should be open and is not, and why.
-    pub(super) fn missing(&self) -> &[(VpcId, u16, io::Error)] {
+    pub(super) fn missing(&self) -> &[(Door, io::Error)] {
         &self.missing
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 use trellis_model::snapshot::{
-    Auth, Destination, Ingress, Network as ServiceNetwork, Resource, Resources, Snapshot,
+    AddressFamily, Auth, Destination, Ingress, Network as ServiceNetwork, Resource, Resources, Snapshot,
 };
 use trellis_model::{ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId, VpcId};
 use trellis_proxy::{AccessLogConfig, Limits, Network, Proxy, ProxyConfig, Resolved, Resolving};
@@ -63,9 +63,10 @@ impl Network for Loopback {
         }
     }
 
-    fn resolve(&self, vpc_id: &VpcId, name: &str) -> Resolving {
+    fn resolve(&self, vpc_id: &VpcId, name: &str, family: AddressFamily) -> Resolving {
         assert_eq!(*vpc_id, vpc(2));
         self.looked_up.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(family, AddressFamily::Ipv4);
         let found = self.names.lock().unwrap().get(name).cloned();
         Box::pin(std::future::ready(match found {
             Some(addresses) => Ok(Resolved { addresses, ttl: Duration::from_secs(60) }),
@@ -137,6 +138,7 @@ impl Fixture {
             vpc: vpc(1),
             vpc_arn: "arn:vpc".into(),
             vpc_owner: "111122223333".parse().unwrap(),
+            has_ipv6: false,
             network: Arc::new(network),
             resources: Resources::new(resources),
         };
@@ -268,7 +270,7 @@ fn what_is_no_resource_and_what_cannot_be_reached_is_reset() {
 fn a_name_is_looked_up_in_the_gateways_vpc_and_remembered_and_another_address_tried() {
     let fixture = Fixture::new();
     fixture.serve([10, 0, 0, 1], "database");
-    let named = |name: &str| Destination::Name(name.into());
+    let named = |name: &str| Destination::Name(name.into(), AddressFamily::Ipv4);
     let addresses = [[127, 0, 0, 1], [10, 0, 0, 9], [10, 0, 0, 1]].map(IpAddr::from).to_vec();
     fixture.network.names.lock().unwrap().insert("db.internal".into(), addresses);
     fixture.network.names.lock().unwrap().insert("ours.internal".into(), vec![[169, 254, 171, 1].into()]);

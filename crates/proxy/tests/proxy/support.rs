@@ -244,6 +244,7 @@ impl World {
             let ingress = Ingress {
                 vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
                 vpc_owner: "111122223333".parse().unwrap(),
+                has_ipv6: false,
                 resources: Default::default(),
                 network: network.clone(),
                 vpc: vpc.clone(),

@@ -71,6 +71,7 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
         subnet: args.subnet.to_string(),
         name: args.name,
         ip: args.ip,
+        ipv6: args.ipv6,
         security_groups: args.security_groups,
         command: args.command.clone(),
         detached: args.detach,
@@ -136,12 +137,13 @@ fn host_table(hosts: &[Host]) -> String {
             host.instance.clone(),
             host.state.clone(),
             host.ip.clone(),
+            host.ipv6.clone().unwrap_or_else(|| "-".into()),
             host.vpc.clone(),
             host.subnet.clone(),
             host.command.join(" "),
         ]
     });
-    table(["NAME", "INSTANCE", "STATE", "IP", "VPC", "SUBNET", "COMMAND"], rows)
+    table(["NAME", "INSTANCE", "STATE", "IP", "IPV6", "VPC", "SUBNET", "COMMAND"], rows)
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
@@ -201,6 +203,7 @@ mod tests {
             instance: "i-0123456789abcdef0".into(),
             state: "running".into(),
             ip: "10.0.0.9".into(),
+            ipv6: Some("fd12::9".into()),
             vpc: "vpc-1".into(),
             subnet: "subnet-1".into(),
             detached: true,

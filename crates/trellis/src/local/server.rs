@@ -99,10 +99,10 @@ async fn converse(stream: UnixStream, local: &Local) {
 
 async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> anyhow::Result<Answer> {
     match ask {
-        Ask::Run { subnet, name, ip, security_groups, command, detached } => {
+        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached } => {
             let instance = local
                 .control
-                .run_instance(RunInstance { subnet, name, ip, security_groups, command, detached })
+                .run_instance(RunInstance { subnet, name, ip, ipv6, security_groups, command, detached })
                 .await?;
             if !detached {
                 *attached = Some(instance.id.clone());
@@ -172,6 +172,7 @@ fn describe(instance: &Instance, local: &Local) -> Host {
             (None, None, None) => "pending".into(),
         },
         ip: instance.address.to_string(),
+        ipv6: instance.ipv6_address.map(|address| address.to_string()),
         vpc: instance.vpc.to_string(),
         subnet: instance.subnet.to_string(),
         detached: instance.detached,

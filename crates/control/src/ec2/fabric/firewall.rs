@@ -2,10 +2,10 @@
 //! addresses, the groups of one host put together.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, GatewayPlan};
 use trellis_model::resource::lattice::{ResourceGateway, VpcAssociation};
 use trellis_model::resource::vpc::{Direction, Instance, IpProtocol, Peer, SecurityGroup, Traffic};
@@ -18,7 +18,7 @@ pub(super) struct Rules<'a> {
     region: &'a Region,
     groups: BTreeMap<&'a SecurityGroupId, &'a SecurityGroup>,
     /// Addresses of the hosts and resource gateways that have a group.
-    members: BTreeMap<&'a SecurityGroupId, Arc<[Ipv4Net]>>,
+    members: BTreeMap<&'a SecurityGroupId, Arc<[IpNet]>>,
     /// A host that is on its way out keeps its rules, and counts as a member, until the kernel has let go of it.
     hosts: Vec<&'a Instance>,
     associations: Vec<&'a VpcAssociation>,
@@ -39,17 +39,17 @@ impl<'a> Rules<'a> {
             .filter(|instance| instance.vpc == *vpc && instance.state.holds_resources())
             .filter(|instance| !instance.security_groups.is_empty())
             .collect();
-        let mut members: BTreeMap<_, Vec<Ipv4Net>> = BTreeMap::new();
+        let mut members: BTreeMap<_, Vec<IpNet>> = BTreeMap::new();
         for host in &hosts {
             for group in &host.security_groups {
-                members.entry(group).or_default().push(host.address.into());
+                members.entry(group).or_default().extend(host.addresses().map(IpNet::from));
             }
         }
         let gateways: Vec<_> = gateways.filter(|gateway| gateway.vpc == *vpc).collect();
         for gateway in &gateways {
             for group in &gateway.security_groups {
                 let addresses = gateway.addresses.values().flatten();
-                members.entry(group).or_default().extend(addresses.map(|address| Ipv4Net::from(*address)));
+                members.entry(group).or_default().extend(addresses.map(|address| IpNet::from(*address)));
             }
         }
         Self {
@@ -63,11 +63,11 @@ impl<'a> Rules<'a> {
     }
 
     /// By address, for each host that was given groups. Hosts with the same groups share one.
-    pub(super) fn firewalls(&self) -> BTreeMap<Ipv4Addr, Arc<Firewall>> {
+    pub(super) fn firewalls(&self) -> BTreeMap<IpAddr, Arc<Firewall>> {
         let mut shared: BTreeMap<&[SecurityGroupId], Arc<Firewall>> = BTreeMap::new();
         self.hosts
             .iter()
-            .map(|host| {
+            .flat_map(|host| {
                 let groups = host.security_groups.as_slice();
                 let firewall = shared.entry(groups).or_insert_with(|| {
                     Arc::new(Firewall {
@@ -75,7 +75,8 @@ impl<'a> Rules<'a> {
                         egress: self.rules(groups, Direction::Egress),
                     })
                 });
-                (host.address, firewall.clone())
+                let firewall = firewall.clone();
+                host.addresses().map(move |address| (address, firewall.clone()))
             })
             .collect()
     }
@@ -113,18 +114,17 @@ impl<'a> Rules<'a> {
             .collect()
     }
 
-    fn peers(&self, peer: &Peer) -> Option<Arc<[Ipv4Net]>> {
+    fn peers(&self, peer: &Peer) -> Option<Arc<[IpNet]>> {
         match peer {
-            Peer::Ipv4(block) => Some([*block].into()),
-            // VPCs have IPv4 blocks alone.
-            Peer::Ipv6(_) => None,
+            Peer::Ipv4(block) => Some([(*block).into()].into()),
+            Peer::Ipv6(block) => Some([(*block).into()].into()),
             Peer::Group { group, .. } => self.members.get(group).cloned(),
-            Peer::PrefixList(id) => prefix_list::ipv4_block(self.region, id).map(|block| [block].into()),
+            Peer::PrefixList(id) => Some(prefix_list::blocks(self.region, id).into()),
         }
     }
 }
 
-/// [`None`] for what IPv4 does not have, and for numbers that no packet can carry.
+/// [`None`] for numbers that no packet can carry.
 fn resolve(traffic: Traffic) -> Option<FirewallTraffic> {
     let Traffic { protocol, from, to } = traffic;
     let port = |bound: Option<i32>, absent: u16| match bound {
@@ -140,7 +140,7 @@ fn resolve(traffic: Traffic) -> Option<FirewallTraffic> {
         IpProtocol::TCP => FirewallTraffic::Tcp { first: port(from, 0)?, last: port(to, u16::MAX)? },
         IpProtocol::UDP => FirewallTraffic::Udp { first: port(from, 0)?, last: port(to, u16::MAX)? },
         IpProtocol::ICMP => FirewallTraffic::Icmp { kind: byte(from)?, code: byte(to)? },
-        IpProtocol::ICMPV6 => return None,
+        IpProtocol::ICMPV6 => FirewallTraffic::Icmpv6 { kind: byte(from)?, code: byte(to)? },
         IpProtocol::Number(number) => FirewallTraffic::Protocol(number),
     })
 }
@@ -161,8 +161,12 @@ mod tests {
         );
         assert_eq!(traffic(IpProtocol::All, None, None), Some(FirewallTraffic::All));
         assert_eq!(traffic(IpProtocol::Number(47), None, None), Some(FirewallTraffic::Protocol(47)));
+        assert_eq!(
+            traffic(IpProtocol::ICMPV6, Some(128), Some(-1)),
+            Some(FirewallTraffic::Icmpv6 { kind: Some(128), code: None })
+        );
         for nonsense in [
-            traffic(IpProtocol::ICMPV6, Some(-1), Some(-1)),
+            traffic(IpProtocol::ICMPV6, Some(-2), Some(-1)),
             traffic(IpProtocol::UDP, Some(70_000), Some(70_000)),
             traffic(IpProtocol::ICMP, Some(256), None),
         ] {

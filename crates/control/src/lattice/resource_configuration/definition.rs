@@ -5,10 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use trellis_model::resource::lattice::{
-    Home, PortRange, ResourceConfigurationType, ResourceDefinition, ResourceIpAddressType,
+    Home, PortRange, ResourceConfigurationType, ResourceDefinition, ResourceGateway,
+    ResourceGatewayIpAddressType, ResourceIpAddressType,
 };
 use trellis_model::{Arn, name};
+use trellis_store::Read;
 
+use crate::lattice::vpc;
 use crate::refusal::{Refusal, invalid};
 
 /// Ranges of ports one resource may have.
@@ -63,6 +66,22 @@ impl From<ResourceDefinition> for Definition {
     }
 }
 
+/// What of a resource gateway decides which resources can be behind it.
+#[derive(Debug)]
+pub(super) struct Behind {
+    ip_address_type: ResourceGatewayIpAddressType,
+    /// [`None`] when the VPC has none, or is gone.
+    ipv6: Option<Ipv6Net>,
+}
+
+impl Behind {
+    pub(super) fn of(state: &mut impl Read, gateway: &ResourceGateway) -> Result<Self, Refusal> {
+        let vpc = vpc::get(state, &gateway.home, &gateway.vpc)?;
+        let ipv6 = vpc.and_then(|vpc| vpc.ipv6());
+        Ok(Self { ip_address_type: gateway.ip_address_type, ipv6 })
+    }
+}
+
 /// What a resource of type `kind` is, checked.
 ///
 /// # Errors
@@ -71,14 +90,15 @@ pub(super) fn read(
     definition: &Definition,
     kind: ResourceConfigurationType,
     home: &Home,
+    behind: &Behind,
 ) -> Result<ResourceDefinition, Refusal> {
     use ResourceConfigurationType as Type;
     match (definition, kind) {
         (Definition::Ip { ip_address }, Type::Single | Type::Child) => {
-            ip(ip_address.as_deref().unwrap_or_default())
+            ip(ip_address.as_deref().unwrap_or_default(), behind)
         }
         (Definition::Dns { domain_name, ip_address_type }, Type::Single | Type::Child) => {
-            dns(domain_name.as_deref().unwrap_or_default(), ip_address_type.unwrap_or_default())
+            dns(domain_name.as_deref().unwrap_or_default(), *ip_address_type, behind)
         }
         (Definition::Arn { arn }, Type::Arn) => rds(arn.as_deref().unwrap_or_default(), home),
         (Definition::Cidr { cidr_ranges }, Type::Cidr) => cidr(cidr_ranges),
@@ -96,27 +116,50 @@ fn member(definition: &Definition) -> &'static str {
     }
 }
 
-/// VPCs have IPv4 addresses alone, so a resource in one has too.
-fn ip(text: &str) -> Result<ResourceDefinition, Refusal> {
+/// "IPv6 from the VPC": an address of the gateway's VPC, and of a family that the gateway has.
+fn ip(text: &str, behind: &Behind) -> Result<ResourceDefinition, Refusal> {
     let field = "resourceConfigurationDefinition.ipResource.ipAddress";
     let address: IpAddr = text.parse().map_err(|_| invalid(field, "is not an IP address"))?;
+    let has_family = match address {
+        IpAddr::V4(_) => behind.ip_address_type.has_ipv4(),
+        IpAddr::V6(_) => behind.ip_address_type.has_ipv6(),
+    };
     match address {
+        _ if !has_family => Err(invalid(field, "is not of an address type of the resource gateway")),
         IpAddr::V4(v4) if PRIVATE.iter().any(|range| range.contains(&v4)) => {
             Ok(ResourceDefinition::Ip(address))
         }
         IpAddr::V4(_) => {
             Err(invalid(field, "must be within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10"))
         }
+        IpAddr::V6(v6) if behind.ipv6.is_some_and(|block| block.contains(&v6)) => {
+            Ok(ResourceDefinition::Ip(address))
+        }
         IpAddr::V6(_) => Err(invalid(field, "is not an address of the resource gateway's VPC")),
     }
 }
 
-fn dns(domain: &str, ip_address_type: ResourceIpAddressType) -> Result<ResourceDefinition, Refusal> {
+/// Without an address type it is the gateway's, IPv4 where that has both.
+fn dns(
+    domain: &str,
+    ip_address_type: Option<ResourceIpAddressType>,
+    behind: &Behind,
+) -> Result<ResourceDefinition, Refusal> {
     if !name::is_domain_name(domain) || domain.starts_with('*') {
         let field = "resourceConfigurationDefinition.dnsResource.domainName";
         return Err(invalid(field, "is not a domain name"));
     }
-    if ip_address_type != ResourceIpAddressType::Ipv4 {
+    let ip_address_type = ip_address_type.unwrap_or(match behind.ip_address_type {
+        ResourceGatewayIpAddressType::Ipv6 => ResourceIpAddressType::Ipv6,
+        _ => ResourceIpAddressType::Ipv4,
+    });
+    let is_had = match ip_address_type {
+        ResourceIpAddressType::Ipv4 => behind.ip_address_type.has_ipv4(),
+        ResourceIpAddressType::Ipv6 => behind.ip_address_type.has_ipv6(),
+        // "Not supported."
+        ResourceIpAddressType::Dualstack => false,
+    };
+    if !is_had {
         let field = "resourceConfigurationDefinition.dnsResource.ipAddressType";
         return Err(invalid(field, "is not an address type of the resource gateway"));
     }
@@ -193,6 +236,44 @@ mod tests {
         Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() }
     }
 
+    fn behind(ip_address_type: ResourceGatewayIpAddressType) -> Behind {
+        Behind { ip_address_type, ipv6: Some("fd12::/56".parse().unwrap()) }
+    }
+
+    #[test]
+    fn a_resource_is_of_a_family_that_its_gateway_has_and_of_ipv6_in_its_vpc() {
+        use ResourceGatewayIpAddressType::{Dualstack, Ipv4, Ipv6};
+        for (gateway, address, expected) in [
+            (Ipv4, "10.0.0.1", true),
+            (Ipv4, "fd12::9", false),
+            (Ipv6, "10.0.0.1", false),
+            (Ipv6, "fd12::9", true),
+            (Ipv6, "fd13::9", false),
+            (Ipv6, "2001:db8::1", false),
+            (Dualstack, "10.0.0.1", true),
+            (Dualstack, "fd12:0:0:ff::9", true),
+            (Dualstack, "::ffff:10.0.0.1", false),
+        ] {
+            assert_eq!(ip(address, &behind(gateway)).is_ok(), expected, "{gateway:?} {address}");
+        }
+        let of = |gateway, wanted| match dns("db.example.com", wanted, &behind(gateway)) {
+            Ok(ResourceDefinition::Dns { ip_address_type, .. }) => Some(ip_address_type),
+            _ => None,
+        };
+        use ResourceIpAddressType as Type;
+        for (gateway, wanted, expected) in [
+            (Ipv4, None, Some(Type::Ipv4)),
+            (Ipv6, None, Some(Type::Ipv6)),
+            (Dualstack, None, Some(Type::Ipv4)),
+            (Dualstack, Some(Type::Ipv6), Some(Type::Ipv6)),
+            (Ipv4, Some(Type::Ipv6), None),
+            (Ipv6, Some(Type::Ipv4), None),
+            (Dualstack, Some(Type::Dualstack), None),
+        ] {
+            assert_eq!(of(gateway, wanted), expected, "{gateway:?} {wanted:?}");
+        }
+    }
+
     #[test]
     fn addresses_are_private_ones() {
         for (text, expected) in [
@@ -207,7 +288,7 @@ mod tests {
             ("10.0.0.01", false),
             ("", false),
         ] {
-            assert_eq!(ip(text).is_ok(), expected, "{text}");
+            assert_eq!(ip(text, &behind(ResourceGatewayIpAddressType::Ipv4)).is_ok(), expected, "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The resource gateway: where connections to resources enter the VPC the resources are in.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +22,12 @@ pub struct ResourceGateway {
     /// At least one, all of them groups of `vpc`. Their egress rules filter what goes to resources.
     pub security_groups: Vec<SecurityGroupId>,
     pub ip_address_type: ResourceGatewayIpAddressType,
-    /// 1 to 62.
+    /// 1 to 62. Of no meaning where the gateway has IPv6 addresses alone.
     pub ipv4_addresses_per_eni: u8,
-    /// By subnet, its addresses there, as many as `ipv4_addresses_per_eni`: nobody else's while the gateway lives.
+    /// By subnet, its addresses there: nobody else's while the gateway lives. As many of IPv4 as
+    /// `ipv4_addresses_per_eni`, and [`Self::IPV6_ADDRESSES_PER_ENI`] of IPv6, as far as it has the family.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub addresses: BTreeMap<SubnetId, Vec<Ipv4Addr>>,
+    pub addresses: BTreeMap<SubnetId, Vec<IpAddr>>,
     pub dns_resolution: DnsResolution,
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +39,9 @@ pub struct ResourceGateway {
 impl ResourceGateway {
     /// `ipv4AddressesPerEni` where it was not given.
     pub const DEFAULT_ADDRESSES_PER_ENI: u8 = 16;
+
+    /// As many connections from each subnet to one destination as there are of IPv4 by default.
+    pub const IPV6_ADDRESSES_PER_ENI: usize = 16;
 
     pub fn arn(&self) -> String {
         self.home.lattice_arn(format_args!("resourcegateway/{}", self.id))
@@ -52,6 +56,16 @@ pub enum ResourceGatewayIpAddressType {
     Ipv4,
     Ipv6,
     Dualstack,
+}
+
+impl ResourceGatewayIpAddressType {
+    pub fn has_ipv4(self) -> bool {
+        self != Self::Ipv6
+    }
+
+    pub fn has_ipv6(self) -> bool {
+        self != Self::Ipv4
+    }
 }
 
 /// Who resolves the names of resources.

@@ -1,6 +1,6 @@
 //! Instances: the hosts that `trellis run` makes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct Instance {
     pub vpc: VpcId,
     pub subnet: SubnetId,
     pub address: Ipv4Addr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_address: Option<Ipv6Addr>,
     pub security_groups: Vec<SecurityGroupId>,
     /// What runs inside; empty: nothing.
     pub command: Vec<String>,
@@ -37,6 +39,11 @@ pub struct Instance {
 impl Instance {
     pub fn arn(&self) -> String {
         ec2_arn(&self.home, format_args!("instance/{}", self.id))
+    }
+
+    /// Its addresses, of one family or of both.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [Some(self.address.into()), self.ipv6_address.map(IpAddr::from)].into_iter().flatten()
     }
 
     /// Its one network interface.
