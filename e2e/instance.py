@@ -151,16 +151,26 @@ class Instance:
         vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
         return vpc, ec2.create_subnet(VpcId=vpc, CidrBlock=subnet)["Subnet"]["SubnetId"]
 
-    def host(self, subnet, *command, name=None, ip=None):
+    def dualstack_vpc(self, cidr, subnet, ipv6_cidr, ipv6_subnet):
+        """The same with IPv6, which hosts of the subnet are given; their ids."""
+        ec2 = self.ec2
+        vpc = ec2.create_vpc(CidrBlock=cidr, Ipv6CidrBlock=ipv6_cidr)["Vpc"]["VpcId"]
+        made = ec2.create_subnet(VpcId=vpc, CidrBlock=subnet, Ipv6CidrBlock=ipv6_subnet)["Subnet"]["SubnetId"]
+        ec2.modify_subnet_attribute(SubnetId=made, AssignIpv6AddressOnCreation={"Value": True})
+        return vpc, made
+
+    def host(self, subnet, *command, name=None, ip=None, ipv6=None, groups=()):
         """A detached host; its name."""
         name = name or unique("host")
         address = ["--ip", ip] if ip else []
+        address += ["--ipv6", ipv6] if ipv6 else []
+        address += [word for group in groups for word in ("--security-group", group)]
         self.cli("run", "-d", "--subnet", subnet, *address, "--name", name, "--", *(command or ("sleep", "infinity")))
         return name
 
-    def web(self, subnet, ip=None, *words):
+    def web(self, subnet, ip=None, *words, **more):
         """A host that runs the test web server of target.py; its name."""
-        name = self.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), *words, ip=ip)
+        name = self.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), *words, ip=ip, **more)
         eventually(lambda: self.inside(name, "curl", "-sS", "http://127.0.0.1:8080/", check=False).returncode == 0,
                    what="the web server listening")
         return name

@@ -67,7 +67,7 @@ class Target(BaseHTTPRequestHandler):
                     "method": self.command,
                     "path": self.path,
                     "headers": [[key.lower(), value] for key, value in self.headers.items()],
-                    "peer": self.client_address[0],
+                    "peer": self.client_address[0].removeprefix("::ffff:"),
                     "body": len(body),
                 }).encode())
 
@@ -97,11 +97,17 @@ class Target(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
     daemon_threads = True
     request_queue_size = 1024
 
 
-server = Server(("0.0.0.0", arguments.port), Target)
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # IPv4 as well
+        super().server_bind()
+
+
+server = Server(("::", arguments.port), Target)
 if arguments.tls:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(arguments.tls)

@@ -15,6 +15,7 @@ import pytest
 from instance import ROOT
 
 CONFIGURATION = ROOT / "e2e/terraform/main.tf"
+WITH_IPV6 = ROOT / "e2e/terraform/ipv6/main.tf"
 # The provider cannot import these.
 NOT_IMPORTABLE = {"aws_vpclattice_target_group_attachment"}
 # What the provider does not read back: an import leaves it to the next apply.
@@ -26,10 +27,10 @@ NOT_READ_BACK = {
 class Terraform:
     """One working directory against one instance: the environment is all it is told."""
 
-    def __init__(self, directory, instance, material):
+    def __init__(self, directory, instance, material, configuration=CONFIGURATION):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir()
-        shutil.copy(CONFIGURATION, self.directory)
+        shutil.copy(configuration, self.directory)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
                 if name in os.environ}
         self.environment = {
@@ -141,6 +142,29 @@ def test_terraform_applies_changes_imports_and_destroys_every_lattice_resource(o
 
     terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
     assert not terraform.resources()
+    nothing_is_left(own)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="NOT CHECKED: terraform is not on this machine")
+def test_terraform_gives_a_vpc_ipv6_and_what_stands_in_it(own, tmp_path, material):
+    terraform = Terraform(tmp_path / "ipv6", own, material, WITH_IPV6)
+    terraform.init()
+    terraform.apply()
+    terraform.plans_nothing()
+    changes = terraform.changes("second")
+    for address in ("aws_vpc.main", "aws_subnet.main"):
+        assert changes[address][0] == ["update"], changes[address]
+    terraform.apply("second")
+    terraform.plans_nothing("second")
+    made = {one["address"]: one["values"] for one in terraform.resources()}
+    block = made["aws_vpc.main"]["ipv6_cidr_block"]
+    assert block.startswith("fd") and block.endswith("/56"), block
+    assert made["aws_subnet.main"]["ipv6_cidr_block"].endswith("/64")
+    groups = own.lattice.list_target_groups()["items"]
+    targets = own.lattice.list_targets(targetGroupIdentifier=groups[0]["id"])["items"]
+    assert targets[0]["id"].endswith("::10") and targets[0]["status"] == "UNUSED"
+    terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
     nothing_is_left(own)
 
 
