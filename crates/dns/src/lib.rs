@@ -16,7 +16,7 @@ mod metrics;
 mod resolv_conf;
 mod server;
 mod upstream;
-mod wire;
+pub mod wire;
 
 pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, answer};
 pub use client::{Client, Resolved};

@@ -3,7 +3,7 @@
 
 /// The longest reply sent over UDP, whatever a client says it can take. Also the payload size we
 /// announce. A longer one is cut and the client comes back over TCP.
-pub(crate) const MAX_UDP_REPLY: usize = 4096;
+pub const MAX_UDP_REPLY: usize = 4096;
 
 /// What a client without EDNS can take.
 const PLAIN_UDP_REPLY: usize = 512;
@@ -59,7 +59,7 @@ pub(crate) fn bare_error(header: Header, rcode: u8) -> Vec<u8> {
 }
 
 /// A reply of header and question, for a question nobody could answer.
-pub(crate) fn error_reply(query: &[u8], rcode: u8) -> Option<Vec<u8>> {
+pub fn error_reply(query: &[u8], rcode: u8) -> Option<Vec<u8>> {
     let mut reply = bare_error(Header::read(query)?, rcode);
     reply[5] = 1;
     reply.extend_from_slice(query.get(HEADER..question_end(query)?)?);
@@ -69,7 +69,7 @@ pub(crate) fn error_reply(query: &[u8], rcode: u8) -> Option<Vec<u8>> {
 
 /// Where the first question ends. `None` when it runs past the message, has a compressed or an
 /// over-long name, or there is none.
-pub(crate) fn question_end(message: &[u8]) -> Option<usize> {
+pub fn question_end(message: &[u8]) -> Option<usize> {
     if Header::read(message)?.questions() == 0 {
         return None;
     }
@@ -90,7 +90,7 @@ pub(crate) fn question_end(message: &[u8]) -> Option<usize> {
 
 /// Whether `reply` answers `query`, sent with `id`: the same id and the same question, the case of
 /// letters in the name aside.
-pub(crate) fn is_reply_to(reply: &[u8], query: &[u8], id: u16) -> bool {
+pub fn is_reply_to(reply: &[u8], query: &[u8], id: u16) -> bool {
     let Some(header) = Header::read(reply) else { return false };
     if !header.is_response() || header.id() != id || header.opcode() != 0 || header.questions() != 1 {
         return false;
@@ -102,7 +102,7 @@ pub(crate) fn is_reply_to(reply: &[u8], query: &[u8], id: u16) -> bool {
 }
 
 /// Gives `reply` the id and the spelling of `query`. Both have passed [`is_reply_to`].
-pub(crate) fn adopt(reply: &mut [u8], query: &[u8]) {
+pub fn adopt(reply: &mut [u8], query: &[u8]) {
     if let Some(end) = question_end(query)
         && let (Some(to), Some(from)) = (reply.get_mut(HEADER..end), query.get(HEADER..end))
     {
@@ -111,21 +111,21 @@ pub(crate) fn adopt(reply: &mut [u8], query: &[u8]) {
     set_id(reply, Header::read(query).map_or(0, Header::id));
 }
 
-pub(crate) fn set_id(message: &mut [u8], id: u16) {
+pub fn set_id(message: &mut [u8], id: u16) {
     if let Some(place) = message.first_chunk_mut() {
         *place = id.to_be_bytes();
     }
 }
 
 /// The longest UDP reply the sender of `query` takes.
-pub(crate) fn udp_limit(query: &[u8]) -> usize {
+pub fn udp_limit(query: &[u8]) -> usize {
     announced_payload(query)
         .map_or(PLAIN_UDP_REPLY, |size| usize::from(size).clamp(PLAIN_UDP_REPLY, MAX_UDP_REPLY))
 }
 
 /// Cuts a reply down to header, question and OPT with TC set when it is longer than `limit`;
 /// returns whether it did.
-pub(crate) fn truncate(reply: &mut Vec<u8>, query: &[u8], limit: usize) -> bool {
+pub fn truncate(reply: &mut Vec<u8>, query: &[u8], limit: usize) -> bool {
     if reply.len() <= limit {
         return false;
     }

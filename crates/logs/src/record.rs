@@ -76,6 +76,35 @@ mod tests {
     }
 
     #[test]
+    fn whatever_bytes_there_are_nothing_panics_and_text_of_clients_stays_text() {
+        // SplitMix64 (Vigna, public domain): the same bytes every time, many of them those that matter.
+        let mut state = 0_u64;
+        let mut next = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let word = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (word ^ word >> 27) >> 33
+        };
+        let pieces =
+            [&b"\"serviceArn\":\""[..], b"\"startTime\":\"", b"\"", b"\\", b"/", b"{", b"}", b"\n", b"\0"];
+        for _ in 0..20_000 {
+            let mut bytes = Vec::new();
+            for _ in 0..next() % 12 {
+                match pieces.get(next() as usize % 12) {
+                    Some(piece) => bytes.extend_from_slice(piece),
+                    None => bytes.push(next() as u8),
+                }
+            }
+            let _ = (Subject::of(&bytes), time(&bytes), is_sound(&bytes));
+            let text = serde_json::to_string(&*String::from_utf8_lossy(&bytes)).unwrap();
+            let line = format!(r#"{{"userAgent":{text},"serviceArn":"arn:x/svc-1","hostHeader":{text}}}"#);
+            let expected = Subject { service: Some("svc-1"), ..Subject::default() };
+            assert_eq!(Subject::of(line.as_bytes()), expected, "{line}");
+            assert_eq!(time(line.as_bytes()), None, "{line}");
+            assert!(is_sound(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
     fn a_line_tells_when_it_was() {
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         assert_eq!(time(REQUEST.as_bytes()), at("2026-11-21T10:00:07Z"));
