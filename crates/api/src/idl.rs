@@ -39,12 +39,19 @@
 //! follow EC2's habit: the wire name is the member's with a small first letter, the form name the
 //! wire name with a capital, unless `wire=` or `form=` says otherwise.
 
+mod line;
+mod member;
+mod resolve;
+
 use std::collections::HashMap;
 use std::iter::Peekable;
 
+use line::{Line, bounds_then_of, end, lines, range, status, word};
+use member::{Pending, RawKind, RawMember, members, pages};
+
 use crate::schema::{
-    ErrorShape, Kind, Location, Member, Operation, Paging, Pattern, Protocol, Range, Segment, Service, Shape,
-    ShapeId, TimestampFormat, UriTemplate,
+    ErrorShape, Kind, Location, Operation, Paging, Pattern, Range, Segment, Service, ShapeId,
+    TimestampFormat, UriTemplate,
 };
 
 /// Largest request body where a description does not say.
@@ -65,60 +72,6 @@ pub struct IdlError {
 /// The first line that breaks the grammar, names something twice or refers to nothing.
 pub fn parse(text: &str) -> Result<Service, IdlError> {
     Parser::new().parse(text)
-}
-
-/// A line without its indentation.
-#[derive(Debug, Clone, Copy)]
-struct Line<'t> {
-    number: usize,
-    level: usize,
-    text: &'t str,
-}
-
-impl<'t> Line<'t> {
-    fn error(&self, problem: impl Into<String>) -> IdlError {
-        IdlError { line: self.number, problem: problem.into() }
-    }
-
-    fn words(&self) -> std::str::SplitAsciiWhitespace<'t> {
-        self.text.split_ascii_whitespace()
-    }
-}
-
-/// Meaningful lines with their levels.
-fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
-    text.lines().enumerate().filter_map(|(index, text)| {
-        let rest = text.trim_start_matches(' ');
-        let meaningful = !rest.trim().is_empty() && !rest.starts_with('#');
-        meaningful.then(|| Line {
-            number: index + 1,
-            level: (text.len() - rest.len()) / 2,
-            text: rest.trim_end(),
-        })
-    })
-}
-
-/// A reference that is resolved when everything is declared.
-struct Pending<'t> {
-    line: Line<'t>,
-    name: &'t str,
-}
-
-enum RawKind<'t> {
-    Structure { members: Vec<RawMember<'t>>, union: bool },
-    List { element: Pending<'t>, length: Range, item: Option<String>, flattened: bool },
-    Map { key: Pending<'t>, value: Pending<'t>, length: Range },
-    Done(Kind),
-}
-
-struct RawMember<'t> {
-    name: &'t str,
-    shape: Pending<'t>,
-    wire: Option<&'t str>,
-    form: Option<&'t str>,
-    location: Location,
-    required: bool,
-    token: bool,
 }
 
 struct Parser<'t> {
@@ -429,224 +382,6 @@ impl<'t> Parser<'t> {
         });
         Ok(())
     }
-
-    fn finish(mut self) -> Result<Service, IdlError> {
-        let whole = |problem: String| IdlError { line: 0, problem };
-        let signing_name = self.signing_name.ok_or_else(|| whole("no service".to_owned()))?.to_owned();
-        let mut take = |key: &str| self.header.remove(key).map(str::to_owned);
-        let mut require = |key: &str| take(key).ok_or_else(|| whole(format!("the service has no {key}")));
-        let id = require("id")?;
-        let endpoint_prefix = require("endpoint")?;
-        let version = require("version")?;
-        let protocol = match require("protocol")?.as_str() {
-            "rest-json" => Protocol::RestJson,
-            "json-1.0" => Protocol::Json10,
-            "json-1.1" => Protocol::Json11,
-            "query" => Protocol::Query,
-            "ec2" => Protocol::Ec2,
-            other => return Err(whole(format!("no protocol {other:?}"))),
-        };
-        let xml_namespace = take("namespace").unwrap_or_default();
-        let target_prefix = take("target");
-        let invalid_input = take("invalid");
-        let max_body = match take("max-body") {
-            None => DEFAULT_MAX_BODY,
-            Some(text) => text.parse().map_err(|_| whole(format!("max-body {text:?} is no number")))?,
-        };
-        if let Some(key) = self.header.keys().next() {
-            return Err(whole(format!("the service has no use for {key:?}")));
-        }
-
-        let names = &self.names;
-        let resolve = |pending: Pending<'_>| {
-            let problem = || pending.line.error(format!("{} is not declared", pending.name));
-            names.get(pending.name).copied().ok_or_else(problem)
-        };
-        let mut shapes = Vec::with_capacity(self.shapes.len());
-        for (name, raw) in self.shapes {
-            let kind = match raw {
-                RawKind::Done(kind) => kind,
-                RawKind::List { element, length, item, flattened } => Kind::List {
-                    element: resolve(element)?,
-                    length,
-                    item: item.unwrap_or_else(|| {
-                        if protocol == Protocol::Ec2 { "item" } else { "member" }.to_owned()
-                    }),
-                    flattened,
-                },
-                RawKind::Map { key, value, length } => {
-                    Kind::Map { key: resolve(key)?, value: resolve(value)?, length }
-                }
-                RawKind::Structure { members, union } => Kind::Structure {
-                    members: members
-                        .into_iter()
-                        .map(|member| {
-                            let (wire, form) = wire_names(protocol, &member);
-                            Ok(Member {
-                                name: member.name.to_owned(),
-                                wire,
-                                form,
-                                shape: resolve(member.shape)?,
-                                location: member.location,
-                                required: member.required,
-                                token: member.token,
-                            })
-                        })
-                        .collect::<Result<_, IdlError>>()?,
-                    union,
-                },
-            };
-            shapes.push(Shape { name, kind });
-        }
-        let mut operation_index = HashMap::new();
-        for (index, operation) in self.operations.iter().enumerate() {
-            operation_index.insert(operation.name.clone(), index);
-            for name in &operation.errors {
-                if !self.errors.iter().any(|error| error.name == *name) {
-                    return Err(whole(format!("{}: the error {name} is not declared", operation.name)));
-                }
-            }
-        }
-        Ok(Service {
-            id,
-            signing_name,
-            endpoint_prefix,
-            protocol,
-            version,
-            xml_namespace,
-            target_prefix,
-            invalid_input,
-            max_body,
-            operations: self.operations,
-            errors: self.errors,
-            shapes,
-            operation_index,
-        })
-    }
-}
-
-/// Names on the wire and in forms, by the protocol's habit where they are not given.
-fn wire_names(protocol: Protocol, member: &RawMember<'_>) -> (String, String) {
-    let first = |text: &str, change: fn(&char) -> char| {
-        let mut characters = text.chars();
-        characters.next().map_or_else(String::new, |head| format!("{}{}", change(&head), characters.as_str()))
-    };
-    match (protocol, member.wire, member.form) {
-        (Protocol::Ec2, wire, form) => {
-            let wire = wire.map_or_else(|| first(member.name, char::to_ascii_lowercase), str::to_owned);
-            let form = form.map_or_else(|| first(&wire, char::to_ascii_uppercase), str::to_owned);
-            (wire, form)
-        }
-        (_, wire, form) => {
-            let wire = wire.unwrap_or(member.name);
-            (wire.to_owned(), form.unwrap_or(wire).to_owned())
-        }
-    }
-}
-
-/// The members on the following lines of `level`.
-fn members<'t>(
-    level: usize,
-    lines: &mut Peekable<impl Iterator<Item = Line<'t>>>,
-) -> Result<Vec<RawMember<'t>>, IdlError> {
-    let mut members: Vec<RawMember<'t>> = Vec::new();
-    while let Some(line) = lines.next_if(|line| line.level >= level) {
-        if line.level != level {
-            return Err(line.error(format!("a member stands {} spaces in", level * 2)));
-        }
-        let mut words = line.words();
-        let name = word(line, &mut words, "a member")?;
-        let shape = Pending { line, name: word(line, &mut words, "a type")? };
-        let mut member = RawMember {
-            name,
-            shape,
-            wire: None,
-            form: None,
-            location: Location::Body,
-            required: false,
-            token: false,
-        };
-        for word in words {
-            match word.split_once('=').unwrap_or((word, "")) {
-                ("required", "") => member.required = true,
-                ("token", "") => member.token = true,
-                ("label", "") => member.location = Location::Label,
-                ("query", wire) => {
-                    member.location = Location::Query;
-                    member.wire = Some(wire).filter(|wire| !wire.is_empty());
-                }
-                ("header", wire) if !wire.is_empty() => {
-                    member.location = Location::Header;
-                    member.wire = Some(wire);
-                }
-                ("wire", wire) if !wire.is_empty() => member.wire = Some(wire),
-                ("form", form) if !form.is_empty() => member.form = Some(form),
-                _ => return Err(line.error(format!("did not expect {word:?}"))),
-            }
-        }
-        if members.iter().any(|other| other.name == name) {
-            return Err(line.error(format!("{name} is declared twice")));
-        }
-        members.push(member);
-    }
-    Ok(members)
-}
-
-fn pages(line: Line<'_>, rest: &str) -> Result<Paging, IdlError> {
-    let mut parts: HashMap<&str, &str> =
-        rest.split_ascii_whitespace().filter_map(|word| word.split_once('=')).collect();
-    let mut take = |key: &str| parts.remove(key).map(str::to_owned);
-    let problem = || line.error("expected in=, out=, items= and perhaps limit=");
-    Ok(Paging {
-        input_token: take("in").ok_or_else(problem)?,
-        output_token: take("out").ok_or_else(problem)?,
-        items: take("items").ok_or_else(problem)?,
-        limit: take("limit"),
-    })
-}
-
-fn word<'w>(
-    line: Line<'_>,
-    words: &mut impl Iterator<Item = &'w str>,
-    expected: &str,
-) -> Result<&'w str, IdlError> {
-    words.next().ok_or_else(|| line.error(format!("expected {expected}")))
-}
-
-fn end<'w>(line: Line<'_>, words: &mut impl Iterator<Item = &'w str>) -> Result<(), IdlError> {
-    words.next().map_or(Ok(()), |word| Err(line.error(format!("did not expect {word:?}"))))
-}
-
-/// `[BOUNDS] of`, as lists and maps have it after their name.
-fn bounds_then_of<'w>(line: Line<'_>, words: &mut impl Iterator<Item = &'w str>) -> Result<Range, IdlError> {
-    match word(line, words, "of")? {
-        "of" => Ok(Range::default()),
-        bounds => match word(line, words, "of")? {
-            "of" => range(line, bounds),
-            other => Err(line.error(format!("expected of, found {other:?}"))),
-        },
-    }
-}
-
-/// `3..40`, `3..`, `..40` or `21`.
-fn range(line: Line<'_>, text: &str) -> Result<Range, IdlError> {
-    let bound = |text: &str| match text {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| line.error(format!("{text:?} is no bound"))),
-    };
-    let (min, max) = text.split_once("..").unwrap_or((text, text));
-    let range = Range { min: bound(min)?, max: bound(max)? };
-    match (range.min, range.max) {
-        (Some(min), Some(max)) if min > max => Err(line.error(format!("{text} is empty"))),
-        _ => Ok(range),
-    }
-}
-
-fn status(line: Line<'_>, text: &str) -> Result<u16, IdlError> {
-    text.parse()
-        .ok()
-        .filter(|status| (200..600).contains(status))
-        .ok_or_else(|| line.error(format!("{text:?} is no status")))
 }
 
 #[cfg(test)]
