@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import threading
+import urllib.parse
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
@@ -354,6 +356,118 @@ def test_a_destination_behind_tls_gets_records_once_its_certificate_is_trusted(t
         instance.environment["SSL_CERT_FILE"] = str(certificate)
         instance.restart()
         eventually(lambda: ids(destination.delivered(bucket)) == ["sealed"], what="the record in the bucket")
+
+
+class Machine(BaseHTTPRequestHandler):
+    """A bucket, a container's agent, an instance's metadata and an STS: each source hands out keys of its own name."""
+
+    protocol_version = "HTTP/1.1"
+    signed, asked = [], []
+
+    def answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("content-length", 0)))
+
+    def keys(self, name):
+        return json.dumps({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": name, "SecretAccessKey": "s",
+                           "Token": "t", "Expiration": "2099-01-01T00:00:00Z",
+                           "LastUpdated": "2026-01-01T00:00:00Z"}).encode()
+
+    def do_GET(self):
+        role = "/latest/meta-data/iam/security-credentials"
+        if self.path == "/agent" and self.headers["authorization"] == "let me in":
+            self.answer(200, self.keys("ASIAAGENT"))
+        elif self.path.startswith("/latest/") and self.headers["x-aws-ec2-metadata-token"] != "session":
+            self.answer(401)
+        elif self.path.rstrip("/") in (role, f"{role}-extended"):
+            self.answer(200, b"role")
+        elif self.path in (f"{role}/role", f"{role}-extended/role"):
+            self.answer(200, self.keys("ASIAINSTANCE"))
+        else:
+            self.answer(404)
+
+    def do_PUT(self):
+        self.body()
+        if self.path == "/latest/api/token":
+            self.send_response(200)
+            self.send_header("x-aws-ec2-metadata-token-ttl-seconds", "21600")
+            self.send_header("content-length", "7")
+            self.end_headers()
+            self.wfile.write(b"session")
+            return
+        self.signed.append((re.search("Credential=([A-Z]+)/", self.headers["authorization"])[1], self.path))
+        self.answer(200)
+
+    def do_POST(self):
+        self.asked.append(urllib.parse.parse_qs(self.body().decode()))
+        keys = ("<AccessKeyId>ASIAWEB</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+                "<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>")
+        name = self.asked[-1]["Action"][0]
+        self.answer(200, (f'<{name}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{name}Result>'
+                          f"<Credentials>{keys}</Credentials></{name}Result></{name}Response>").encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def environment_of(source, directory, url):
+    """What a machine has around it that hands out keys by `source` alone."""
+    home = directory / "home"
+    (home / ".aws").mkdir(parents=True)
+    (home / "token").write_text("a.b+c")
+    (home / ".aws" / "credentials").write_text(
+        "[two]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = a=b\n")
+    keys = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s"}
+    (home / "keys.json").write_text(json.dumps(keys))
+    (home / ".aws" / "config").write_text(f"[profile three]\ncredential_process = cat {home}/keys.json\n")
+    nothing = {"HOME": str(home), "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "",
+               "AWS_PROFILE": "none", "AWS_EC2_METADATA_DISABLED": "true"}
+    return nothing | {
+        "environment": {"AWS_ACCESS_KEY_ID": "AKIAENVIRONMENT", "AWS_SECRET_ACCESS_KEY": "s"},
+        "profile": {"AWS_PROFILE": "two"},
+        "process": {"AWS_PROFILE": "three"},
+        "web identity": {"AWS_WEB_IDENTITY_TOKEN_FILE": str(home / "token"), "AWS_PROFILE": "",
+                         "AWS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/r", "AWS_ENDPOINT_URL_STS": url},
+        "container": {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/agent", "AWS_PROFILE": "",
+                      "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let me in"},
+        "instance": {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
+                     "AWS_PROFILE": ""},
+        "none": {},
+    }[source]
+
+
+@pytest.mark.parametrize("source, key", [
+    ("environment", "AKIAENVIRONMENT"), ("profile", "AKIAPROFILE"), ("process", "AKIAPROCESS"),
+    ("web identity", "ASIAWEB"), ("container", "ASIAAGENT"), ("instance", "ASIAINSTANCE"), ("none", None)])
+def test_keys_come_from_each_place_the_sdk_looks_at(tmp_path, source, key):
+    seen = type("Seen", (Machine,), {"signed": [], "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), seen)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    environment = environment_of(source, tmp_path, url)
+    try:
+        with Instance(tmp_path, f"--log-endpoint=s3={url}", "--log-interval=s3=1",
+                      environment=environment) as instance:
+            world = World(instance)
+            world.subscribe(world.service, "arn:aws:s3:::some-logs")
+            world.call("signed")
+            if key is None:
+                eventually(lambda: "no credentials: set AWS_ACCESS_KEY_ID" in instance.log.read_text(),
+                           what="what to do in the log")
+                assert seen.signed == []
+                return
+            [(found, path), *_] = eventually(lambda: seen.signed, what="a signed call")
+            assert found == key and path.startswith("/some-logs/AWSLogs/")
+            if source == "web identity":
+                assert seen.asked[0]["Action"] == ["AssumeRoleWithWebIdentity"]
+                assert seen.asked[0]["WebIdentityToken"] == ["a.b+c"]
+    finally:
+        server.shutdown()
 
 
 def test_without_an_endpoint_each_subscription_has_a_local_file(own):

@@ -10,24 +10,22 @@ mod log_group;
 use std::io::Write;
 use std::sync::Arc;
 
+use aws_sdk_s3::primitives::ByteStream;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use trellis_model::resource::lattice::{AccessLogSubscription, LogDestination, LogDestinationKind};
 
 use crate::batch::{FIREHOSE, LOG_EVENTS, Limits, Record};
-use crate::connection::Site;
-use crate::credentials::Wallet;
 use crate::failure::Failure;
 use crate::naming::{log_stream, object_key};
 use crate::options::{Endpoint, Options};
 use crate::record::{is_sound, time};
-use crate::service::{Service, amazon_host};
+use crate::sdk::Sdk;
 use crate::spool::{Segment, lines};
 use crate::tally::Tally;
 
-/// What S3's signature leaves as it is in a path.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+use self::firehose::DeliveryStream;
+use self::log_group::LogStream;
 
 /// How far the delivery of one segment to one destination has come.
 #[derive(Debug, Default)]
@@ -51,30 +49,22 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Courier {
     subscription: Arc<AccessLogSubscription>,
-    service: Service,
+    /// What is called, for an operator: a URL, or a service of Amazon's.
+    place: String,
     way: Way,
 }
 
 #[derive(Debug)]
 enum Way {
-    /// `root` is what the key comes after, encoded: the bucket where it is not in the host's name.
-    Bucket {
-        root: String,
-        prefix: String,
-    },
-    LogGroup {
-        group: String,
-        stream: String,
-    },
-    DeliveryStream {
-        name: String,
-    },
+    Bucket { client: aws_sdk_s3::Client, bucket: String, prefix: String },
+    LogStream(LogStream),
+    DeliveryStream(DeliveryStream),
 }
 
 impl Courier {
     pub(crate) fn new(
         options: &Options,
-        wallet: &Arc<Wallet>,
+        sdk: &Sdk,
         subscription: Arc<AccessLogSubscription>,
         destination: &LogDestination,
     ) -> Result<Self, Failure> {
@@ -83,32 +73,30 @@ impl Courier {
             LogDestination::LogGroup { region, .. } => (LogDestinationKind::Logs, region),
             LogDestination::DeliveryStream { region, .. } => (LogDestinationKind::Firehose, region),
         };
-        let name = kind.as_str();
-        let mut site = match options.endpoint(kind) {
-            Endpoint::Url(url) => Site::of_url(url),
-            Endpoint::Amazon => Some(Site::https(amazon_host(name, region.as_str()))),
-            Endpoint::Files => None,
-        }
-        .ok_or_else(|| Failure::new(format!("there is no endpoint for {name}")))?;
+        let url = match options.endpoint(kind) {
+            Endpoint::Url(url) => Some(url.as_str()),
+            Endpoint::Amazon => None,
+            Endpoint::Files => {
+                return Err(Failure::new(format!("there is no endpoint for {}", kind.as_str())));
+            }
+        };
+        let place = url.map_or_else(|| format!("{} in {region}", kind.as_str()), str::to_owned);
+        let config = sdk.config(region.as_str(), url);
         let way = match destination.clone() {
             LogDestination::Bucket { bucket, prefix } => {
-                // A certificate of Amazon's names one label before `s3`; other servers want the path.
-                let is_host = *options.endpoint(kind) == Endpoint::Amazon && !bucket.contains('.');
-                let root = if is_host {
-                    site.host = format!("{bucket}.{}", site.host);
-                    String::new()
-                } else {
-                    format!("/{}", utf8_percent_encode(&bucket, KEY))
-                };
-                Way::Bucket { root, prefix }
+                // Amazon has a name for each bucket; other servers want the bucket in the path.
+                let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(url.is_some());
+                Way::Bucket { client: aws_sdk_s3::Client::from_conf(config.build()), bucket, prefix }
             }
             LogDestination::LogGroup { name: group, .. } => {
-                Way::LogGroup { group, stream: log_stream(&subscription) }
+                let client = aws_sdk_cloudwatchlogs::Client::new(&config);
+                Way::LogStream(LogStream { client, group, name: log_stream(&subscription) })
             }
-            LogDestination::DeliveryStream { name, .. } => Way::DeliveryStream { name },
+            LogDestination::DeliveryStream { name, .. } => {
+                Way::DeliveryStream(DeliveryStream { client: aws_sdk_firehose::Client::new(&config), name })
+            }
         };
-        let service = Service { name, region: region.to_string(), site, wallet: wallet.clone() };
-        Ok(Self { subscription, service, way })
+        Ok(Self { subscription, place, way })
     }
 
     /// Brings every sound line of `segment` there, but for those `progress` has already.
@@ -120,38 +108,39 @@ impl Courier {
     ) -> Result<(), Failure> {
         let content = segment.read().map_err(|error| Failure::because("cannot read the spool", &error))?;
         let is_done = progress.of(segment, lines(&content).count());
-        let mut session = self.service.session();
+        let place = &self.place;
         match &self.way {
-            Way::Bucket { root, prefix } => {
+            Way::Bucket { client, bucket, prefix } => {
                 let (object, sound) = compress(&content);
                 if sound > 0 {
                     let key = object_key(&self.subscription, prefix, segment.begun, &content);
-                    let path = format!("{root}/{}", utf8_percent_encode(&key, KEY));
-                    session.put(&path, object.into()).await?;
+                    let put = client.put_object().bucket(bucket).key(key).content_type("application/gzip");
+                    let sent = put.body(ByteStream::from(object)).send().await;
+                    sent.map_err(|error| Failure::of_call(place, error))?;
                 }
                 tally.delivered.add(sound);
                 tally.refused.add(is_done.len() as u64 - sound);
             }
-            Way::LogGroup { group, stream } => {
+            Way::LogStream(stream) => {
                 let records = waiting(&content, segment, LOG_EVENTS, is_done, tally);
                 let mut start = 0;
                 while start < records.len() {
                     let batch = LOG_EVENTS.batch(&records, start);
                     start = batch.end;
                     let batch = &records[batch];
-                    let refused = log_group::put(&mut session, group, stream, batch).await?;
+                    let refused = stream.put(place, batch).await?;
                     batch.iter().for_each(|record| is_done[record.index] = true);
                     tally.refused.add(refused);
                     tally.delivered.add((batch.len() as u64).saturating_sub(refused));
                 }
             }
-            Way::DeliveryStream { name } => {
+            Way::DeliveryStream(stream) => {
                 let records = waiting(&content, segment, FIREHOSE, is_done, tally);
                 let mut start = 0;
                 while start < records.len() {
                     let batch = FIREHOSE.batch(&records, start);
                     start = batch.end;
-                    let outcome = firehose::put(&mut session, name, &records[batch], is_done).await;
+                    let outcome = stream.put(place, &records[batch], is_done).await;
                     tally.delivered.add(outcome.taken);
                     if let Some(failure) = outcome.failure {
                         return Err(failure);

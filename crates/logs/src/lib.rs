@@ -2,7 +2,7 @@
 //!
 //! [`Delivery::reader`] is given the lines of the access log on the thread that writes it, finds the
 //! subscriptions of each (service, service network, resource configuration) and appends it to their spool
-//! on disk. A thread of its own ships the spool with signed calls. A segment is removed when
+//! on disk. A thread of its own ships the spool through the AWS SDK. A segment is removed when
 //! its destination has acknowledged it, and is found again by the next process otherwise: records arrive
 //! at least once.
 //!
@@ -11,9 +11,7 @@
 
 mod backoff;
 mod batch;
-mod connection;
 mod courier;
-mod credentials;
 mod failure;
 mod intake;
 mod local_file;
@@ -22,7 +20,7 @@ mod naming;
 mod options;
 mod record;
 mod routes;
-mod service;
+mod sdk;
 mod shipper;
 mod spool;
 mod supervisor;
@@ -38,14 +36,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 
-use crate::credentials::Wallet;
 use crate::intake::Intake;
 use crate::routes::Routes;
+use crate::sdk::Sdk;
 use crate::shipper::{Stage, Surroundings};
 use crate::spool::Spool;
 use crate::supervisor::Supervisor;
 
-pub use credentials::Environment;
 pub use metrics::Metrics;
 pub use options::{Endpoint, EndpointError, Options};
 
@@ -91,7 +88,7 @@ impl Delivery {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let surroundings = Surroundings {
             spool,
-            wallet: Arc::new(Wallet::new(options.environment.clone())),
+            sdk: Sdk::new(options.credentials.clone()),
             options: Arc::new(options),
             places: Arc::new(Semaphore::new(IN_MEMORY)),
             stage: stages,

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use trellis_model::resource::lattice::LogDestinationKind;
-
-use crate::connection::Site;
-use crate::credentials::Environment;
 
 /// Everything [`crate::Delivery::start`] is told.
 #[derive(Debug, Clone)]
@@ -24,20 +22,20 @@ pub struct Options {
     /// How long lines are gathered before they are delivered. Default: 60 s for S3, where each delivery
     /// is an object, 5 s for the others.
     pub intervals: BTreeMap<LogDestinationKind, Duration>,
-    /// Where credentials are looked for; see [`Environment`].
-    pub environment: Environment,
+    /// Whose keys calls are signed with. `None`, the default: those the SDK finds for this process.
+    pub credentials: Option<SharedCredentialsProvider>,
 }
 
 impl Options {
-    /// The defaults, with these two directories and this environment.
-    pub fn new(spool: impl Into<PathBuf>, files: impl Into<PathBuf>, environment: Environment) -> Self {
+    /// The defaults, with these two directories.
+    pub fn new(spool: impl Into<PathBuf>, files: impl Into<PathBuf>) -> Self {
         Self {
             spool: spool.into(),
             spool_bytes: 1 << 30,
             files: files.into(),
             endpoints: BTreeMap::new(),
             intervals: BTreeMap::new(),
-            environment,
+            credentials: None,
         }
     }
 
@@ -79,10 +77,20 @@ impl FromStr for Endpoint {
         match text {
             "files" => Ok(Self::Files),
             "aws" => Ok(Self::Amazon),
-            url if Site::of_url(url).is_some() => Ok(Self::Url(url.to_owned())),
+            url if is_base(url) => Ok(Self::Url(url.to_owned())),
             _ => Err(EndpointError { found: text.to_owned() }),
         }
     }
+}
+
+/// `http://` or `https://`, host, port, path; nothing else.
+fn is_base(text: &str) -> bool {
+    let Ok(url) = text.parse::<http::Uri>() else { return false };
+    let is_host =
+        |authority: &http::uri::Authority| !authority.as_str().contains('@') && !authority.host().is_empty();
+    matches!(url.scheme_str(), Some("http" | "https"))
+        && url.authority().is_some_and(is_host)
+        && url.query().is_none()
 }
 
 #[cfg(test)]
@@ -99,8 +107,17 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
-        for text in ["", "s3", "ftp://host", "http://", "http:// host", "https://user:secret@host", "//host"]
-        {
+        for text in [
+            "",
+            "s3",
+            "ftp://host",
+            "http://",
+            "http:// host",
+            "https://user:secret@host",
+            "http://host/?query",
+            "host:80",
+            "//host",
+        ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }

@@ -11,9 +11,9 @@ use trellis_model::resource::lattice::AccessLogSubscription;
 
 use crate::backoff::Backoff;
 use crate::courier::{Courier, Progress};
-use crate::credentials::Wallet;
 use crate::failure::Failure;
 use crate::options::Options;
+use crate::sdk::Sdk;
 use crate::spool::{Next, Segment, Spool};
 use crate::tally::Tally;
 
@@ -33,7 +33,7 @@ pub(crate) enum Stage {
 pub(crate) struct Surroundings {
     pub(crate) spool: Arc<Spool>,
     pub(crate) options: Arc<Options>,
-    pub(crate) wallet: Arc<Wallet>,
+    pub(crate) sdk: Sdk,
     /// Segments in memory at once, over all subscriptions.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) stage: watch::Receiver<Stage>,
@@ -73,8 +73,8 @@ impl Shipper {
                 // A subscription that was deleted is brought to where it went last.
                 if let Some(subscription) = current {
                     let Some(destination) = subscription.destination() else { return };
-                    let Surroundings { options, wallet, .. } = &self.surroundings;
-                    match Courier::new(options, wallet, subscription, &destination) {
+                    let Surroundings { options, sdk, .. } = &self.surroundings;
+                    match Courier::new(options, sdk, subscription, &destination) {
                         Ok(made) => courier = Some(made),
                         Err(failure) => {
                             tracing::error!(subscription = %self.id, reason = %failure, "cannot be delivered");

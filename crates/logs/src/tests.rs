@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use trellis_model::AccessLogSubscriptionId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{AccessLogSubscription, Home};
 
-use crate::credentials::Environment;
 use crate::options::Options;
 
 /// A subscription of a service or a resource configuration.
@@ -35,14 +36,13 @@ pub(crate) fn request(network: &str, service: &str) -> String {
     )
 }
 
-/// Everything in `directory`, keys from the environment.
+/// Everything in `directory`, with keys that no server here checks.
 pub(crate) fn options(directory: &Path) -> Options {
-    let environment = Environment::new(|name| match name {
-        "AWS_ACCESS_KEY_ID" => Some("AKIATEST".into()),
-        "AWS_SECRET_ACCESS_KEY" => Some("secret".into()),
-        _ => None,
-    });
-    Options::new(directory.join("spool"), directory, environment)
+    let credentials = Credentials::new("AKIATEST", "secret", None, None, "a test");
+    Options {
+        credentials: Some(SharedCredentialsProvider::new(credentials)),
+        ..Options::new(directory.join("spool"), directory)
+    }
 }
 
 /// Head and body.
@@ -56,26 +56,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (requests, over) = (seen.clone(), is_over.clone());
+        let (requests, over, answer) = (seen.clone(), is_over.clone(), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                let mut stream = BufReader::new(stream.unwrap());
-                while let Some((head, body)) = read_request(&mut stream) {
-                    let (status, text) = answer(&head, &body);
-                    requests.lock().unwrap().push((head, body));
-                    let length = text.len();
-                    let reply = format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{text}");
-                    if stream.get_mut().write_all(reply.as_bytes()).is_err() {
-                        break;
-                    }
-                }
+                let (stream, answer, requests) = (stream.unwrap(), answer.clone(), requests.clone());
+                std::thread::spawn(move || answer_all(stream, &*answer, &requests));
             }
         });
         Self { url, seen, is_over }
@@ -92,6 +84,23 @@ impl Drop for Server {
         self.is_over.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
+    }
+}
+
+fn answer_all(
+    stream: TcpStream,
+    answer: &impl Fn(&str, &[u8]) -> (u16, String),
+    requests: &Mutex<Vec<Request>>,
+) {
+    let mut stream = BufReader::new(stream);
+    while let Some((head, body)) = read_request(&mut stream) {
+        let (status, text) = answer(&head, &body);
+        requests.lock().unwrap().push((head, body));
+        let length = text.len();
+        let reply = format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{text}");
+        if stream.get_mut().write_all(reply.as_bytes()).is_err() {
+            return;
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, cipher_suite as suites};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite as suites, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ProducesTickets, ResolvesServerCertUsingSni};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -44,12 +44,21 @@ const SUITES: [SupportedCipherSuite; 7] = [
     suites::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
 
+/// Key exchanges, first choice first: one key share before the post-quantum hybrid, whose handshake costs more. Said
+/// here because the features that other crates ask of rustls turn its own order around.
+const GROUPS: [&dyn SupportedKxGroup; 4] =
+    [kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1, kx_group::X25519MLKEM768];
+
 /// "server preference `h2, http/1.1`; no ALPN -> HTTP/1.1".
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The ciphers and signatures of both sides.
+/// The ciphers, key exchanges and signatures of both sides.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider { cipher_suites: SUITES.to_vec(), ..aws_lc_rs::default_provider() })
+    Arc::new(CryptoProvider {
+        cipher_suites: SUITES.to_vec(),
+        kx_groups: GROUPS.to_vec(),
+        ..aws_lc_rs::default_provider()
+    })
 }
 
 /// One worker's TLS.

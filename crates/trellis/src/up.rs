@@ -66,12 +66,11 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
 
     // What can be refused is refused before anything is made.
     let layout = Layout::at(&data_dir.data_dir)?;
-    let environment = trellis_logs::Environment::new(|name| std::env::var(name).ok());
     let log_options = trellis_logs::Options {
         spool_bytes: log_spool_mib << 20,
         endpoints: log_endpoints_of(log_endpoints)?,
         intervals: log_intervals.into_iter().collect(),
-        ..trellis_logs::Options::new(layout.log_spool(), layout.access_logs(), environment)
+        ..trellis_logs::Options::new(layout.log_spool(), layout.access_logs())
     };
     layout.create()?;
     let store = Store::open(layout.root())?;

@@ -1,8 +1,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_sdk_s3::error::ConnectorError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,10 +40,10 @@ impl Errand {
             .into_iter()
             .map(|kind| (kind, url.parse().unwrap()))
             .collect::<BTreeMap<_, _>>();
-        let wallet = Arc::new(Wallet::new(options.environment.clone()));
+        let sdk = Sdk::new(options.credentials.clone());
         let of = subscription(SERVICE, destination);
         let destination = of.destination().unwrap();
-        let courier = Courier::new(&options, &wallet, Arc::new(of), &destination).unwrap();
+        let courier = Courier::new(&options, &sdk, Arc::new(of), &destination).unwrap();
         let begun = "2026-11-21T10:00:07Z".parse().unwrap();
         let segment = Segment::new(directory.path(), 0, begun);
         fs::write(&segment.path, content).unwrap();
@@ -63,7 +70,10 @@ fn line(second: u64) -> String {
 }
 
 /// The first answer to give, and then the others.
-fn then(first: (u16, &str), others: (u16, &str)) -> impl Fn(&str, &[u8]) -> (u16, String) + Send + 'static {
+fn then(
+    first: (u16, &str),
+    others: (u16, &str),
+) -> impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static {
     let count = AtomicUsize::new(0);
     let [first, others] = [first, others].map(|(status, text)| (status, text.to_owned()));
     move |_, _| if count.fetch_add(1, Ordering::SeqCst) == 0 { first.clone() } else { others.clone() }
@@ -189,28 +199,69 @@ async fn a_destination_that_is_not_there_is_named() {
     };
     let mut errand = Errand::with("arn:aws:s3:::logs", &url, line(1));
     let failure = errand.run().await.unwrap_err().to_string();
-    let host = url.trim_start_matches("http://");
-    assert!(failure.starts_with(&format!("cannot connect to {host}: Connection refused")), "{failure}");
+    assert!(failure.starts_with(&format!("cannot call {url}: ")), "{failure}");
+    assert!(failure.contains("Connection refused"), "{failure}");
 }
 
-#[test]
-fn amazons_own_hosts_are_known() {
+#[tokio::test]
+async fn an_answer_that_does_not_end_is_not_read_to_its_end() {
+    let server = Server::start(|_, _| (200, " ".repeat(2 << 20)));
+    let mut errand = Errand::new("arn:aws:firehose:us-east-1:111122223333:deliverystream/lattice", &server);
+    let failure = errand.run().await.unwrap_err().to_string();
+    assert!(failure.contains("length limit exceeded"), "{failure}");
+    assert_eq!(errand.counts(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_called_once_for_each_attempt() {
+    let server = Server::start(|_, _| (500, String::new()));
+    let mut errand = Errand::new("arn:aws:s3:::logs", &server);
+    let failure = errand.run().await.unwrap_err();
+    assert_eq!(failure.to_string(), format!("{} answered 500", server.url));
+    assert_eq!(server.seen().len(), 1);
+}
+
+/// Takes the URL of each request, and answers none.
+#[derive(Debug, Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl HttpClient for Recorder {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Recorder {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.0.lock().unwrap().push(request.uri().to_owned());
+        HttpConnectorFuture::ready(Err(ConnectorError::other("nobody is there".into(), None)))
+    }
+}
+
+#[tokio::test]
+async fn amazons_own_hosts_are_known() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = tests::options(directory.path());
     options.endpoints = LogDestinationKind::ALL.into_iter().map(|kind| (kind, Endpoint::Amazon)).collect();
-    let wallet = Arc::new(Wallet::new(options.environment.clone()));
-    for (destination, host) in [
-        ("arn:aws:s3:::logs/a", "logs.s3.us-east-1.amazonaws.com"),
-        ("arn:aws:s3:::dotted.logs", "s3.us-east-1.amazonaws.com"),
-        ("arn:aws:logs:eu-west-1:111122223333:log-group:a", "logs.eu-west-1.amazonaws.com"),
+    let recorder = Recorder::default();
+    let sdk = Sdk::over(SharedHttpClient::new(recorder.clone()), options.credentials.clone());
+    let segment = Segment::new(directory.path(), 0, "2026-11-21T10:00:07Z".parse().unwrap());
+    fs::write(&segment.path, line(1)).unwrap();
+    for (destination, url) in [
+        ("arn:aws:s3:::logs/a", "https://logs.s3.us-east-1.amazonaws.com/a/AWSLogs/"),
+        // A certificate of Amazon's names one label before `s3`.
+        ("arn:aws:s3:::dotted.logs", "https://s3.us-east-1.amazonaws.com/dotted.logs/AWSLogs/"),
+        ("arn:aws:logs:eu-west-1:111122223333:log-group:a", "https://logs.eu-west-1.amazonaws.com/"),
         (
             "arn:aws-cn:firehose:cn-north-1:111122223333:deliverystream/a",
-            "firehose.cn-north-1.amazonaws.com.cn",
+            "https://firehose.cn-north-1.amazonaws.com.cn/",
         ),
     ] {
         let of = subscription(SERVICE, destination);
         let parsed = of.destination().unwrap();
-        let courier = Courier::new(&options, &wallet, Arc::new(of), &parsed).unwrap();
-        assert_eq!(courier.service.site, Site::https(host.into()), "{destination}");
+        let courier = Courier::new(&options, &sdk, Arc::new(of), &parsed).unwrap();
+        courier.deliver(&segment, &mut Progress::default(), &Tally::default()).await.unwrap_err();
+        let seen = recorder.0.lock().unwrap().pop().unwrap();
+        assert!(seen.starts_with(url), "{seen}");
     }
 }
