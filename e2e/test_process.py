@@ -105,6 +105,18 @@ def test_commands_without_an_instance_say_how_to_start_one(tmp_path):
         assert done.returncode == 1 and "trellis up" in done.stderr, done.stderr
 
 
+def test_a_host_that_never_stops_talking_keeps_its_newest_output(own):
+    _, subnet = own.vpc()
+    name = own.host(subnet, "sh", "-c", "seq 1 4000000; echo last words; sleep 1000")
+    newest, older = (own.data / f"hosts/{name}.log{suffix}" for suffix in ("", ".1"))
+    eventually(lambda: newest.read_text().endswith("last words\n"), what="the end of 30 MB")
+    assert newest.stat().st_size <= 10 << 20 and older.stat().st_size <= 10 << 20
+    text = older.read_text() + newest.read_text()
+    lines = text.splitlines()[1:-1]
+    assert [int(line) for line in lines] == list(range(4_000_001 - len(lines), 4_000_001))
+    assert len(list((own.data / "hosts").iterdir())) == 2
+
+
 def test_run_exec_ps_rm(own):
     vpc, subnet = own.vpc()
     done = own.cli("run", "--subnet", subnet, "--name", "once", "--", "sh", "-c", "hostname; ip -o -4 addr show eth0; exit 7", check=False)

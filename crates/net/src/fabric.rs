@@ -26,7 +26,7 @@ const PARTING: Duration = Duration::from_secs(15);
 pub struct FabricOptions {
     /// Small files that mean nothing after the process has ended (resolv.conf of each VPC). Made when absent.
     pub run_dir: PathBuf,
-    /// `NAME.log` for each host: what its command wrote, appended. Made when absent.
+    /// `NAME.log` for each host: what its command wrote, appended, and `NAME.log.1`, what was before. Made when absent.
     pub log_dir: PathBuf,
     /// Run with [`crate::host::INIT_ARGUMENT`] to become a host; must call [`crate::host::init_if_asked`] first thing.
     /// `/proc/self/exe` is this program, even when its file has been replaced meanwhile.

@@ -8,6 +8,7 @@
 pub(crate) mod control;
 mod enter;
 mod init;
+pub(crate) mod output;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

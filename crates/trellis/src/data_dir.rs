@@ -8,7 +8,7 @@
 //! | `ca.pem` | certificate of the private CA that HTTPS listeners' certificates are issued by |
 //! | `endpoint` | URL of the running instance; absent when none runs |
 //! | `trellis.sock` | where `run`, `exec`, `ps`, `rm`, `account` and `key` reach it, mode 0600 |
-//! | `hosts/NAME.log` | output of detached hosts |
+//! | `hosts/NAME.log` | output of detached hosts, `NAME.log.1` what was before |
 //! | `access-logs/access.log` | one JSON line per request |
 //! | `access-logs/SUBSCRIPTION.log` | the lines of an access log subscription without an endpoint |
 //! | `spool/` | lines of other subscriptions, until they are delivered |

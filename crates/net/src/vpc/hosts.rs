@@ -4,11 +4,10 @@
 //! file system), so that a slow or broken one holds nobody else up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -23,6 +22,7 @@ use crate::fabric::events::Events;
 use crate::fabric::{FabricEvent, FabricOptions};
 use crate::host::INIT_ARGUMENT;
 use crate::host::control::{Control, HostConfig, Report};
+use crate::host::output;
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
 use crate::netlink::address::Address;
@@ -330,12 +330,8 @@ impl Host {
             ));
         }
         let path = place.options.log_dir.join(format!("{name}.log"));
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o640)
-            .open(&path)
-            .map_err(because(&format!("open {}", path.display())))?;
+        let open = because(&format!("open {}", path.display()));
+        let output = output::into_file(path).map_err(open)?;
         let (control, theirs) = Control::pair().map_err(because("make a socket pair"))?;
         let starter = Command::new(&place.options.init_program)
             .arg0("trellis")
@@ -344,8 +340,8 @@ impl Host {
             .env_clear()
             .envs(ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
             .stdin(theirs)
-            .stdout(log.try_clone().map_err(because("share the log"))?)
-            .stderr(log)
+            .stdout(output.try_clone().map_err(because("share the log"))?)
+            .stderr(output)
             .spawn()
             .map_err(because(&format!("run {}", place.options.init_program.display())))?;
         Ok(Process { control, starter: Some(starter), init: None })
