@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from instance import TRELLIS, Instance, eventually, unique
+from instance import PYTHON, TRELLIS, Instance, eventually, unique
 from name_server import NameServer
 
 CIDR, SUBNET = "10.70.0.0/16", "10.70.1.0/24"
@@ -217,6 +217,73 @@ def test_a_verified_domain_is_a_private_name_in_the_clients_vpc_alone(world):
         assert "could not translate host name" in world.psql(host, "select 1").stderr
     assert world.instance.inside(world.database, "getent", "hosts", "db.verified.test", check=False).returncode == 2
     assert world.lattice.get_domain_verification(domainVerificationIdentifier=unproven["id"])["status"] == "PENDING"
+
+
+ARN = "arn:aws:rds:us-east-1:111122223333:db:orders"
+# Sends its second argument to whoever connects to the port in the first.
+SAY = """
+import socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+while True:
+    client, _ = server.accept()
+    client.sendall(sys.argv[2].encode())
+    client.close()
+"""
+LISTEN = """
+import socket, sys
+print(socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).recv(100).decode(), end="")
+"""
+
+
+def test_a_host_that_says_it_is_a_database_is_reached_by_its_arn(own):
+    lattice = own.lattice
+    provider, provider_subnet = own.vpc()
+    consumer, consumer_subnet = own.vpc()
+    own.ec2.modify_vpc_attribute(VpcId=consumer, EnableDnsHostnames={"Value": True})
+    client = own.host(consumer_subnet)
+    gateway = lattice.create_resource_gateway(
+        name=unique("gateway"), vpcIdentifier=provider, subnetIds=[provider_subnet])["id"]
+    own.active(lambda: lattice.get_resource_gateway(resourceGatewayIdentifier=gateway))
+    resource = lattice.create_resource_configuration(
+        name=unique("orders"), type="ARN", resourceGatewayIdentifier=gateway,
+        resourceConfigurationDefinition={"arnResource": {"arn": ARN}})["id"]
+
+    def got():
+        return lattice.get_resource_configuration(resourceConfigurationIdentifier=resource)
+
+    own.active(got)
+    assert f"no host is {ARN}" in got()["failureReason"]
+    network = own.network([consumer])
+    by = {"serviceNetworkResourceAssociationIdentifier": lattice.create_service_network_resource_association(
+        resourceConfigurationIdentifier=resource, serviceNetworkIdentifier=network)["id"]}
+    own.active(lambda: lattice.get_service_network_resource_association(**by))
+    association = lattice.get_service_network_resource_association(**by)
+    generated, of_rds = (association[entry]["domainName"] for entry in ("dnsEntry", "privateDnsEntry"))
+    assert of_rds.startswith("orders.") and of_rds.endswith(".us-east-1.rds.amazonaws.com")
+
+    def run(word, port, arn=ARN):
+        host = unique("database")
+        own.cli("run", "-d", "--subnet", provider_subnet, "--name", host, "--resource-arn", arn,
+                "--resource-port", str(port), "--", PYTHON, "-c", SAY, str(port), word)
+        return host
+
+    def heard(name, port):
+        return own.inside(client, PYTHON, "-c", LISTEN, name, str(port), check=False).stdout
+
+    host = run("one", 5432)
+    for name in (generated, of_rds):
+        eventually(lambda: heard(name, 5432) == "one", what=f"the database at {name}")
+    assert "failureReason" not in got()
+    assert heard(generated, 5433) == "", "the database has one port"
+    with pytest.raises(Exception, match=f"{ARN} is i-[0-9a-f]+ already"):
+        run("two", 5432)
+    with pytest.raises(Exception, match="is not a database of account 111122223333"):
+        run("two", 5432, ARN.replace("us-east-1", "eu-west-1"))
+    own.cli("rm", host)
+    eventually(lambda: heard(of_rds, 5432) == "", what="nobody there")
+    assert f"no host is {ARN}" in got()["failureReason"]
+    run("two", 6432)
+    eventually(lambda: heard(of_rds, 6432) == "two", what="the next host")
 
 
 def test_a_gateway_takes_addresses_of_its_subnet_and_keeps_it(world):

@@ -111,9 +111,15 @@ SECTIONS = [
           "a_resource_resolves_to_its_own_address_by_either_name_and_to_nothing_else"],
          "one address per resource in a VPC, not one for each subnet; clients find it by IPv4 alone, AAAA is empty"),
         ("A GROUP's children are reached each by itself.",
-         ["the_children_of_a_group_are_reached_each_by_itself_and_databases_by_arn_not_at_all"], None),
-        ("A resource of type ARN.", [],
-         "the API keeps it, but there is no RDS here that could say where it is: it has no address and no name resolves"),
+         ["the_children_of_a_group_are_reached_each_by_itself"], None),
+        ("A resource of type ARN is reached at its generated name, and by the database's own name whatever the "
+         "associations say, but in the gateway's VPC.",
+         ["test_a_host_that_says_it_is_a_database_is_reached_by_its_arn",
+          "a_database_by_arn_is_the_host_that_says_it_is_one",
+          "a_database_is_one_host_of_the_account_and_region_that_its_arn_names"],
+         "there is no RDS here: the database is the host that `trellis run --resource-arn` says it is, and until there is "
+         "one failureReason says so; a cluster is one host, without children for its endpoints; in the VPC of the "
+         "database its own name does not resolve"),
         ("Ranges of addresses (CIDR) through tunnel endpoints, and resource endpoints.", [], "VPC endpoints are not made"),
         ("Every port of the ranges comes to the resource on the same port; other ports are refused.",
          ["every_port_of_a_resource_comes_to_one_socket_and_other_ports_are_refused",

@@ -17,6 +17,7 @@
 //! lattice/{account}/{region}/resource-association/{snra}   -> ResourceAssociation
 //! lattice/{account}/{region}/domain-verification/{dv}      -> DomainVerification
 //! lattice/{account}/{region}/private-names/{vpc}           -> true: both DNS attributes of the VPC are on
+//! lattice/{account}/{region}/database/{arn}                -> Database: the host that is it
 //! lattice/{account}/{region}/auth-policy/{sn or svc}       -> AuthPolicy
 //! lattice/{account}/{region}/resource-policy/{sn, svc or rcfg} -> ResourcePolicy
 //! lattice/{account}/{region}/access-log/{als}              -> AccessLogSubscription

@@ -9,6 +9,7 @@ pub(crate) mod action;
 pub(crate) mod association;
 pub(crate) mod auth_policy;
 pub(crate) mod certificate;
+pub(crate) mod database;
 pub(crate) mod domain_verification;
 pub(crate) mod endpoint_association;
 pub(crate) mod health_check;

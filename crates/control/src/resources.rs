@@ -1,8 +1,8 @@
 //! Which resources the hosts of a VPC can reach, where and by what names: worked out once, for the Snapshot that
 //! proxies act on and for the plan that the kernel follows alike.
 //!
-//! Synchronous and without I/O: changes of the store go in, [`Touched`] comes out. A resource of type ARN is reached
-//! by nobody: there is no other service here that could say where it is.
+//! Synchronous and without I/O: changes of the store go in, [`Touched`] comes out. A resource of type ARN is the host
+//! that is its database, and reached by nobody while there is none in the VPC of its gateway.
 
 mod private_dns;
 
@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use trellis_model::resource::lattice::{
-    DomainVerification, PortRange, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
+    Database, DomainVerification, PortRange, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
     ResourceGateway, ResourceIpAddressType, VpcAssociation,
 };
 use trellis_model::snapshot::{AddressFamily, Destination, Resource};
@@ -43,6 +43,8 @@ pub(crate) struct Records {
     configurations: FxHashMap<ResourceConfigurationId, ResourceConfiguration>,
     gateways: FxHashMap<ResourceGatewayId, ResourceGateway>,
     verifications: FxHashMap<DomainVerificationId, DomainVerification>,
+    /// By ARN.
+    databases: FxHashMap<String, Database>,
     /// VPCs whose hosts are answered private names.
     named_vpcs: FxHashMap<VpcId, bool>,
     of_network: FxHashMap<ServiceNetworkId, BTreeSet<ResourceAssociationId>>,
@@ -71,6 +73,11 @@ impl Records {
                     );
                     set(&mut self.verifications, id, read_changed(key, value));
                 }
+            }
+            kind::DATABASE => {
+                let is_it = |definition: &ResourceDefinition| matches!(definition, ResourceDefinition::Arn(arn) if arn == id);
+                self.touch_where(|resource| resource.definition.as_ref().is_some_and(is_it), &mut touched);
+                set(&mut self.databases, id.to_owned(), read_changed(key, value));
             }
             kind::PRIVATE_NAMES => {
                 if let Ok(id) = id.parse::<VpcId>() {
@@ -149,22 +156,29 @@ impl Records {
         if !configuration.status.is_in_force() || !gateway.status.is_in_force() {
             return None;
         }
-        let destination = match configuration.definition.as_ref()? {
-            ResourceDefinition::Ip(address) => Destination::Ip(*address),
+        let ranges = || apart(&configuration.port_ranges);
+        let (destination, ports) = match configuration.definition.as_ref()? {
+            ResourceDefinition::Ip(address) => (Destination::Ip(*address), ranges()),
             ResourceDefinition::Dns { domain, ip_address_type } => {
                 let family = match ip_address_type {
                     ResourceIpAddressType::Ipv6 => AddressFamily::Ipv6,
                     _ => AddressFamily::Ipv4,
                 };
-                Destination::Name(domain.to_ascii_lowercase().into(), family)
+                (Destination::Name(domain.to_ascii_lowercase().into(), family), ranges())
             }
-            ResourceDefinition::Arn(_) | ResourceDefinition::Cidr(_) => return None,
+            ResourceDefinition::Arn(arn) => {
+                let database = self.databases.get(arn).filter(|database| database.vpc == gateway.vpc)?;
+                let address = database.address_for(gateway.ip_address_type)?;
+                (Destination::Ip(address), [database.port..=database.port].into())
+            }
+            ResourceDefinition::Cidr(_) => return None,
         };
         let sources: Box<[_]> = gateway.addresses.values().flatten().copied().collect();
         if sources.is_empty() {
             return None;
         }
         let mut names = vec![Box::from(association.domain_name()?)];
+        names.extend(self.database_name(client, configuration, gateway).map(Box::from));
         names.extend(self.private_name(client, association, configuration, gateway).map(Box::from));
         Some(Resource {
             association: association.id.clone(),
@@ -173,7 +187,7 @@ impl Records {
             owner: configuration.home.account.clone(),
             address: association.address(),
             names: names.into(),
-            ports: apart(&configuration.port_ranges),
+            ports,
             destination,
             vpc: gateway.vpc.clone(),
             sources,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use trellis_logs::Endpoint;
-use trellis_model::resource::lattice::LogDestinationKind;
+use trellis_model::resource::lattice::{DatabaseArn, LogDestinationKind};
 use trellis_model::{AccountId, SubnetId, VpcId};
 
 /// The port every AWS API is served on.
@@ -189,7 +189,10 @@ pub(crate) struct Up {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
-    is started again when Trellis is, and its output goes to DIR/hosts/NAME.log."
+    is started again when Trellis is, and its output goes to DIR/hosts/NAME.log (10 MiB, older output in NAME.log.1).\n\n\
+    A database that VPC Lattice resources of type ARN mean:\n  \
+    trellis run -d --subnet subnet-0123... --name orders --resource-port 5432 \\\n    \
+    --resource-arn arn:aws:rds:us-east-1:111122223333:db:orders -- postgres -D /data"
 )]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -209,6 +212,13 @@ pub(crate) struct Run {
     /// Subnet the host is in
     #[arg(long, value_name = "SUBNET")]
     pub(crate) subnet: SubnetId,
+    /// The database this host is: resource configurations of type ARN with this ARN of an RDS instance or cluster, in
+    /// the subnet's account and region, lead here
+    #[arg(long, value_name = "ARN", requires = "resource_port")]
+    pub(crate) resource_arn: Option<DatabaseArn>,
+    /// Port the database listens on
+    #[arg(long, value_name = "PORT", requires = "resource_arn", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) resource_port: Option<u16>,
     /// Name of the host, unique in this instance: 1 to 63 letters, digits and hyphens
     #[arg(long)]
     pub(crate) name: String,

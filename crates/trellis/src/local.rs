@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use trellis_model::VpcId;
+use trellis_model::resource::vpc::HostedDatabase;
 
 use crate::data_dir::Layout;
 
@@ -32,6 +33,7 @@ pub(crate) enum Ask {
         security_groups: Vec<String>,
         command: Vec<String>,
         detached: bool,
+        database: Option<HostedDatabase>,
     },
     /// Waits until a host can be entered.
     Enter {

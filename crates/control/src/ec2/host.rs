@@ -9,14 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::{SignedDuration, Timestamp};
 use trellis_api::Exception;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subnet, Vpc};
+use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
+use trellis_model::resource::vpc::{HostedDatabase, Instance, InstanceState, SecurityGroup, Subnet, Vpc};
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
 use super::tenants::Tenants;
 use super::{place, tag};
 use crate::context::Surroundings;
+use crate::lattice::database;
 use crate::record::{self, put};
 use crate::refusal::Refusal;
 use crate::tag_set::{self, Tags};
@@ -49,6 +50,8 @@ pub struct RunInstance {
     pub command: Vec<String>,
     /// Whether the host outlives the process that holds it.
     pub detached: bool,
+    /// The database it is to resource configurations of type ARN, in the subnet's account and region.
+    pub database: Option<HostedDatabase>,
 }
 
 /// Why there is no such host.
@@ -74,6 +77,10 @@ pub enum HostError {
     NoSecurityGroup { group: String, vpc: trellis_model::VpcId },
     #[error("a host has at most {MAX_GROUPS} security groups, not {got}")]
     TooManyGroups { got: usize },
+    #[error("{arn} is not a database of account {} in {}, where {subnet} is", home.account, home.region)]
+    DatabaseElsewhere { arn: DatabaseArn, home: Home, subnet: SubnetId },
+    #[error("{arn} is {instance} already: remove it with `trellis rm {instance}`")]
+    DatabaseTaken { arn: DatabaseArn, instance: InstanceId },
     #[error("a command has at most {MAX_ARGUMENTS} arguments of {MAX_COMMAND_BYTES} bytes in all")]
     CommandTooLong,
     #[error("no host is called {name}: see `trellis ps`")]
@@ -144,6 +151,9 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 let address = choose_address(&subnet, &tenants, spec.ip)?;
                 let ipv6_address = choose_ipv6(&subnet, &tenants, spec.ipv6)?;
                 let vpc: Vpc = place::find(tx, &home, subnet.vpc.as_str())?;
+                if let Some(HostedDatabase { arn, .. }) = &spec.database {
+                    check_database(tx, arn, &subnet)?;
+                }
                 let instance = Instance {
                     id: id.clone(),
                     home: home.clone(),
@@ -155,6 +165,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     ipv6_address,
                     command: spec.command.clone(),
                     detached: spec.detached,
+                    database: spec.database.clone(),
                     state: InstanceState::Pending,
                     launched_at: now,
                     terminated_at: None,
@@ -164,12 +175,29 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 put(tx, &place::key::<Instance>(&home, id.as_str()), &instance);
                 place::remember_place(tx, &home, id.as_str());
                 place::take_name(tx, &spec.name, &id);
+                if let Some(HostedDatabase { arn, port }) = &instance.database {
+                    let (vpc, port) = (instance.vpc.clone(), *port);
+                    let database = Database { instance: id.clone(), vpc, address, ipv6_address, port };
+                    database::note(tx, &home, arn, &database);
+                }
                 let tags: Tags = [("Name".to_owned(), spec.name.clone())].into();
                 tag::apply(tx, &home, &instance.arn(), &tags)?;
                 Ok(instance)
             })
             .await,
     )
+}
+
+fn check_database(state: &mut impl Read, arn: &DatabaseArn, subnet: &Subnet) -> Result<(), HostError> {
+    let home = &subnet.home;
+    if arn.account() != home.account.as_str() || arn.region() != home.region.as_str() {
+        let (arn, home, subnet) = (arn.clone(), home.clone(), subnet.id.clone());
+        return Err(HostError::DatabaseElsewhere { arn, home, subnet });
+    }
+    match database::find(state, home, arn)? {
+        Some(Database { instance, .. }) => Err(HostError::DatabaseTaken { arn: arn.clone(), instance }),
+        None => Ok(()),
+    }
 }
 
 fn choose_address(
@@ -282,7 +310,7 @@ pub(super) fn terminate(
         InstanceState::Pending => finish(tx, &mut instance, now),
         InstanceState::Running => {
             instance.state = InstanceState::ShuttingDown;
-            place::release_name(tx, &instance.name);
+            release(tx, &instance);
         }
         InstanceState::ShuttingDown | InstanceState::Terminated => return Ok(instance),
     }
@@ -296,10 +324,18 @@ pub(super) fn terminate(
 /// The kernel no longer has it, or never had.
 pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) {
     if instance.state.is_wanted() {
-        place::release_name(tx, &instance.name);
+        release(tx, instance);
     }
     instance.state = InstanceState::Terminated;
     instance.terminated_at = Some(now);
+}
+
+/// What it was called, and the database it was, may be another host's.
+fn release(tx: &mut Transaction<'_>, instance: &Instance) {
+    place::release_name(tx, &instance.name);
+    if let Some(HostedDatabase { arn, .. }) = &instance.database {
+        database::forget(tx, &instance.home, arn);
+    }
 }
 
 /// Forgets those of `instances` that have been terminated for longer than [`KEPT`].

@@ -62,6 +62,8 @@ pub(crate) mod kind {
     pub(crate) const PRIVATE_NAMES: &str = "private-names";
     /// VPCs that have IPv6.
     pub(crate) const IPV6_VPC: &str = "ipv6-vpc";
+    /// The host that is the database of an ARN.
+    pub(crate) const DATABASE: &str = "database";
     pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
     pub(crate) const AUTH_POLICY: &str = "auth-policy";
     pub(crate) const ACCESS_LOG: &str = "access-log";

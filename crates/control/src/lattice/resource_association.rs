@@ -86,6 +86,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let quota = Quota::ResourceConfigurationsPerServiceNetwork;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;
     let is_arn = resource.kind == ResourceConfigurationType::Arn;
+    let custom_domain_name =
+        resource.custom_domain_name.clone().or_else(|| Some(resource.database()?.domain_name()));
     let association = ResourceAssociation {
         id: new_id(tx, ctx, &network.home, &network.id)?,
         home: network.home.clone(),
@@ -98,7 +100,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         kind: resource.kind,
         managed_by: None,
         private_dns_enabled: is_arn || input.private_dns_enabled.unwrap_or(false),
-        custom_domain_name: resource.custom_domain_name,
+        custom_domain_name,
         resource: resource.id,
         status: Status::CreateInProgress,
         failure: None,

@@ -17,7 +17,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use self::definition::Definition;
 use super::place::{Place, kind, pending};
-use super::{Nothing, access_log, identifier, resource_association, resource_gateway};
+use super::{Nothing, access_log, database, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
@@ -129,6 +129,7 @@ fn describe(
     resource: ResourceConfiguration,
 ) -> Result<Description, Refusal> {
     let verification = verification(state, place, &resource)?;
+    let missing = database::missing(state, place, &resource)?;
     Ok(Description {
         arn: resource.arn(),
         id: resource.id,
@@ -149,7 +150,7 @@ fn describe(
         domain_verification_status: verification.as_ref().map(|verification| verification.status),
         domain_verification_id: verification.map(|verification| verification.id),
         amazon_managed: Some(false),
-        failure_reason: resource.failure.map(|failure| failure.message),
+        failure_reason: resource.failure.map(|failure| failure.message).or(missing),
         created_at: Some(resource.created_at),
         last_updated_at: Some(resource.last_updated_at),
     })
@@ -258,6 +259,7 @@ pub(crate) fn create(
     Ok(Description {
         domain_verification_status: None,
         amazon_managed: None,
+        failure_reason: None,
         last_updated_at: None,
         ..description
     })

@@ -11,6 +11,22 @@ use trellis_model::resource::lattice::{
 use super::Records;
 
 impl Records {
+    /// The name of a database, whatever the associations say: "PHZ for the RDS name regardless of SNVA/SNE settings;
+    /// skipped when RGW is in the consumer's own VPC".
+    pub(super) fn database_name(
+        &self,
+        client: &VpcAssociation,
+        resource: &ResourceConfiguration,
+        gateway: &ResourceGateway,
+    ) -> Option<String> {
+        let is_answered = self.has_names(client) && gateway.vpc != client.vpc;
+        resource.database().filter(|_| is_answered).map(|database| database.domain_name())
+    }
+
+    fn has_names(&self, client: &VpcAssociation) -> bool {
+        self.named_vpcs.get(&client.vpc).copied().unwrap_or(false)
+    }
+
     /// The private name of the resource in the VPC that `client` associates, in lower case.
     pub(super) fn private_name(
         &self,
@@ -19,8 +35,7 @@ impl Records {
         resource: &ResourceConfiguration,
         gateway: &ResourceGateway,
     ) -> Option<String> {
-        let has_names = self.named_vpcs.get(&client.vpc).copied().unwrap_or(false);
-        if !client.private_dns_enabled || !association.private_dns_enabled || !has_names {
+        if !client.private_dns_enabled || !association.private_dns_enabled || !self.has_names(client) {
             return None;
         }
         let name = resource.custom_domain_name.as_ref()?.to_ascii_lowercase();

@@ -13,10 +13,12 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use trellis_api::schema::{Location, Segment};
 use trellis_auth::{Credentials, Payload, Scope, SignOptions, SignedRequest, sign};
-use trellis_control::{Clock, Config, Control, TxtLookup};
+use trellis_control::{Clock, Config, Control, RunInstance, TxtLookup};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, InstanceState, SecurityGroup, Subnet, Vpc, VpcState, Zone};
+use trellis_model::resource::vpc::{
+    HostedDatabase, Instance, InstanceState, SecurityGroup, Subnet, Vpc, VpcState, Zone,
+};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Read as _, Store};
 
@@ -566,6 +568,30 @@ impl Installation {
         self.wait_status("GetResourceGateway", by, "ACTIVE").await
     }
 
+    /// A host in the one subnet of `vpc` that is the database at `arn`.
+    pub(crate) async fn database(&self, vpc: &VpcId, arn: &str, port: u16) -> Instance {
+        let subnet = self.subnets(vpc).remove(0);
+        let key = format!("place/{subnet}");
+        self.store
+            .transact(move |tx| {
+                tx.put(&key, format!("{ACCOUNT}/{REGION}").into_bytes());
+                Ok::<_, std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+        let host = RunInstance {
+            subnet: subnet.to_string(),
+            name: format!("host-{}", self.next()),
+            ip: None,
+            ipv6: None,
+            security_groups: Vec::new(),
+            command: Vec::new(),
+            detached: true,
+            database: Some(HostedDatabase { arn: arn.parse().unwrap(), port }),
+        };
+        self.control.run_instance(host).await.unwrap()
+    }
+
     /// An ACTIVE resource configuration of the type `kind`.
     pub(crate) async fn resource(&self, kind: &str, more: Value) -> Value {
         let mut input = json!({"name": format!("resource-{}", self.next()), "type": kind});
@@ -587,6 +613,7 @@ impl Installation {
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: false,
+            database: None,
             state,
             launched_at: self.now(),
             terminated_at: None,

@@ -119,7 +119,7 @@ async fn a_resource_of_the_network_is_at_an_address_of_its_own_in_the_clients_vp
 }
 
 #[tokio::test]
-async fn the_children_of_a_group_are_reached_each_by_itself_and_databases_by_arn_not_at_all() {
+async fn the_children_of_a_group_are_reached_each_by_itself() {
     let world = World::new(json!({})).await;
     let gateway = json!({"resourceGatewayIdentifier": world.gateway["id"], "portRanges": ["5432"]});
     let group = world.trellis.resource("GROUP", gateway).await;
@@ -133,17 +133,65 @@ async fn the_children_of_a_group_are_reached_each_by_itself_and_databases_by_arn
         world.trellis.resource("CHILD", child).await;
         names.push(Destination::Name(domain.to_ascii_lowercase().into(), AddressFamily::Ipv4));
     }
-    let arn = json!({
-        "resourceGatewayIdentifier": world.gateway["id"],
-        "resourceConfigurationDefinition": {"arnResource": {"arn": "arn:aws:rds:us-east-1:111122223333:db:orders"}},
-    });
-    let database = world.trellis.resource("ARN", arn).await;
-    world.associate(&database, true).await;
     let found = world.wait(|resources| resources.len() == 2).await;
     let mut destinations: Vec<_> = found.iter().map(|resource| resource.destination.clone()).collect();
     destinations.sort_by_key(|destination| format!("{destination:?}"));
     assert_eq!(destinations, names);
     assert_ne!(found[0].address, found[1].address);
+}
+
+const ORDERS: &str = "arn:aws:rds:us-east-1:111122223333:db:orders";
+
+#[tokio::test]
+async fn a_database_by_arn_is_the_host_that_says_it_is_one() {
+    let world = World::new(json!({})).await;
+    let trellis = &world.trellis;
+    let definition = json!({
+        "resourceGatewayIdentifier": world.gateway["id"],
+        "resourceConfigurationDefinition": {"arnResource": {"arn": ORDERS}},
+    });
+    let resource = trellis.resource("ARN", definition).await;
+    let by = json!({"resourceConfigurationIdentifier": resource["id"]});
+    let why = async || trellis.ok("GetResourceConfiguration", by.clone()).await["failureReason"].clone();
+    let missing = why().await;
+    assert!(missing.as_str().unwrap().contains("trellis run --resource-arn"), "{missing}");
+    let association = world.associate(&resource, false).await;
+    assert_eq!(association["privateDnsEnabled"], true);
+    // The gateway's own VPC is a client too.
+    let own = json!({"serviceNetworkIdentifier": world.network["id"], "vpcIdentifier": world.provider});
+    trellis.ok("CreateServiceNetworkVpcAssociation", own).await;
+    for vpc in [&world.client, &world.provider] {
+        trellis.allow_private_names(vpc).await;
+    }
+    let association = association_by(&association);
+    let got = trellis.ok("GetServiceNetworkResourceAssociation", association).await;
+    let name = got["privateDnsEntry"]["domainName"].as_str().unwrap().to_owned();
+    assert!(name.starts_with("orders.") && name.ends_with(".us-east-1.rds.amazonaws.com"), "{name}");
+
+    let orders = trellis.database(&world.provider, ORDERS, 5432).await;
+    let found = world.wait(|resources| resources.iter().any(|resource| resource.names.len() == 2)).await;
+    let [found] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(found.destination, Destination::Ip(orders.address.into()));
+    assert_eq!(*found.ports, [5432..=5432]);
+    assert_eq!(private_names(std::slice::from_ref(found)), [name]);
+    assert_eq!(why().await, Value::Null);
+    let plan = world.plan(|plan| !plan.vpcs[&world.client].resources.is_empty()).await;
+    assert_eq!(plan.vpcs[&world.client].resources[&found.address], found.ports);
+    let snapshots = &mut trellis.control.snapshots();
+    let here = |snapshot: &Arc<Snapshot>| {
+        Some(snapshot.ingresses.get(&world.provider)?.resources.iter().next()?.clone())
+    };
+    let snapshot = snapshots.wait_for(|snapshot| here(snapshot).is_some()).await.unwrap().clone();
+    assert_eq!(here(&snapshot).unwrap().names.len(), 1, "where the gateway is, the name is not shadowed");
+
+    trellis.control.terminate_instance(orders.id.as_str()).await.unwrap();
+    world.wait(|resources| resources.is_empty()).await;
+    assert_eq!(why().await, missing);
+    let elsewhere = trellis.vpc(3).await;
+    trellis.database(&elsewhere, ORDERS, 5432).await;
+    let reason = why().await;
+    assert!(reason.as_str().unwrap().contains(elsewhere.as_str()), "{reason}");
+    assert!(world.wait(|resources| resources.is_empty()).await.is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use trellis_control::{HostError, RunInstance};
-use trellis_model::resource::vpc::InstanceState;
+use trellis_model::resource::vpc::{HostedDatabase, InstanceState};
 
 use crate::installation::{Installation, host};
 use crate::xml::Node;
@@ -237,6 +237,34 @@ async fn terminating_several_is_all_or_nothing() {
     let (code, message) = installation.refused("RunInstances", &run).await;
     assert_eq!(code, "UnsupportedOperation");
     assert!(message.contains("trellis run"), "{message}");
+}
+
+#[tokio::test]
+async fn a_database_is_one_host_of_the_account_and_region_that_its_arn_names() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    let database = |name: &str, arn: &str| RunInstance {
+        database: Some(HostedDatabase { arn: arn.parse().unwrap(), port: 5432 }),
+        ..host(&subnet, name)
+    };
+    let orders = "arn:aws:rds:us-east-1:111122223333:db:orders";
+    let run = |name: &'static str, arn: &'static str| installation.control.run_instance(database(name, arn));
+    for elsewhere in
+        ["arn:aws:rds:us-east-1:444455556666:db:orders", "arn:aws:rds:eu-west-1:111122223333:db:orders"]
+    {
+        let refused = run("one", elsewhere).await.unwrap_err();
+        assert!(matches!(refused, HostError::DatabaseElsewhere { .. }), "{refused}");
+    }
+    let one = run("one", orders).await.unwrap();
+    let refused = run("two", orders).await.unwrap_err();
+    assert!(
+        matches!(&refused, HostError::DatabaseTaken { instance, .. } if *instance == one.id),
+        "{refused}"
+    );
+    run("cluster", "arn:aws:rds:us-east-1:111122223333:cluster:orders").await.unwrap();
+    installation.control.terminate_instance("one").await.unwrap();
+    run("two", orders).await.expect("the database may be another host now");
 }
 
 #[tokio::test]

@@ -248,5 +248,6 @@ pub(crate) fn host(subnet: &str, name: &str) -> RunInstance {
         security_groups: Vec::new(),
         command: Vec::new(),
         detached: true,
+        database: None,
     }
 }

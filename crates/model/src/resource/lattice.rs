@@ -5,6 +5,7 @@
 
 mod action;
 mod association;
+mod database;
 mod domain_verification;
 mod log_destination;
 mod network;
@@ -17,6 +18,7 @@ mod target_group;
 
 pub use action::*;
 pub use association::*;
+pub use database::*;
 pub use domain_verification::*;
 pub use log_destination::*;
 pub use network::*;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use trellis_model::resource::vpc::HostedDatabase;
 use trellis_net::host;
 
 use super::{Answer, Ask, Connection, Host, account};
@@ -67,6 +68,7 @@ fn shell_quoted(value: &str) -> String {
 
 pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&Layout::at(&args.data_dir.data_dir)?)?;
+    let database = args.resource_arn.zip(args.resource_port).map(|(arn, port)| HostedDatabase { arn, port });
     let host = expect_host(connection.ask(&Ask::Run {
         subnet: args.subnet.to_string(),
         name: args.name,
@@ -75,6 +77,7 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
         security_groups: args.security_groups,
         command: args.command.clone(),
         detached: args.detach,
+        database,
     })?)?;
     if args.detach {
         return print(&format!("{}\n", host.instance));

@@ -99,10 +99,19 @@ async fn converse(stream: UnixStream, local: &Local) {
 
 async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> anyhow::Result<Answer> {
     match ask {
-        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached } => {
+        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached, database } => {
             let instance = local
                 .control
-                .run_instance(RunInstance { subnet, name, ip, ipv6, security_groups, command, detached })
+                .run_instance(RunInstance {
+                    subnet,
+                    name,
+                    ip,
+                    ipv6,
+                    security_groups,
+                    command,
+                    detached,
+                    database,
+                })
                 .await?;
             if !detached {
                 *attached = Some(instance.id.clone());

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use trellis_model::name;
 use trellis_model::resource::lattice::{
-    Home, PortRange, ResourceConfigurationType, ResourceDefinition, ResourceGateway,
+    DatabaseArn, Home, PortRange, ResourceConfigurationType, ResourceDefinition, ResourceGateway,
     ResourceGatewayIpAddressType, ResourceIpAddressType,
 };
-use trellis_model::{Arn, name};
 use trellis_store::Read;
 
 use crate::lattice::vpc;
@@ -170,11 +170,8 @@ fn dns(
 fn rds(text: &str, home: &Home) -> Result<ResourceDefinition, Refusal> {
     let field = "resourceConfigurationDefinition.arnResource.arn";
     let wrong = || invalid(field, "must name an RDS instance or cluster of this account and region");
-    let arn: Arn = text.parse().map_err(|_| wrong())?;
-    let is_ours =
-        arn.service == "rds" && arn.region == home.region.as_str() && arn.account == home.account.as_str();
-    let id = ["db:", "cluster:"].into_iter().find_map(|kind| arn.resource.strip_prefix(kind));
-    if !is_ours || id.is_none_or(|id| id.is_empty() || id.contains([':', '/'])) {
+    let arn: DatabaseArn = text.parse().map_err(|_| wrong())?;
+    if arn.region() != home.region.as_str() || arn.account() != home.account.as_str() {
         return Err(wrong());
     }
     Ok(ResourceDefinition::Arn(text.to_owned()))

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Failure, Home, Status};
+use super::{DatabaseArn, Failure, Home, Status};
 use crate::moment::Moment;
 use crate::{DomainVerificationId, ResourceConfigurationId, ResourceGatewayId};
 
@@ -53,6 +53,14 @@ pub struct ResourceConfiguration {
 impl ResourceConfiguration {
     pub fn arn(&self) -> String {
         self.home.lattice_arn(format_args!("resourceconfiguration/{}", self.id))
+    }
+
+    /// What one of type ARN stands for.
+    pub fn database(&self) -> Option<DatabaseArn> {
+        match &self.definition {
+            Some(ResourceDefinition::Arn(arn)) => arn.parse().ok(),
+            _ => None,
+        }
     }
 }
 

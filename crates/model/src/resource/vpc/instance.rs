@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ec2_arn;
 use crate::moment::Moment;
-use crate::resource::lattice::Home;
+use crate::resource::lattice::{DatabaseArn, Home};
 use crate::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 
 /// A host in a subnet. To the API it is an EC2 instance.
@@ -26,6 +26,9 @@ pub struct Instance {
     pub command: Vec<String>,
     /// Whether it outlives the command that made it, and a restart of the process that holds it.
     pub detached: bool,
+    /// The database that resource configurations of type ARN mean with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<HostedDatabase>,
     pub state: InstanceState,
     pub launched_at: Moment,
     /// Since when it is terminated.
@@ -55,6 +58,14 @@ impl Instance {
     pub fn reservation_id(&self) -> String {
         format!("r-{}", self.id.suffix())
     }
+}
+
+/// What a host is to resource configurations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostedDatabase {
+    pub arn: DatabaseArn,
+    /// Where it listens: 1 to 65535.
+    pub port: u16,
 }
 
 /// Where an instance stands.
