@@ -12,7 +12,7 @@ use crate::{Arn, InstanceId, VpcId};
 /// The ARN of an RDS instance or cluster: `arn:aws:rds:{region}:{account}:db:{id}` or `...:cluster:{id}`. It is written
 /// as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct DatabaseArn(Arn);
+pub struct DatabaseArn(Box<Arn>);
 
 /// Why a text is not the ARN of a database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +74,7 @@ impl FromStr for DatabaseArn {
 
     fn from_str(text: &str) -> Result<Self, DatabaseArnError> {
         let wrong = || DatabaseArnError { found: text.chars().take(128).collect() };
-        let arn = Self(text.parse().map_err(|_| wrong())?);
+        let arn = Self(Box::new(text.parse().map_err(|_| wrong())?));
         let is_label = |id: &str| {
             (1..=63).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
