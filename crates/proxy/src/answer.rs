@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
-
 use crate::http1::response::{Delivery, write_delivery};
 
 /// `grpc-status` DEADLINE_EXCEEDED: the call's own deadline has passed.
@@ -80,43 +77,34 @@ impl Answer {
 }
 
 impl Answer {
-    /// The head of the answer as HTTP/2 sends it, and the body that follows, if any does.
-    pub(crate) fn response(&self, to_head: bool, request_id: &[u8], date: &[u8]) -> (Response<()>, &[u8]) {
-        let mut fields = HeaderMap::with_capacity(6);
-        let mut put = |name: HeaderName, value: &[u8]| {
-            // Ids and dates were checked when they came; what does not fit is left out.
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                fields.append(name, value);
-            }
-        };
-        let body = match self.grpc_status {
+    /// The fields of the answer, as HTTP/2 sends them.
+    pub(crate) fn each_field(&self, request_id: &[u8], date: &[u8], mut put: impl FnMut(&[u8], &[u8])) {
+        match self.grpc_status {
             Some(status) => {
-                put(header::CONTENT_TYPE, b"application/grpc");
+                put(b"content-type", b"application/grpc");
                 put(GRPC_STATUS, itoa::Buffer::new().format(status).as_bytes());
-                put(GRPC_MESSAGE, self.body.as_bytes());
-                &b""[..]
+                put(b"grpc-message", self.body.as_bytes());
             }
             None => {
-                put(header::CONTENT_TYPE, b"text/plain");
-                put(header::CONTENT_LENGTH, itoa::Buffer::new().format(self.body.len()).as_bytes());
-                self.body.as_bytes()
+                put(b"content-type", b"text/plain");
+                put(b"content-length", itoa::Buffer::new().format(self.body.len()).as_bytes());
             }
-        };
-        put(header::DATE, date);
+        }
+        put(b"date", date);
         put(REQUEST_ID, request_id);
         if self.status == 405 {
-            put(header::ALLOW, b"");
+            put(b"allow", b"");
         }
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
-        *response.headers_mut() = fields;
-        (response, if to_head { b"" } else { body })
+    }
+
+    /// The body of the answer, as HTTP/2 sends it.
+    pub(crate) fn http2_body(&self) -> &str {
+        if self.grpc_status.is_some() { "" } else { &self.body }
     }
 }
 
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const REQUEST_ID: &[u8] = b"x-amzn-requestid";
+pub(crate) const GRPC_STATUS: &[u8] = b"grpc-status";
 
 fn reason(status: u16) -> &'static str {
     match status {
@@ -125,6 +113,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName};
-
-use crate::answer::GRPC_STATUS;
-
 /// The field of a call's own deadline.
-pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
 
 /// `application/grpc`, alone or with a suffix such as `+proto` or a parameter. `application/grpc-web`
 /// is another protocol, made for HTTP/1.
@@ -36,9 +32,9 @@ pub(crate) fn timeout(value: &[u8]) -> Option<Duration> {
     }
 }
 
-/// `grpc-status` among the fields of a head or of trailers.
-pub(crate) fn status(fields: &HeaderMap) -> Option<u32> {
-    fields.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+/// The value of `grpc-status`. `None` when it is no number.
+pub(crate) fn status(value: &[u8]) -> Option<u32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(test)]

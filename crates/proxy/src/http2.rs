@@ -1,27 +1,28 @@
-//! HTTP/2 with clients: one connection, many requests at once, each in a task of its own.
+//! HTTP/2 with clients: one connection, many requests at once, all of them polled by its task.
 //!
-//! The codec is the `h2` crate. Here are the bounds: how many streams, how much of each is held, how
+//! The protocol is [`codec`]'s. Here are the bounds: how many streams, how much of each is held, how
 //! long a connection may be idle, stand still or live, and how much work it may cause for nothing.
 //! A connection ends with GOAWAY; requests under way finish first, as far as their time reaches.
 
 mod call;
+pub mod codec;
 mod fields;
+mod handlers;
 mod head;
 mod over_http1;
 mod over_http2;
 mod stream;
-mod wire;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::server::Builder;
+use tokio::io::AsyncWrite;
 
+use crate::buffer::Inbox;
 use crate::client::Client;
 use crate::clock::Millis;
 use crate::failure::Failure;
@@ -30,30 +31,21 @@ use crate::stream::Stream;
 use crate::tls::Agreed;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
-use wire::{Credit, Wire};
+use codec::{Bounds, Codec, PREFACE, Reason, Slot};
+use handlers::Handlers;
 
-/// What a client says first.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Requests a client may have under way at once on one connection (SETTINGS_MAX_CONCURRENT_STREAMS).
-const MOST_STREAMS: u32 = 128;
-/// Data of one request a client may send before the target has taken some of it.
-const STREAM_WINDOW: u32 = 128 * 1024;
-/// The same for all requests of a connection together.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Data of one answer that may wait for the client.
-const SEND_BUFFER: usize = 128 * 1024;
-/// Largest head, decoded, in the counting of RFC 9113, 6.5.2, that is answered by us, with 400 if it
-/// is over our own bound; a larger one the codec answers with 431, and far larger ones end the
-/// connection. How many CONTINUATION frames a head may have follows from it.
-const HEADER_LIST: u32 = 128 * 1024;
-/// Streams reset by the codec for errors of the client before the connection is ended.
-const MOST_ERRORS: usize = 256;
+const BOUNDS: Bounds = Bounds { streams: 128, stream_window: 128 * 1024, connection_window: 1024 * 1024 };
+/// Reads before others have their turn.
+const READS: u32 = 8;
+/// Reads of what a client still sends when everything has been said.
+const LAST_READS: u32 = 64;
 /// How long a connection whose requests are done, or have been cut, may take to go.
 const GRACE: Millis = 1000;
 
 /// What the requests of a connection share.
 #[derive(Debug)]
 struct Connection {
+    codec: RefCell<Codec>,
     watched: Rc<Watched>,
     /// `ip:port`.
     peer: Box<str>,
@@ -66,7 +58,6 @@ struct Connection {
     active: Cell<usize>,
     /// When a request began or ended last.
     used: Cell<Millis>,
-    credit: Rc<Credit>,
 }
 
 impl Connection {
@@ -94,10 +85,7 @@ impl Connection {
         worker.streams.set(worker.streams.get() - 1);
         self.used.set(worker.clock.coarse());
         if failure == Some(Failure::ClientConnectionClosed) {
-            self.credit.spend_on_reset();
-        }
-        if self.active.get() == 0 {
-            self.watched.wake();
+            self.codec.borrow_mut().was_in_vain();
         }
     }
 
@@ -114,14 +102,6 @@ enum Leaving {
     Gracefully,
     /// Whatever is under way, it is over then.
     By(Millis),
-}
-
-/// What there is to do after a look at the clock.
-enum Step {
-    Wait,
-    /// The codec has something to say.
-    Say,
-    End,
 }
 
 /// Serves HTTP/2 on `client`'s connection until it ends.
@@ -143,119 +123,216 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
             return;
         }
     }
-    let early = client.inbox.unread().to_vec();
-    client.inbox.release(&worker.buffers);
-    let Client { stream, tls, watched, peer, address, idle_timeout, .. } = client;
-    let now = worker.clock.coarse();
-    let credit = Credit::new(now);
+    client.inbox.consume(PREFACE.len());
+    let Client { stream, tls, watched, peer, address, idle_timeout, inbox, .. } = client;
     let connection = Rc::new(Connection {
-        watched: watched.clone(),
+        codec: RefCell::new(Codec::server(BOUNDS)),
+        watched,
         peer,
         tls,
         address,
         idle_timeout: Cell::new(idle_timeout),
         active: Cell::new(0),
-        used: Cell::new(now),
-        credit: credit.clone(),
+        used: Cell::new(worker.clock.coarse()),
     });
-    let mut handshake = Builder::new()
-        .max_concurrent_streams(MOST_STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_local_error_reset_streams(Some(MOST_ERRORS))
-        .handshake::<_, Bytes>(Wire::new(stream, early, credit));
-    let shaken = poll_fn(|cx| match std::pin::Pin::new(&mut handshake).poll(cx) {
-        Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
-        Poll::Pending => {
-            watched.register(cx);
-            watched.alarm().map_or(Poll::Pending, |_| Poll::Ready(None))
-        }
-    });
-    let Some(codec) = shaken.await else { return };
-    let mut served = Served { worker, connection, codec, leaving: Leaving::No };
+    let start = |slot| stream::serve(worker.clone(), connection.clone(), slot);
+    let mut served = Served {
+        worker,
+        connection: &connection,
+        stream,
+        inbox,
+        handlers: Handlers::new(),
+        start,
+        leaving: Leaving::No,
+        said_all: false,
+        last_reads: 0,
+        over: false,
+    };
     served.arm();
-    poll_fn(|cx| served.poll(cx)).await;
+    tokio::task::unconstrained(poll_fn(|cx| served.poll(cx))).await;
+    served.inbox.release(&worker.buffers);
 }
 
 /// A connection being served.
-struct Served<'a> {
+struct Served<'a, F, S> {
     worker: &'a Rc<Worker>,
-    connection: Rc<Connection>,
-    codec: h2::server::Connection<Wire<Stream>, Bytes>,
+    connection: &'a Rc<Connection>,
+    stream: Stream,
+    inbox: Inbox,
+    handlers: Handlers<F>,
+    /// What serves a stream.
+    start: S,
     leaving: Leaving,
+    /// Nothing more will be written.
+    said_all: bool,
+    last_reads: u32,
+    /// Only the requests under way have still to hear of it.
+    over: bool,
 }
 
-impl Served<'_> {
+impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.handlers.begin_turn();
+        let polled = self.turn(cx);
+        self.handlers.end_turn(cx);
+        polled
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.connection;
+        connection.watched.register(cx);
+        let mut more = false;
+        if !self.over {
+            more = self.poll_read(cx);
+            self.take_opened();
+        }
+        self.handlers.poll();
+        if connection.active.get() == 0 {
+            self.handlers.rest();
+            connection.codec.borrow_mut().rest();
+        }
+        if !self.over {
+            self.step();
+            let choked = connection.codec.borrow().is_choked();
+            if let Poll::Ready(()) = self.poll_out(cx) {
+                self.end();
+            }
+            more |= choked && !connection.codec.borrow().is_choked();
+        }
+        if self.over && self.handlers.running() == 0 {
+            return Poll::Ready(());
+        }
+        if more && !self.over {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        self.connection.codec.borrow_mut().disconnect();
+    }
+
+    /// Reads what there is, and gives it to the codec. Whether there may be more.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let buffers = &self.worker.buffers;
+        let connection = self.connection;
+        let mut codec = connection.codec.borrow_mut();
+        for _ in 0..READS {
+            let taken = codec.receive(self.inbox.unread());
+            self.inbox.consume(taken);
+            self.inbox.compact(buffers);
+            if codec.is_finished() || codec.is_choked() {
+                return false;
+            }
+            match self.inbox.poll_fill(cx, &mut self.stream, buffers) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
+            }
+        }
+        true
+    }
+
+    /// Begins to serve the streams the client has begun.
+    fn take_opened(&mut self) {
+        let (worker, connection) = (self.worker, self.connection);
         loop {
-            loop {
-                match self.codec.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, mut respond)))) => {
-                        if self.worker.streams.get() >= self.worker.limits.http2_streams_per_worker {
-                            respond.send_reset(Reason::REFUSED_STREAM);
-                            self.worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
-                            continue;
-                        }
-                        self.connection.began(self.worker);
-                        let (worker, connection) = (self.worker.clone(), self.connection.clone());
-                        tokio::task::spawn_local(stream::serve(worker, connection, request, respond));
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        tracing::debug!(%error, peer = %self.connection.peer, "an HTTP/2 connection failed");
-                        return Poll::Ready(());
-                    }
-                    Poll::Ready(None) => return Poll::Ready(()),
-                    Poll::Pending => break,
-                }
+            let mut codec = connection.codec.borrow_mut();
+            let Some(slot) = codec.next_opened() else {
+                let malformed = codec.take_malformed();
+                drop(codec);
+                return (0..malformed).for_each(|_| stream::record_malformed(worker, connection));
+            };
+            if worker.streams.get() >= worker.limits.http2_streams_per_worker {
+                codec.reset(slot, Reason::REFUSED_STREAM);
+                codec.let_go(slot);
+                worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
+                continue;
             }
-            self.connection.watched.register(cx);
-            match self.step() {
-                Step::Wait => return Poll::Pending,
-                Step::Say => {}
-                Step::End => return Poll::Ready(()),
-            }
+            drop(codec);
+            connection.began(worker);
+            self.handlers.start(slot.index(), (self.start)(slot));
         }
     }
 
-    /// Looks at what is due.
-    fn step(&mut self) -> Step {
-        let now = self.worker.clock.coarse();
-        let Connection { watched, active, credit, .. } = &*self.connection;
-        let alarm = watched.alarm();
-        let idle = active.get() == 0;
-        if alarm == Some(Alarm::Cut) {
-            return Step::End;
+    /// Writes what is to be written, and ends the connection when nothing follows. Ready when it has
+    /// come to its end.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut codec = self.connection.codec.borrow_mut();
+        let mut stream = Pin::new(&mut self.stream);
+        while !codec.output().is_empty() {
+            match ready!(stream.as_mut().poll_write(cx, codec.output())) {
+                Ok(written @ 1..) => codec.wrote(written),
+                Ok(_) | Err(_) => return Poll::Ready(()),
+            }
         }
-        let step = match self.leaving {
-            Leaving::By(end) if now >= end => Step::End,
-            Leaving::By(_) => Step::Wait,
-            Leaving::No | Leaving::Gracefully if credit.is_overdrawn(now) => {
-                tracing::debug!(peer = %self.connection.peer, "a client causes work for nothing");
-                self.codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                self.worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
+        if ready!(stream.as_mut().poll_flush(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        if !codec.is_finished() {
+            return Poll::Pending;
+        }
+        if !self.said_all {
+            if ready!(stream.poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            self.said_all = true;
+        }
+        // Closing while the client still sends would reset the connection, and could take what was
+        // said last with it.
+        while self.last_reads < LAST_READS {
+            let read = ready!(self.inbox.poll_fill(cx, &mut self.stream, &self.worker.buffers));
+            self.inbox.release(&self.worker.buffers);
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+            self.last_reads += 1;
+        }
+        Poll::Ready(())
+    }
+
+    /// Looks at what is due.
+    fn step(&mut self) {
+        let (worker, connection) = (self.worker, self.connection);
+        let now = worker.clock.coarse();
+        let Connection { watched, active, codec, .. } = &**connection;
+        let mut codec = codec.borrow_mut();
+        let (alarm, idle) = (watched.alarm(), active.get() == 0);
+        match self.leaving {
+            _ if alarm == Some(Alarm::Cut) => {
+                drop(codec);
+                return self.end();
+            }
+            Leaving::By(end) if now >= end => {
+                drop(codec);
+                return self.end();
+            }
+            Leaving::By(_) => {}
+            _ if codec.is_finished() => {
+                if let Some(violation) = codec.violation() {
+                    tracing::debug!(%violation, peer = %connection.peer, "an HTTP/2 connection failed");
+                }
                 self.leaving = Leaving::By(now.saturating_add(GRACE));
-                Step::Say
             }
-            Leaving::No
-                if !self.worker.may_stay(watched) || (idle && now >= self.connection.idle_until()) =>
-            {
-                self.codec.graceful_shutdown();
+            _ if codec.is_overdrawn(now) => {
+                codec.abort(Reason::ENHANCE_YOUR_CALM, "work for nothing");
+                worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
+                self.leaving = Leaving::By(now.saturating_add(GRACE));
+            }
+            Leaving::No if !worker.may_stay(watched) || (idle && now >= connection.idle_until()) => {
+                codec.go_away();
                 self.leaving = Leaving::Gracefully;
-                Step::Say
             }
-            Leaving::No => Step::Wait,
             // The requests have been told the same, or there are none and a client that knows of
             // GOAWAY goes.
             Leaving::Gracefully if idle || alarm == Some(Alarm::Lifetime) => {
                 self.leaving = Leaving::By(now.saturating_add(GRACE));
-                Step::Wait
             }
-            Leaving::Gracefully => Step::Wait,
-        };
+            Leaving::No | Leaving::Gracefully => {}
+        }
+        drop(codec);
         self.arm();
-        step
     }
 
     /// Asks to be woken when the next thing is due.

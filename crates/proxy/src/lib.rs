@@ -28,9 +28,8 @@
 //!   protocol matrix refuses is 502, for gRPC an answer of trailers only with `grpc-status` 14; errors
 //!   that are no matter of protocols are the plain HTTP answers of HTTP/1.
 //! - A head over HTTP/2 that is larger than 60 KiB, or that two parsers could read differently, gets
-//!   400; one above 128 KiB gets 431 from the codec, which also resets streams for what RFC 9113 calls
-//!   malformed and writes no line in the log for them. `host` may stand beside `:authority` only if
-//!   it says the same.
+//!   400, one above 128 KiB 431. What RFC 9113 calls malformed resets the stream, and the log says
+//!   `ClientProtocolError`. `host` may stand beside `:authority` only if it says the same.
 //! - `grpc-timeout` is passed on and kept here as well: a call that outlasts it ends with status 4,
 //!   up to a fifth of a second late. A stream is tried again, up to three times, when its target says
 //!   with REFUSED_STREAM or GOAWAY that it has not acted on it, and no more than 64 KiB of it have gone.
@@ -48,7 +47,7 @@ mod grpc;
 mod health;
 pub mod hpack;
 pub mod http1;
-mod http2;
+pub mod http2;
 mod metrics;
 mod multiplexed;
 mod passthrough;

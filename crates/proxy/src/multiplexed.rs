@@ -3,19 +3,18 @@
 //! A worker keeps as few per target as it can. A new one is opened when all are full, one at a time,
 //! and whoever needs it meanwhile waits for it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use h2::client::{Builder, Connection, SendRequest};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
+use crate::buffer::Inbox;
 use crate::clock::Millis;
+use crate::http2::codec::{Bounds, Codec, Fields, HeadWriter, Slot};
 use crate::upstream::{ConnectError, Upstream};
 use crate::view::{GroupView, TargetState};
 use crate::watchdog::{Alarm, Watched};
@@ -23,16 +22,12 @@ use crate::worker::Worker;
 
 /// Requests on one connection at once, if the target allows as many.
 const MOST_STREAMS: usize = 100;
-/// What the codec takes for the number of streams a target allows, until the target has said it.
-const UNSETTLED: usize = usize::MAX - 1;
 /// Data of one answer a target may send before some of it has gone to the client.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// As much for every stream, so that a client that stands still holds up nobody else's answer.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
-/// Data of one request that may wait for the target.
-const SEND_BUFFER: usize = 128 * 1024;
-/// Largest head of an answer, decoded, in the counting of RFC 9113, 6.5.2.
-const HEADER_LIST: u32 = 128 * 1024;
+/// Reads before others have their turn.
+const READS: u32 = 8;
 
 /// A target's HTTP/2 connections.
 #[derive(Debug, Default)]
@@ -47,7 +42,9 @@ pub(crate) struct Pool {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    sender: SendRequest<Bytes>,
+    codec: RefCell<Codec>,
+    /// Of the task that moves the bytes.
+    waker: RefCell<Option<Waker>>,
     /// What the target was called in the handshake, over TLS.
     name: Option<Rc<str>>,
     streams: Cell<usize>,
@@ -55,30 +52,80 @@ pub(crate) struct Shared {
     settled: Cell<bool>,
     /// No request may begin on it any more.
     closed: Cell<bool>,
+    /// It is in the pool.
+    listed: Cell<bool>,
     /// When it is closed if nobody uses it.
     expires: Cell<Millis>,
 }
 
 impl Shared {
     fn has_room(&self) -> bool {
-        let most =
-            if self.settled.get() { self.sender.current_max_send_streams().min(MOST_STREAMS) } else { 1 };
+        let most = match self.codec.borrow().peers_streams() {
+            Some(most) if self.settled.get() => (most as usize).min(MOST_STREAMS),
+            _ => 1,
+        };
         !self.closed.get() && self.streams.get() < most
+    }
+
+    /// Has its task look after it.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// It is not in the pool any more, and ends when nobody uses it.
+    fn unlist(&self) {
+        self.listed.set(false);
+        if self.streams.get() == 0 {
+            self.wake();
+        }
     }
 }
 
 /// The right to one stream of a connection, until dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Bytes>,
     shared: Rc<Shared>,
+    slot: Option<Slot>,
     target: Rc<TargetState>,
 }
 
 impl Lease {
     fn new(target: &Rc<TargetState>, shared: &Rc<Shared>) -> Self {
         shared.streams.set(shared.streams.get() + 1);
-        Self { sender: shared.sender.clone(), shared: shared.clone(), target: target.clone() }
+        Self { shared: shared.clone(), slot: None, target: target.clone() }
+    }
+
+    /// Begins the request with the head that `fill` writes; it says whether nothing follows. `None`
+    /// when none can be begun any more. `to_head`: it is a HEAD request.
+    pub(crate) fn begin(
+        &mut self,
+        to_head: bool,
+        fill: impl FnOnce(&mut HeadWriter<'_>) -> bool,
+    ) -> Option<Slot> {
+        let mut codec = self.shared.codec.borrow_mut();
+        let slot = codec.begin(to_head)?;
+        self.slot = Some(slot);
+        let mut head = codec.write_head(slot)?;
+        let end = fill(&mut head);
+        head.finish(end);
+        Some(slot)
+    }
+
+    pub(crate) fn codec(&self) -> RefMut<'_, Codec> {
+        self.shared.codec.borrow_mut()
+    }
+
+    pub(crate) fn give_back(&self, fields: Fields) {
+        self.codec().give_back(fields);
+    }
+
+    /// Sees to it that what was said to the target leaves.
+    pub(crate) fn send_off(&self) {
+        if !self.codec().output().is_empty() {
+            self.shared.wake();
+        }
     }
 
     /// Nobody else shall use this connection: it has failed, or does not answer.
@@ -95,7 +142,15 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.streams.set(self.shared.streams.get() - 1);
+        let shared = &self.shared;
+        if let Some(slot) = self.slot {
+            shared.codec.borrow_mut().let_go(slot);
+        }
+        shared.streams.set(shared.streams.get() - 1);
+        let unused = !shared.listed.get() && shared.streams.get() == 0;
+        if unused || !shared.codec.borrow().output().is_empty() {
+            shared.wake();
+        }
         self.target.multiplexed.changed.notify_one();
     }
 }
@@ -103,18 +158,26 @@ impl Drop for Lease {
 impl Pool {
     /// Closes connections nobody uses and nobody has used for long.
     pub(crate) fn expire(&self, now: Millis) {
-        self.open.borrow_mut().retain(|shared| {
-            !shared.closed.get() && (shared.streams.get() > 0 || now < shared.expires.get())
-        });
+        self.keep(|shared| !shared.closed.get() && (shared.streams.get() > 0 || now < shared.expires.get()));
     }
 
     /// Closes every connection once the requests on it have ended.
     pub(crate) fn clear(&self) {
-        self.open.borrow_mut().clear();
+        self.keep(|_| false);
     }
 
     fn forget_closed(&self) {
-        self.open.borrow_mut().retain(|shared| !shared.closed.get());
+        self.keep(|shared| !shared.closed.get());
+    }
+
+    fn keep(&self, keep: impl Fn(&Shared) -> bool) {
+        self.open.borrow_mut().retain(|shared| {
+            let keep = keep(shared);
+            if !keep {
+                shared.unlist();
+            }
+            keep
+        });
     }
 
     fn with_room(&self, name: Option<&str>) -> Option<Rc<Shared>> {
@@ -132,10 +195,15 @@ impl Pool {
     }
 }
 
+/// The right to a stream to `target`, called `name` if it speaks TLS, on a connection there is.
+pub(crate) fn lease_at_once(target: &Rc<TargetState>, name: Option<&str>) -> Option<Lease> {
+    target.multiplexed.with_room(name).map(|shared| Lease::new(target, &shared))
+}
+
 /// The right to a stream to `target`: on a connection there is, or on a new one, where the target is
 /// called `name` if it speaks TLS. `watched` is the request that waits.
 pub(crate) async fn lease(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     group: &GroupView,
     target: &Rc<TargetState>,
     name: Option<Rc<str>>,
@@ -175,7 +243,7 @@ pub(crate) async fn lease(
 
 /// Opens a connection and has it driven by a task of its own.
 async fn open(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     group: &GroupView,
     target: &Rc<TargetState>,
     name: Option<Rc<str>>,
@@ -184,55 +252,139 @@ async fn open(
     let pool = &target.multiplexed;
     let _opening = Opening::new(pool);
     let upstream = Upstream::connect(worker, group, target, name.clone(), watched).await?;
-    let (sender, connection) = Builder::new()
-        .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST)
-        .max_send_buffer_size(SEND_BUFFER)
-        .initial_max_send_streams(UNSETTLED)
-        .handshake::<_, Bytes>(Io(upstream))
-        .await
-        .map_err(|error| {
-            ConnectError::Failed(error.into_io().unwrap_or_else(|| io::ErrorKind::Other.into()))
-        })?;
+    let bounds = Bounds { streams: 0, stream_window: STREAM_WINDOW, connection_window: CONNECTION_WINDOW };
     let shared = Rc::new(Shared {
-        sender,
+        codec: RefCell::new(Codec::client(bounds)),
+        waker: RefCell::new(None),
         name,
         streams: Cell::new(0),
         settled: Cell::new(false),
         closed: Cell::new(false),
+        listed: Cell::new(target.current.get()),
         expires: Cell::new(Millis::MAX),
     });
-    if target.current.get() {
+    if shared.listed.get() {
         pool.open.borrow_mut().push(shared.clone());
     }
-    tokio::task::spawn_local(drive(connection, Rc::downgrade(&shared), target.clone()));
+    let driver = Driver {
+        worker: worker.clone(),
+        shared: shared.clone(),
+        target: target.clone(),
+        upstream,
+        inbox: Inbox::default(),
+    };
+    tokio::task::spawn_local(driver.drive());
     Ok(shared)
 }
 
-/// Moves the frames of a connection until it ends.
-async fn drive(mut connection: Connection<Io, Bytes>, shared: Weak<Shared>, target: Rc<TargetState>) {
-    let changed = &target.multiplexed.changed;
-    let ended = poll_fn(|cx| {
-        let polled = Pin::new(&mut connection).poll(cx);
-        if let Some(shared) = shared.upgrade()
-            && !shared.settled.get()
-            && shared.sender.current_max_send_streams() != UNSETTLED
-        {
-            shared.settled.set(true);
-            changed.notify_waiters();
+/// Moves the bytes of a connection until it ends. The connection counts as open until then.
+struct Driver {
+    worker: Rc<Worker>,
+    shared: Rc<Shared>,
+    target: Rc<TargetState>,
+    upstream: Upstream,
+    inbox: Inbox,
+}
+
+impl Driver {
+    async fn drive(mut self) {
+        tokio::task::unconstrained(poll_fn(|cx| self.poll(cx))).await;
+        self.inbox.release(&self.worker.buffers);
+        self.close();
+        let mut codec = self.shared.codec.borrow_mut();
+        if let Some(violation) = codec.violation() {
+            tracing::debug!(%violation, target = %self.target.text, "a target broke the protocol");
         }
-        polled
-    });
-    if let Err(error) = ended.await {
-        tracing::debug!(%error, target = %target.text, "a connection to a target ended");
+        codec.disconnect();
     }
-    if let Some(shared) = shared.upgrade() {
-        shared.closed.set(true);
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.register(cx);
+        let more = self.poll_read(cx);
+        self.look();
+        let choked = self.shared.codec.borrow().is_choked();
+        if self.poll_write(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if more || (choked && !self.shared.codec.borrow().is_choked()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
-    target.multiplexed.forget_closed();
-    changed.notify_waiters();
+
+    fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.shared.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Reads what there is. Whether there may be more.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut codec = self.shared.codec.borrow_mut();
+        for _ in 0..READS {
+            let taken = codec.receive(self.inbox.unread());
+            self.inbox.consume(taken);
+            self.inbox.compact(&self.worker.buffers);
+            if codec.is_finished() || codec.is_choked() {
+                return false;
+            }
+            match self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
+            }
+        }
+        true
+    }
+
+    /// Takes note of what the target has said of itself.
+    fn look(&self) {
+        let shared = &self.shared;
+        let codec = shared.codec.borrow();
+        let (settled, open) = (codec.peers_streams().is_some(), codec.may_begin());
+        drop(codec);
+        if settled && !shared.settled.replace(true) {
+            self.target.multiplexed.changed.notify_waiters();
+        }
+        if !open && !shared.closed.get() {
+            self.close();
+        }
+        if !shared.listed.get() && shared.streams.get() == 0 {
+            shared.codec.borrow_mut().go_away();
+        }
+    }
+
+    fn close(&self) {
+        self.shared.closed.set(true);
+        self.target.multiplexed.forget_closed();
+        self.target.multiplexed.changed.notify_waiters();
+    }
+
+    /// Writes what is to be written. Ready when nothing will be any more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stream = Pin::new(&mut self.upstream.stream);
+        loop {
+            let mut codec = self.shared.codec.borrow_mut();
+            if codec.output().is_empty() {
+                break;
+            }
+            match stream.as_mut().poll_write(cx, codec.output()) {
+                Poll::Ready(Ok(written @ 1..)) => codec.wrote(written),
+                Poll::Ready(Ok(_) | Err(_)) => {
+                    codec.disconnect();
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if stream.as_mut().poll_flush(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let finished = self.shared.codec.borrow().is_finished();
+        // What is lost by not waiting is a word to somebody with whom everything has been settled.
+        if finished { stream.poll_shutdown(cx).map(drop) } else { Poll::Pending }
+    }
 }
 
 /// One connection is being opened, until dropped.
@@ -249,45 +401,5 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         self.0.opening.set(false);
         self.0.changed.notify_waiters();
-    }
-}
-
-/// The connection as the codec reads and writes it. It counts as open until it is dropped.
-#[derive(Debug)]
-struct Io(Upstream);
-
-impl AsyncRead for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_shutdown(cx)
     }
 }

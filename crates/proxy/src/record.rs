@@ -18,8 +18,8 @@ const MAX_LOGGED: usize = 2048;
 /// "or the client's value truncated to 512 bytes" (VPC Lattice user guide).
 const MAX_REQUEST_ID: usize = 512;
 
-/// A part of the text a record refers to: over HTTP/1 the client's buffer, where a head stays until
-/// its request has ended; over HTTP/2 a copy of what is shown.
+/// A part of the text a record refers to, where a head stays until its request has ended: over HTTP/1
+/// the client's buffer, over HTTP/2 what the head was decoded into.
 type Span = Range<u32>;
 
 /// The protocol of what a record is about, in the words of the log.
@@ -172,21 +172,20 @@ impl Record {
         }
     }
 
-    /// Copies the parts of an HTTP/2 head that the log shows to the end of `text`, and remembers
-    /// where they are.
-    pub(crate) fn note_parts(&mut self, text: &mut Vec<u8>, head: &Shown<'_>) {
-        let mut copy = |part: &[u8], most: usize| {
-            let start = text.len() as u32;
-            text.extend_from_slice(&part[..part.len().min(most)]);
-            start..text.len() as u32
+    /// Remembers where in `text` the parts of an HTTP/2 head are that the log shows.
+    pub(crate) fn note_http2(&mut self, text: &[u8], head: &Shown<'_>) {
+        let span = |part: &[u8]| {
+            let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr()) as u32;
+            if part.is_empty() { 0..0 } else { start..start.wrapping_add(part.len() as u32) }
         };
-        self.method = copy(head.method, MAX_LOGGED);
-        self.path = copy(head.path, MAX_LOGGED);
-        self.host = copy(head.host, MAX_LOGGED);
-        self.user_agent = copy(head.user_agent, MAX_LOGGED);
+        self.method = span(head.method);
+        self.path = span(head.path);
+        self.host = span(head.host);
+        self.user_agent = span(head.user_agent);
         self.protocol = Protocol::Http2;
         if !head.request_id.is_empty() {
-            self.request_id = RequestId::Clients(copy(head.request_id, MAX_REQUEST_ID));
+            let kept = head.request_id.len().min(MAX_REQUEST_ID);
+            self.request_id = RequestId::Clients(span(&head.request_id[..kept]));
         }
     }
 

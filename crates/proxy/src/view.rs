@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue};
 use rustc_hash::FxHashMap;
 use trellis_model::health::ProtocolVersion;
 use trellis_model::snapshot::{Ingress, Listener, ListenerProtocol, Service, Snapshot, TargetGroup};
@@ -58,6 +57,9 @@ pub(crate) struct Site {
     names: RefCell<Vec<Rc<str>>>,
 }
 
+/// A field for targets that are spoken to over HTTP/2.
+pub(crate) type NamedValue = (Box<[u8]>, Box<[u8]>);
+
 /// A site's way to one target group.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -65,7 +67,7 @@ pub(crate) struct Route {
     /// Header lines every target of this route gets.
     pub(crate) header: Box<[u8]>,
     /// The same lines as fields, for targets that are spoken to over HTTP/2; empty for others.
-    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
+    pub(crate) fields: Box<[NamedValue]>,
     /// The members of a log line that are the same for every request of this route.
     pub(crate) log: Box<[u8]>,
 }
@@ -356,13 +358,12 @@ impl Route {
 }
 
 /// Header lines, `name: value` and CRLF, taken apart.
-fn fields(lines: &[u8]) -> Box<[(HeaderName, HeaderValue)]> {
+fn fields(lines: &[u8]) -> Box<[NamedValue]> {
     let lines = lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
     lines
         .filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
-            let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
-            Some((HeaderName::from_bytes(&line[..colon]).ok()?, value))
+            Some((line[..colon].into(), line[colon + 1..].trim_ascii().into()))
         })
         .collect()
 }

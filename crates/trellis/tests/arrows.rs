@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hmac", &["auth", "api"]),
     ("rcgen", &["ca"]),
     ("rustls", &["proxy", "bench"]),
-    ("h2", &["proxy", "bench"]),
+    ("h2", &["bench"]),
     ("kube", &["kube"]),
 ];
 

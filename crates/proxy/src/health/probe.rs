@@ -5,9 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT as AGENT};
-use http::{Method, Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use trellis_model::VpcId;
@@ -15,6 +12,7 @@ use trellis_model::health::{HealthCheck, ProtocolVersion};
 
 use crate::http1;
 use crate::http1::response;
+use crate::http2::codec::{Bounds, Codec, Lost, Violation};
 use crate::stream::{Scratch, Stream, TlsStream};
 use crate::tls::{self, TargetTls};
 use crate::worker::Dial;
@@ -60,9 +58,9 @@ pub(super) enum ProbeError {
     #[error("answer is not HTTP/1: {0}")]
     Malformed(http1::HeadError),
     #[error("answer is not HTTP/2: {0}")]
-    NotHttp2(#[from] h2::Error),
-    #[error("cannot ask for that path over HTTP/2: {0}")]
-    Path(#[from] http::Error),
+    NotHttp2(#[from] Violation),
+    #[error("gave no answer: {0:?}")]
+    NoAnswer(Lost),
     #[error("answered {0}")]
     Status(u16),
 }
@@ -142,34 +140,49 @@ async fn over_http1(mut stream: Stream, address: SocketAddr, path: &str) -> Resu
     }
 }
 
-/// Largest head of an answer, decoded, in the counting of RFC 9113, 6.5.2.
-const HEADER_LIST: u32 = 128 * 1024;
+/// What a probe leaves room for. The body of an answer is not looked at.
+const BOUNDS: Bounds = Bounds { streams: 0, stream_window: 65_535, connection_window: 65_535 };
 
 /// Without TLS it is HTTP/2 from the first byte, as the target's protocol version says.
 async fn over_http2(
-    stream: Stream,
+    mut stream: Stream,
     address: SocketAddr,
     path: &str,
     secure: bool,
 ) -> Result<u16, ProbeError> {
-    let mut builder = h2::client::Builder::new();
-    builder.enable_push(false).max_header_list_size(HEADER_LIST);
-    let (sender, connection) = builder.handshake::<_, Bytes>(stream).await?;
-    let scheme = if secure { "https" } else { "http" };
-    let request = Request::builder()
-        .method(Method::GET)
-        .version(Version::HTTP_2)
-        .uri(format!("{scheme}://{address}{path}"))
-        .header(AGENT, USER_AGENT)
-        .header(ACCEPT, "*/*")
-        .body(())?;
-    let ask = async {
-        let (answer, _) = sender.ready().await?.send_request(request, true)?;
-        Ok(answer.await?.status().as_u16())
-    };
-    tokio::select! {
-        biased;
-        answered = ask => answered,
-        ended = connection => Err(ended.map_or_else(ProbeError::NotHttp2, |()| ProbeError::Closed)),
+    let mut codec = Codec::client(BOUNDS);
+    let slot = codec.begin(false).ok_or(ProbeError::Closed)?;
+    let mut head = codec.write_head(slot).ok_or(ProbeError::Closed)?;
+    head.pseudo(b":method", b"GET");
+    head.pseudo(b":scheme", if secure { b"https" } else { b"http" });
+    head.pseudo(b":authority", address.to_string().as_bytes());
+    head.pseudo(b":path", path.as_bytes());
+    head.field(b"user-agent", USER_AGENT.as_bytes());
+    head.field(b"accept", b"*/*");
+    head.finish(true);
+    let mut buffer = Vec::with_capacity(1024);
+    loop {
+        while !codec.output().is_empty() {
+            let written = stream.write(codec.output()).await.map_err(ProbeError::Broken)?;
+            codec.wrote(written);
+        }
+        stream.flush().await.map_err(ProbeError::Broken)?;
+        if let Some(violation) = codec.violation() {
+            return Err(violation.into());
+        }
+        // What it has said before it closed counts.
+        while let Some(answer) = codec.take_head(slot) {
+            if answer.status() >= 200 {
+                return Ok(answer.status());
+            }
+        }
+        if let Some(lost) = codec.lost(slot) {
+            return Err(ProbeError::NoAnswer(lost));
+        }
+        if stream.read_buf(&mut buffer).await.map_err(ProbeError::Broken)? == 0 {
+            return Err(ProbeError::Closed);
+        }
+        let taken = codec.receive(&buffer);
+        buffer.drain(..taken);
     }
 }

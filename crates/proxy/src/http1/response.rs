@@ -20,7 +20,8 @@ pub struct ResponseHead<'h, 'b> {
     pub framing: Framing,
     /// The target is willing to take another request on this connection.
     pub keep_alive: bool,
-    dated: bool,
+    /// It says when it was made.
+    pub(crate) dated: bool,
 }
 
 /// What the client is told about the connection and the body.

@@ -3,16 +3,11 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::Response;
-use http::header::HeaderMap;
-
+use super::Connection;
+use super::codec::{Fields, HeadWriter, Lost, Reason, Slot};
 use crate::answer::{Answer, DEADLINE_EXCEEDED, GRPC_STATUS};
 use crate::clock::Millis;
 use crate::failure::Failure;
-use crate::grpc;
 use crate::http1::fields::forbidden_in_trailers;
 use crate::record::Record;
 use crate::watchdog::{Alarm, Watched};
@@ -21,9 +16,21 @@ use crate::worker::Worker;
 /// Bytes of a request kept so that it can be sent again to another target.
 const REPLAY: usize = 64 * 1024;
 
-/// The client has reset the stream, or its connection is gone.
+/// The client has reset the stream, has broken the protocol, or its connection is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(super) struct Gone(Lost);
+
+impl Gone {
+    pub(super) fn ending(self) -> Ending {
+        let failure = match self.0 {
+            Lost::Violated { .. } => Failure::ClientProtocolError,
+            Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => {
+                Failure::ClientConnectionClosed
+            }
+        };
+        Ending::Broken(failure, Reason::CANCEL)
+    }
+}
 
 /// How an attempt to have a target answer ended.
 #[derive(Debug)]
@@ -39,25 +46,27 @@ pub(super) enum Ending {
     DeadlineExceeded,
 }
 
-/// A piece of a request's body.
-#[derive(Debug, Clone)]
+/// What of a request's body comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// Some data, and whether it is the last.
-    Data(Bytes, bool),
-    End(Option<HeaderMap>),
+    /// [`Upload::data`]; whether it is the last.
+    Data(bool),
+    /// Nothing but, perhaps, [`Upload::trailers`].
+    End,
 }
 
 /// A request's body on its way to a target.
 #[derive(Debug)]
 pub(super) struct Upload {
-    body: RecvStream,
-    /// Everything is read.
-    read: bool,
-    /// What has been read, while it can be sent again.
-    kept: Option<Vec<Piece>>,
-    kept_bytes: usize,
-    /// Pieces of `kept` the present target has been given.
+    /// What has been read: all of it while `whole`, otherwise what is to be given next.
+    read: Vec<u8>,
+    /// It can be sent again.
+    whole: bool,
+    /// Bytes of `read` that the present target has been given.
     given: usize,
+    /// Everything is read.
+    over: bool,
+    trailers: Option<Fields>,
     /// Bytes read that the client has not been given room for again.
     held: usize,
     /// Bytes read in all.
@@ -65,97 +74,62 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    fn new(body: RecvStream) -> Self {
-        let over = body.is_end_stream();
-        Self { body, read: over, kept: Some(Vec::new()), kept_bytes: 0, given: 0, held: 0, received: 0 }
+    fn new(connection: &Connection, slot: Slot) -> Self {
+        let mut codec = connection.codec.borrow_mut();
+        // Most bodies are there when their request is looked at.
+        let over = codec.is_received(slot);
+        let mut upload =
+            Self { read: Vec::new(), whole: true, given: 0, over, trailers: None, held: 0, received: 0 };
+        if over {
+            codec.take_data(slot, &mut upload.read);
+            upload.trailers = codec.take_trailers(slot);
+            upload.received = upload.read.len() as u64;
+            upload.held = upload.read.len();
+        }
+        upload
     }
 
     /// There is nothing to send but the head.
     pub(super) fn is_empty(&self) -> bool {
-        self.read && self.received == 0 && self.kept.as_ref().is_some_and(Vec::is_empty)
+        self.over && self.received == 0 && self.trailers.is_none()
     }
 
-    /// The next piece. To be followed by [`Upload::went`] when the target has taken it.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Gone>> {
-        if let Some(piece) = self.kept.as_ref().and_then(|kept| kept.get(self.given)) {
-            self.given += 1;
-            return Poll::Ready(Ok(piece.clone()));
-        }
-        if self.read {
-            return Poll::Ready(Ok(Piece::End(None)));
-        }
-        let piece = match ready!(self.body.poll_data(cx)) {
-            Some(Ok(data)) => {
-                self.held += data.len();
-                self.received += data.len() as u64;
-                self.kept_bytes += data.len();
-                Piece::Data(data, self.body.is_end_stream())
-            }
-            Some(Err(_)) => return Poll::Ready(Err(Gone)),
-            None => match ready!(self.body.poll_trailers(cx)) {
-                Ok(trailers) => Piece::End(trailers.map(without_forbidden)),
-                Err(_) => return Poll::Ready(Err(Gone)),
-            },
-        };
-        self.read = matches!(piece, Piece::End(_) | Piece::Data(_, true));
-        if self.kept_bytes > REPLAY {
-            self.kept = None;
-        }
-        if let Some(kept) = &mut self.kept {
-            kept.push(piece.clone());
-            self.given += 1;
-        }
-        Poll::Ready(Ok(piece))
+    /// What is to be given next.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.read[self.given..]
     }
 
-    /// What was read has gone to the target: the client may send as much again.
-    pub(super) fn went(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        // Refused only when the stream has ended, and then nobody sends any more.
-        let _ = self.body.flow_control().release_capacity(held);
+    pub(super) fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_ref()
+    }
+
+    /// The target has been given so much more.
+    pub(super) fn gave(&mut self, count: usize) {
+        self.given += count;
     }
 
     /// The target has begun to answer: the request will not be sent again.
     pub(super) fn forget(&mut self) {
-        self.kept = None;
-    }
-
-    /// Begins again. False when some of it is not there any more.
-    fn rewind(&mut self) -> bool {
-        self.given = 0;
-        self.kept.is_some()
+        self.whole = false;
     }
 
     pub(super) fn is_replayable(&self) -> bool {
-        self.kept.is_some()
+        self.whole
     }
-}
-
-/// Trailers without the fields that may not come after a body.
-pub(super) fn without_forbidden(trailers: HeaderMap) -> HeaderMap {
-    if trailers.keys().all(|name| !forbidden_in_trailers(name.as_str().as_bytes())) {
-        return trailers;
-    }
-    let mut kept = HeaderMap::with_capacity(trailers.len());
-    for (name, value) in &trailers {
-        if !forbidden_in_trailers(name.as_str().as_bytes()) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
 }
 
 /// A request under way on an HTTP/2 connection.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct Call<'a> {
+    connection: &'a Connection,
+    slot: Slot,
     pub(super) upload: Upload,
-    respond: SendResponse<Bytes>,
-    /// Once the head of the answer has gone.
-    download: Option<SendStream<Bytes>>,
+    /// The head of the answer has gone.
+    begun: bool,
     pub(super) watched: Rc<Watched>,
     pub(super) record: Record,
     /// What `record` refers to.
-    pub(super) text: Vec<u8>,
+    pub(super) text: &'a [u8],
     /// HEAD: the answer has no body.
     pub(super) is_head: bool,
     pub(super) idempotent: bool,
@@ -167,18 +141,19 @@ pub(super) struct Call {
     pub(super) patience: Millis,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     pub(super) fn new(
-        body: RecvStream,
-        respond: SendResponse<Bytes>,
+        connection: &'a Connection,
+        slot: Slot,
         watched: Rc<Watched>,
         record: Record,
-        text: Vec<u8>,
+        text: &'a [u8],
     ) -> Self {
         Self {
-            upload: Upload::new(body),
-            respond,
-            download: None,
+            connection,
+            slot,
+            upload: Upload::new(connection, slot),
+            begun: false,
             watched,
             record,
             text,
@@ -204,88 +179,143 @@ impl Call {
 
     /// The head of an answer has been sent.
     pub(super) fn has_begun(&self) -> bool {
-        self.download.is_some()
+        self.begun
+    }
+
+    // === the request ===
+
+    /// The next piece of the body, behind what the target has been given.
+    pub(super) fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Result<Piece, Gone>> {
+        let upload = &mut self.upload;
+        while upload.given == upload.read.len() {
+            if upload.over {
+                return Poll::Ready(Ok(Piece::End));
+            }
+            let mut codec = self.connection.codec.borrow_mut();
+            ready!(codec.poll_data(self.slot, cx)).map_err(Gone)?;
+            let more = codec.data(self.slot).len();
+            if upload.read.len() + more > REPLAY {
+                upload.whole = false;
+            }
+            if !upload.whole {
+                upload.read.clear();
+                upload.given = 0;
+            }
+            codec.take_data(self.slot, &mut upload.read);
+            upload.held += more;
+            upload.received += more as u64;
+            upload.over = codec.is_received(self.slot);
+            if upload.over {
+                upload.trailers = codec.take_trailers(self.slot);
+            }
+        }
+        Poll::Ready(Ok(Piece::Data(upload.over && upload.trailers.is_none())))
+    }
+
+    /// What was read has gone to the target: the client may send as much again.
+    pub(super) fn went(&mut self) {
+        let held = std::mem::take(&mut self.upload.held);
+        if held > 0 {
+            self.connection.codec.borrow_mut().release(self.slot, held);
+        }
     }
 
     /// Begins again with the whole request, for another target. False when that cannot be.
     pub(super) fn rewind(&mut self) -> bool {
         self.record.forwarded = None;
-        self.upload.rewind()
+        self.upload.given = 0;
+        self.upload.whole
     }
 
     /// Ready when the client has given the stream up.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
-        match &mut self.download {
-            Some(download) => download.poll_reset(cx).map(|_| Gone),
-            None => self.respond.poll_reset(cx).map(|_| Gone),
-        }
+    pub(super) fn poll_gone(&self, cx: &Context<'_>) -> Poll<Gone> {
+        self.connection.codec.borrow_mut().poll_lost(self.slot, cx).map(Gone)
     }
 
-    pub(super) fn send_interim(&mut self, response: Response<()>) {
-        // A client that is gone is noticed where its going matters.
-        let _ = self.respond.send_informational(response);
+    /// The client has given the stream up.
+    pub(super) fn is_gone(&self) -> Option<Gone> {
+        self.connection.codec.borrow().lost(self.slot).map(Gone)
+    }
+
+    // === the answer ===
+
+    /// Sends an interim head. A client that is gone is noticed where its going matters.
+    pub(super) fn send_interim(&self, status: u16, fill: impl FnOnce(&mut HeadWriter<'_>)) {
+        if let Some(mut head) = self.connection.codec.borrow_mut().write_head(self.slot) {
+            head.status(status);
+            fill(&mut head);
+            head.finish(false);
+        }
     }
 
     /// Sends the head of the answer; `end`: nothing follows.
-    pub(super) fn send_head(&mut self, response: Response<()>, end: bool) -> Result<(), Gone> {
+    pub(super) fn send_head(
+        &mut self,
+        status: u16,
+        end: bool,
+        fill: impl FnOnce(&mut HeadWriter<'_>, &Record, &[u8]),
+    ) -> Result<(), Gone> {
         self.upload.forget();
-        self.record.status = response.status().as_u16();
-        self.record.sent += fields_size(response.headers());
-        if self.is_grpc && end {
-            self.record.grpc_status = grpc::status(response.headers());
-        }
-        self.download = Some(self.respond.send_response(response, end).map_err(|_| Gone)?);
+        self.record.status = status;
+        let mut codec = self.connection.codec.borrow_mut();
+        let Some(mut head) = codec.write_head(self.slot) else { return Err(self.why(codec.lost(self.slot))) };
+        head.status(status);
+        fill(&mut head, &self.record, self.text);
+        self.record.sent += head.size;
+        head.finish(end);
+        self.begun = true;
         Ok(())
     }
 
-    /// Ready when the client has room for data; how much of `wanted`.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, Gone>> {
-        let Some(download) = &mut self.download else { return Poll::Ready(Err(Gone)) };
-        download.reserve_capacity(wanted);
-        loop {
-            let room = download.capacity();
-            if room > 0 {
-                return Poll::Ready(Ok(room.min(wanted)));
-            }
-            match ready!(download.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(Gone)),
-            }
+    /// Sends what there is room for of `data`; `end`: it is the last. How much of it went.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &Context<'_>,
+        data: &[u8],
+        end: bool,
+    ) -> Poll<Result<usize, Gone>> {
+        let sent = self.connection.codec.borrow_mut().poll_send(self.slot, cx, data, end);
+        if let Poll::Ready(Ok(sent)) = sent {
+            self.record.sent += sent as u64;
         }
+        sent.map_err(Gone)
     }
 
-    pub(super) fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Gone> {
-        self.record.sent += data.len() as u64;
-        self.download.as_mut().ok_or(Gone)?.send_data(data, end).map_err(|_| Gone)
+    /// Ends the answer with what `fill` writes.
+    pub(super) fn send_trailers(&mut self, fill: impl FnOnce(&mut HeadWriter<'_>)) -> Result<(), Gone> {
+        let mut codec = self.connection.codec.borrow_mut();
+        let Some(mut head) = codec.write_head(self.slot) else { return Err(self.why(codec.lost(self.slot))) };
+        fill(&mut head);
+        self.record.sent += head.size;
+        head.finish(true);
+        Ok(())
     }
 
-    pub(super) fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Gone> {
-        self.record.sent += fields_size(&trailers);
-        if self.is_grpc {
-            self.record.grpc_status = grpc::status(&trailers);
-        }
-        self.download.as_mut().ok_or(Gone)?.send_trailers(trailers).map_err(|_| Gone)
+    fn why(&self, lost: Option<Lost>) -> Gone {
+        Gone(lost.unwrap_or(Lost::GivenUp))
     }
 
     /// Ends the stream where it is.
-    pub(super) fn reset(&mut self, reason: Reason) {
-        match &mut self.download {
-            Some(download) => download.send_reset(reason),
-            None => self.respond.send_reset(reason),
-        }
+    pub(super) fn reset(&self, reason: Reason) {
+        self.connection.codec.borrow_mut().reset(self.slot, reason);
     }
 
     /// Sends an answer of our own.
     pub(super) fn give(&mut self, worker: &Worker, answer: &Answer) {
-        let at = self.record.started;
-        let id = self.record.request_id.within(&self.text);
-        let (response, body) = worker.clock.with_date(at, |date| answer.response(self.is_head, id, date));
-        let sent = self.send_head(response, body.is_empty());
-        let sent = match body {
-            b"" => sent,
-            // An answer is far smaller than what a stream may hold back for a client without room.
-            body => sent.and_then(|()| self.send_data(Bytes::copy_from_slice(body), true)),
-        };
+        let body = if self.is_head { "" } else { answer.http2_body() };
+        let sent = self.send_head(answer.status, body.is_empty(), |head, record, text| {
+            let id = record.request_id.within(text);
+            worker.clock.with_date(record.started, |date| {
+                answer.each_field(id, date, |name, value| head.field(name, value));
+            });
+        });
+        let sent = sent.and_then(|()| match body {
+            "" => Ok(()),
+            body => {
+                self.record.sent += body.len() as u64;
+                self.connection.codec.borrow_mut().send_last(self.slot, body.as_bytes()).map_err(Gone)
+            }
+        });
         if let Some(status) = answer.grpc_status {
             self.record.grpc_status = Some(status);
         }
@@ -301,9 +331,9 @@ impl Call {
             self.give(worker, &Answer::grpc(DEADLINE_EXCEEDED, "the deadline of the call has passed"));
             return;
         }
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(GRPC_STATUS, DEADLINE_EXCEEDED.into());
-        if self.send_trailers(trailers).is_err() {
+        self.record.grpc_status = Some(DEADLINE_EXCEEDED);
+        let status = itoa::Buffer::new().format(DEADLINE_EXCEEDED).as_bytes().to_vec();
+        if self.send_trailers(|head| head.field(GRPC_STATUS, &status)).is_err() {
             self.record.failure = Some(Failure::ClientConnectionClosed);
         }
     }
@@ -329,9 +359,20 @@ impl Call {
             Alarm::Deadline => end(504, Failure::TargetDataTimeout),
         }
     }
+
+    /// Lets the stream go; what was said for it still leaves.
+    pub(super) fn finish(&mut self) {
+        let mut codec = self.connection.codec.borrow_mut();
+        codec.let_go(self.slot);
+        codec.give_back_data(std::mem::take(&mut self.upload.read));
+        if let Some(trailers) = self.upload.trailers.take() {
+            codec.give_back(trailers);
+        }
+    }
 }
 
-/// Bytes of all names and values, each field counted as it would be over HTTP/1.
-fn fields_size(fields: &HeaderMap) -> u64 {
-    fields.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+/// The trailers that may be passed on.
+pub(super) fn allowed(trailers: Option<&Fields>) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let fields = trailers.into_iter().flat_map(Fields::iter);
+    fields.filter(|(_, name, _)| !forbidden_in_trailers(name)).map(|(_, name, value)| (name, value))
 }

@@ -5,11 +5,9 @@
 //! unknown, repeated, missing or late. What is left to refuse is what a target, or a proxy behind
 //! this one, could read differently.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
-use http::{Request, Uri, uri};
 use trellis_model::matching;
 
+use super::codec::{Fields, HeadWriter, Pseudo};
 use crate::answer::REQUEST_ID;
 use crate::grpc;
 use crate::http1::fields::{Field, field};
@@ -17,6 +15,7 @@ use crate::http1::request::{checked_authority, host_of};
 use crate::http1::{MAX_HEAD, MAX_HEADERS, content_length};
 use crate::record::Shown;
 use crate::request::{Head, Speaks};
+use crate::view::NamedValue;
 
 /// Why a head was refused: it is answered with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,186 +37,198 @@ pub(super) enum HeadError {
 /// A head that passed every check.
 #[derive(Debug)]
 pub(super) struct Checked<'a> {
-    parts: &'a Parts,
+    fields: &'a Fields,
+    pub(super) method: &'a [u8],
     /// `:authority`, or `host` in its place.
     authority: &'a [u8],
-    /// Path and query as sent, or `*`.
-    target: &'a str,
+    /// Path and query as sent, or `*`; nothing for CONNECT.
+    target: &'a [u8],
     speaks: Speaks,
     /// Bytes of all names and values, each field counted as it would be over HTTP/1.
     pub(super) size: usize,
     pub(super) content_length: Option<u64>,
     pub(super) expects_continue: bool,
+    user_agent: &'a [u8],
+    /// The client's own.
+    request_id: &'a [u8],
+    grpc_timeout: Option<&'a [u8]>,
+    accepts_trailers: bool,
+    has_cookies: bool,
+    forwarded_for: bool,
 }
 
 impl<'a> Checked<'a> {
     /// # Errors
     /// The request is answered with 400.
-    pub(super) fn new(parts: &'a Parts) -> Result<Self, HeadError> {
-        let uri = &parts.uri;
-        let target = uri.path_and_query().map_or("", uri::PathAndQuery::as_str);
-        let fields = &parts.headers;
-        // Four bytes a field: the colon, the space and the end of the line it would have.
-        let fields_size: usize =
-            fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let size = parts.method.as_str().len() + target.len() + fields_size;
+    pub(super) fn new(fields: &'a Fields) -> Result<Self, HeadError> {
+        let (method, target) = (fields.pseudo(Pseudo::Method), fields.pseudo(Pseudo::Path));
+        let size = method.len() + target.len() + fields.lines_size();
         if size > MAX_HEAD || fields.len() > MAX_HEADERS {
             return Err(HeadError::TooLarge);
         }
-        if !matches!(uri.scheme_str(), None | Some("http" | "https")) {
+        let tunnel = method == b"CONNECT";
+        let scheme = fields.pseudo(Pseudo::Scheme);
+        if !tunnel && !scheme.eq_ignore_ascii_case(b"https") && !scheme.eq_ignore_ascii_case(b"http") {
             return Err(HeadError::Scheme);
         }
-        let path = target.as_bytes();
-        let fine = match path {
-            [b'/', ..] => path.iter().all(|byte| matches!(byte, 0x21..=0x7e) && *byte != b'#'),
-            _ => target == "*" && parts.method == http::Method::OPTIONS,
+        let fine = match target {
+            [b'/', ..] => target.iter().all(|byte| matches!(byte, 0x21..=0x7e) && *byte != b'#'),
+            b"*" => method == b"OPTIONS",
+            _ => tunnel,
         };
         if !fine {
             return Err(HeadError::Path);
         }
-        // "A field value MUST NOT start or end with an ASCII whitespace character" (RFC 9113, 8.2.1)
-        let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        let value_is_bare = |value: &HeaderValue| {
-            let value = value.as_bytes();
-            !blank(value.first()) && !blank(value.last())
-        };
-        if !fields.values().all(value_is_bare) {
-            return Err(HeadError::WhiteSpace);
-        }
-        let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
-        let length = lengths.next().map(|value| content_length(value.as_bytes())).transpose();
-        let Ok(content_length) = length else { return Err(HeadError::ContentLength) };
-        if lengths.next().is_some() {
-            return Err(HeadError::ContentLength);
-        }
-        let is_grpc = parts.method == http::Method::POST
-            && fields.get(header::CONTENT_TYPE).is_some_and(|value| grpc::is_content_type(value.as_bytes()));
-        Ok(Self {
-            parts,
-            authority: authority(parts)?,
+        let mut head = Self {
+            fields,
+            method,
+            authority: fields.pseudo(Pseudo::Authority),
             target,
-            speaks: if is_grpc { Speaks::Grpc } else { Speaks::Http2 },
+            speaks: Speaks::Http2,
             size,
-            content_length,
-            expects_continue: fields
-                .get(header::EXPECT)
-                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
-        })
+            content_length: None,
+            expects_continue: false,
+            user_agent: b"",
+            request_id: b"",
+            grpc_timeout: None,
+            accepts_trailers: false,
+            has_cookies: false,
+            forwarded_for: false,
+        };
+        let (mut host, mut content_type) = (None, None);
+        for (kind, name, value) in fields.iter() {
+            // "A field value MUST NOT start or end with an ASCII whitespace character" (RFC 9113, 8.2.1)
+            if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {
+                return Err(HeadError::WhiteSpace);
+            }
+            match kind {
+                Field::Host if host.replace(value).is_some() => return Err(HeadError::Authority),
+                Field::ContentLength => {
+                    let length = content_length(value).map_err(|_| HeadError::ContentLength)?;
+                    if head.content_length.replace(length).is_some() {
+                        return Err(HeadError::ContentLength);
+                    }
+                }
+                Field::Expect => head.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+                Field::UserAgent if head.user_agent.is_empty() => head.user_agent = value,
+                Field::RequestId if head.request_id.is_empty() => head.request_id = value,
+                Field::ForwardedFor => head.forwarded_for = true,
+                Field::Te => head.accepts_trailers = true,
+                Field::Other => match name {
+                    b"content-type" => content_type = content_type.or(Some(value)),
+                    b"cookie" => head.has_cookies = true,
+                    grpc::TIMEOUT => head.grpc_timeout = head.grpc_timeout.or(Some(value)),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        head.authority = authority(head.authority, host)?;
+        if method == b"POST" && content_type.is_some_and(grpc::is_content_type) {
+            head.speaks = Speaks::Grpc;
+        }
+        Ok(head)
     }
 
     /// What the log shows of it.
     pub(super) fn shown(&self) -> Shown<'a> {
-        let field = |name: HeaderName| self.parts.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
         Shown {
-            method: self.parts.method.as_str().as_bytes(),
+            method: self.method,
             path: without_query(self.target),
             host: self.authority,
-            user_agent: field(header::USER_AGENT),
-            request_id: field(REQUEST_ID),
+            user_agent: self.user_agent,
+            request_id: self.request_id,
         }
     }
 
     /// Sending it twice does what sending it once does (RFC 9110, 9.2.2).
     pub(super) fn is_idempotent(&self) -> bool {
-        self.parts.method.is_idempotent()
+        matches!(self.method, b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")
     }
 
     /// How long the client of a gRPC call is willing to wait for all of it.
     pub(super) fn grpc_timeout(&self) -> Option<std::time::Duration> {
-        let value = self.parts.headers.get(grpc::TIMEOUT).filter(|_| self.speaks == Speaks::Grpc)?;
-        grpc::timeout(value.as_bytes())
+        grpc::timeout(self.grpc_timeout.filter(|_| self.speaks == Speaks::Grpc)?)
     }
 
     /// Appends the head an HTTP/1.1 target gets, with `added`, complete lines, and the request's
     /// own fields. `chunked`: a body follows and its length is not known.
     pub(super) fn write_for_http1(&self, out: &mut Vec<u8>, added: &Added<'_>, chunked: bool) {
-        out.extend_from_slice(self.parts.method.as_str().as_bytes());
+        out.extend_from_slice(self.method);
         out.push(b' ');
-        out.extend_from_slice(self.target.as_bytes());
+        out.extend_from_slice(self.target);
         out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         out.extend_from_slice(self.authority);
         out.extend_from_slice(b"\r\n");
-        let mut accepts_trailers = false;
-        for (name, value) in &self.parts.headers {
-            match field(name.as_str().as_bytes()) {
-                Field::Te => accepts_trailers = true,
-                kept if passes(kept) && name != header::COOKIE => {
-                    out.extend_from_slice(name.as_str().as_bytes());
-                    out.extend_from_slice(b": ");
-                    out.extend_from_slice(value.as_bytes());
-                    out.extend_from_slice(b"\r\n");
-                }
-                _ => {}
+        self.fields.copy_lines(out, |kind, name| passes(kind) && name != b"cookie");
+        if self.has_cookies {
+            // "these MUST be concatenated into a single octet string using the two-octet delimiter"
+            // (RFC 9113, 8.2.3)
+            for (index, crumb) in self.fields.values(b"cookie").enumerate() {
+                out.extend_from_slice(if index == 0 { b"cookie: " } else { b"; " });
+                out.extend_from_slice(crumb);
             }
-        }
-        // "these MUST be concatenated into a single octet string using the two-octet delimiter"
-        // (RFC 9113, 8.2.3)
-        for (index, crumb) in self.parts.headers.get_all(header::COOKIE).iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"cookie: " } else { b"; " });
-            out.extend_from_slice(crumb.as_bytes());
-        }
-        if self.parts.headers.contains_key(header::COOKIE) {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(added.lines);
         out.extend_from_slice(b"x-amzn-requestid: ");
         out.extend_from_slice(added.request_id);
         out.extend_from_slice(b"\r\nx-forwarded-for: ");
-        out.extend_from_slice(&self.forwarded_for(added.client));
+        self.write_forwarded_for(out, added.client);
         if chunked {
             out.extend_from_slice(b"\r\ntransfer-encoding: chunked");
         }
-        if accepts_trailers {
+        if self.accepts_trailers {
             out.extend_from_slice(b"\r\nte: trailers\r\nconnection: te");
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
 
-    /// The head an HTTP/2 target gets. `None` only if a part does not fit the types of the codec.
-    pub(super) fn for_http2(&self, added: &Added<'_>, secure: bool) -> Option<Request<()>> {
-        let mut fields = HeaderMap::with_capacity(self.parts.headers.len() + added.fields.len() + 2);
-        for (name, value) in &self.parts.headers {
-            let kind = field(name.as_str().as_bytes());
+    /// Writes the head an HTTP/2 target gets. `secure`: over TLS.
+    pub(super) fn write_for_http2(&self, out: &mut HeadWriter<'_>, added: &Added<'_>, secure: bool) {
+        out.pseudo(b":method", self.method);
+        out.pseudo(b":scheme", if secure { b"https" } else { b"http" });
+        out.pseudo(b":authority", self.authority);
+        out.pseudo(b":path", self.target);
+        for (kind, name, value) in self.fields.iter() {
             if passes(kind) || kind == Field::Te {
-                fields.append(name.clone(), value.clone());
+                out.field(name, value);
             }
         }
         for (name, value) in added.fields {
-            fields.append(name.clone(), value.clone());
+            out.field(name, value);
         }
-        fields.insert(REQUEST_ID, HeaderValue::from_bytes(added.request_id).ok()?);
-        fields.insert(FORWARDED_FOR, HeaderValue::from_bytes(&self.forwarded_for(added.client)).ok()?);
-        let mut parts = uri::Parts::default();
-        parts.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
-        parts.authority = Some(uri::Authority::try_from(self.authority).ok()?);
-        parts.path_and_query = self.parts.uri.path_and_query().cloned();
-        let mut request = Request::new(());
-        *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = Uri::from_parts(parts).ok()?;
-        *request.headers_mut() = fields;
-        Some(request)
+        out.field(REQUEST_ID, added.request_id);
+        if self.forwarded_for {
+            let mut list = Vec::new();
+            self.write_forwarded_for(&mut list, added.client);
+            out.field(FORWARDED_FOR, &list);
+        } else {
+            out.field(FORWARDED_FOR, added.client);
+        }
     }
 
     /// The client's own list with its address behind it.
-    fn forwarded_for(&self, client: &[u8]) -> Vec<u8> {
-        let mut list = Vec::new();
-        for value in self.parts.headers.get_all(FORWARDED_FOR).iter().filter(|value| !value.is_empty()) {
-            list.extend_from_slice(value.as_bytes());
-            list.extend_from_slice(b", ");
+    fn write_forwarded_for(&self, out: &mut Vec<u8>, client: &[u8]) {
+        if self.forwarded_for {
+            for value in self.fields.values(FORWARDED_FOR).filter(|value| !value.is_empty()) {
+                out.extend_from_slice(value);
+                out.extend_from_slice(b", ");
+            }
         }
-        list.extend_from_slice(client);
-        list
+        out.extend_from_slice(client);
     }
 }
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
 
 /// What this proxy adds to a request.
 #[derive(Debug)]
 pub(super) struct Added<'a> {
     /// The fields that are the same for every request of a route, as lines.
     pub(super) lines: &'a [u8],
-    pub(super) fields: &'a [(HeaderName, HeaderValue)],
+    /// The same, as names and values.
+    pub(super) fields: &'a [NamedValue],
     pub(super) request_id: &'a [u8],
     /// Address of the client.
     pub(super) client: &'a [u8],
@@ -239,27 +250,24 @@ fn passes(field: Field) -> bool {
 }
 
 /// The one host a request is for.
-fn authority(parts: &Parts) -> Result<&[u8], HeadError> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
-    let authority = match (parts.uri.authority().map(|found| found.as_str().as_bytes()), host) {
-        _ if hosts.next().is_some() => return Err(HeadError::Authority),
+fn authority<'a>(authority: &'a [u8], host: Option<&'a [u8]>) -> Result<&'a [u8], HeadError> {
+    let authority = match (authority, host) {
         // "A server SHOULD treat a request as malformed if it contains a Host header field that
         // identifies an entity that differs from the entity in the ":authority" pseudo-header field"
         // (RFC 9113, 8.3.1)
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+        (b"", Some(authority)) | (authority, None) => authority,
+        (authority, Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             return Err(HeadError::Authority);
         }
-        (Some(authority), _) | (None, Some(authority)) => authority,
-        (None, None) => return Err(HeadError::Authority),
+        (authority, Some(_)) => authority,
     };
     // Among others: ":authority MUST NOT include the deprecated userinfo subcomponent".
     let checked = checked_authority(authority).map_err(|_| HeadError::Authority)?;
     if checked.is_empty() { Err(HeadError::Authority) } else { Ok(checked) }
 }
 
-fn without_query(target: &str) -> &[u8] {
-    target.split('?').next().unwrap_or_default().as_bytes()
+fn without_query(target: &[u8]) -> &[u8] {
+    memchr::memchr(b'?', target).map_or(target, |question| &target[..question])
 }
 
 impl Head for Checked<'_> {
@@ -274,7 +282,7 @@ impl Head for Checked<'_> {
 
 impl matching::RequestHead for Checked<'_> {
     fn method(&self) -> &[u8] {
-        self.parts.method.as_str().as_bytes()
+        self.method
     }
 
     fn path(&self) -> &[u8] {
@@ -289,7 +297,9 @@ impl matching::RequestHead for Checked<'_> {
             Field::Host => return each(self.authority),
             _ => {}
         }
-        let values = || self.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let same = |found: &[u8]| found.eq_ignore_ascii_case(name.as_bytes());
+        let fields = || self.fields.iter().filter(|(_, found, _)| same(found));
+        let values = || fields().map(|(_, _, value)| value);
         if values().any(&mut *each) {
             return true;
         }

@@ -8,15 +8,12 @@ mod batch;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::Reason;
-use http::StatusCode;
-use http::header::HeaderMap;
-
 use super::call::{Call, Ending, Gone};
-use super::fields::{add_own, fields, trailers, with_fields};
+use super::codec::Reason;
+use super::fields::{add_own, trailers};
 use super::head::{Added, Checked};
 use crate::body::Body;
 use crate::buffer::Inbox;
@@ -35,7 +32,7 @@ const MAX_INTERIM: u32 = 32;
 /// Has `upstream` answer `call`. Whether its connection can serve another request.
 pub(super) async fn attempt(
     worker: &Worker,
-    call: &mut Call,
+    call: &mut Call<'_>,
     head: &Checked<'_>,
     added: &Added<'_>,
     upstream: &mut Upstream,
@@ -58,6 +55,7 @@ pub(super) async fn attempt(
         interims: 0,
         awaiting_continue,
         body: None,
+        part: 0..0,
         reusable: false,
         for_client: false,
         moved: 0,
@@ -70,9 +68,9 @@ pub(super) async fn attempt(
     (ending, reusable)
 }
 
-struct OverHttp1<'a> {
+struct OverHttp1<'a, 'c> {
     worker: &'a Worker,
-    call: &'a mut Call,
+    call: &'a mut Call<'c>,
     upstream: &'a mut Upstream,
     batch: Batch,
     /// The request's body leaves in chunks.
@@ -91,6 +89,8 @@ struct OverHttp1<'a> {
     awaiting_continue: bool,
     /// Of the answer, once its head has been passed on.
     body: Option<Body>,
+    /// Where in `inbox` data of it is that the client has not been sent.
+    part: Range<usize>,
     /// The target is willing to take another request on this connection.
     reusable: bool,
     /// What is waited for is the client.
@@ -99,7 +99,7 @@ struct OverHttp1<'a> {
     moved: u64,
 }
 
-impl OverHttp1<'_> {
+impl OverHttp1<'_, '_> {
     fn arm(&self) {
         let patience = if self.awaiting_continue {
             self.call.patience.min(self.worker.limits.continue_timeout.as_millis() as Millis)
@@ -128,7 +128,7 @@ impl OverHttp1<'_> {
             Some(Alarm::Deadline) if self.awaiting_continue && !self.call.is_late(self.worker) => {
                 // The target is silent, and the client may be waiting for it for ever.
                 self.awaiting_continue = false;
-                self.call.send_interim(with_fields(StatusCode::CONTINUE, HeaderMap::new()));
+                self.call.send_interim(100, |_| {});
                 self.arm();
                 Poll::Pending
             }
@@ -145,21 +145,14 @@ impl OverHttp1<'_> {
         if let Poll::Ready(ending) = self.poll_answer(cx) {
             return Poll::Ready(ending);
         }
-        match self.call.poll_gone(cx) {
-            Poll::Ready(Gone) => Poll::Ready(self.gone()),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn gone(&self) -> Ending {
-        Ending::Broken(Failure::ClientConnectionClosed, Reason::CANCEL)
+        self.call.poll_gone(cx).map(Gone::ending)
     }
 
     /// Moves all it can of the request. Ready when all of it has gone, or no more will.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         loop {
             // The head leaves together with what there is of the body.
-            let head_alone = !self.begun && self.batch.data.is_empty();
+            let head_alone = !self.begun && self.batch.is_bare();
             if self.batch.is_sent() || head_alone {
                 if self.batch.last {
                     self.requesting = false;
@@ -167,12 +160,12 @@ impl OverHttp1<'_> {
                     return Poll::Ready(Ok(()));
                 }
                 self.begun = true;
-                match self.call.upload.poll_next(cx) {
+                match self.call.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => {
                         self.moved += 1;
-                        self.batch.add(piece, self.chunked);
+                        self.batch.add(piece, &mut self.call.upload, self.chunked);
                     }
-                    Poll::Ready(Err(Gone)) => return Poll::Ready(Err(self.gone())),
+                    Poll::Ready(Err(gone)) => return Poll::Ready(Err(gone.ending())),
                     Poll::Pending if self.batch.is_sent() => {
                         self.for_client = true;
                         return Poll::Pending;
@@ -181,12 +174,12 @@ impl OverHttp1<'_> {
                 }
             }
             let before = self.batch.sent;
-            let written = self.batch.poll_write(cx, &mut self.upstream.stream);
+            let written = self.batch.poll_write(cx, &mut self.call.upload, &mut self.upstream.stream);
             self.moved += u64::from(self.batch.sent != before);
             match ready!(written) {
                 Ok(()) => {
                     self.moved += 1;
-                    self.call.upload.went();
+                    self.call.went();
                 }
                 Err(error) => {
                     // It may have answered before it closed: "413" and the like.
@@ -200,22 +193,21 @@ impl OverHttp1<'_> {
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
-            let Some(body) = &mut self.body else {
+            if self.body.is_none() {
                 match ready!(self.poll_head(cx)) {
                     Ok(Some(ending)) | Err(ending) => return Poll::Ready(ending),
-                    Ok(None) => continue,
+                    Ok(None) => {}
                 }
-            };
-            if !self.inbox.is_empty() {
-                let waiting = self.inbox.unread().len();
-                let Poll::Ready(room) = self.call.poll_room(cx, waiting) else {
-                    self.for_client = true;
-                    return Poll::Pending;
-                };
-                if room.is_err() {
-                    return Poll::Ready(self.gone());
+            }
+            let Some(body) = &mut self.body else { continue };
+            if !self.inbox.is_empty() && self.part.is_empty() {
+                match body.take(&mut self.inbox) {
+                    Ok(part) => self.part = part,
+                    Err(_) => return Poll::Ready(broken(Failure::TargetProtocolError)),
                 }
-                if let Some(ending) = self.pass_on() {
+            }
+            if !self.part.is_empty() || body.is_over() {
+                if let Some(ending) = ready!(self.poll_pass_on(cx)) {
                     return Poll::Ready(ending);
                 }
                 continue;
@@ -225,44 +217,48 @@ impl OverHttp1<'_> {
             self.moved += 1;
             match read {
                 Ok(1..) => {}
-                Ok(0) if body.end_of_stream() => {
-                    self.reusable = false;
-                    if self.call.send_data(Bytes::new(), true).is_err() {
-                        return Poll::Ready(self.gone());
-                    }
-                    return Poll::Ready(Ending::Delivered);
-                }
+                // Passed on as a body that is over.
+                Ok(0) if body.end_of_stream() => self.reusable = false,
                 Ok(0) => return Poll::Ready(broken(Failure::TargetConnectionClosed)),
                 Err(error) => return Poll::Ready(broken(failure_of(error.kind()))),
             }
         }
     }
 
-    /// Passes on what the inbox holds of the body; an ending when that was all, or cannot be.
-    fn pass_on(&mut self) -> Option<Ending> {
-        let body = self.body.as_mut()?;
-        let Ok(data) = body.take(&mut self.inbox) else {
-            return Some(Ending::Broken(Failure::TargetProtocolError, Reason::INTERNAL_ERROR));
-        };
+    /// Passes on what has been taken of the body; an ending when that was all, or cannot be.
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let Some(body) = &self.body else { return Poll::Ready(None) };
         let over = body.is_over();
         let mut lines = Vec::new();
         if over {
             body.write_trailers(&mut lines);
         }
-        let trailers = trailers(&lines);
-        let mut sent = Ok(());
-        if !data.is_empty() || (over && trailers.is_empty()) {
-            let data = Bytes::copy_from_slice(self.inbox.part(data));
-            sent = self.call.send_data(data, over && trailers.is_empty());
+        if !self.part.is_empty() || lines.is_empty() {
+            let data = self.inbox.part(self.part.clone());
+            let Poll::Ready(sent) = self.call.poll_send(cx, data, over && lines.is_empty()) else {
+                self.for_client = true;
+                return Poll::Pending;
+            };
+            self.moved += 1;
+            match sent {
+                Ok(sent) => self.part.start += sent,
+                Err(gone) => return Poll::Ready(Some(gone.ending())),
+            }
         }
-        if over && !trailers.is_empty() {
-            sent = sent.and_then(|()| self.call.send_trailers(trailers));
+        if !over || !self.part.is_empty() {
+            return Poll::Ready(None);
         }
-        self.moved += 1;
-        match sent {
-            Err(Gone) => Some(self.gone()),
-            Ok(()) => over.then_some(Ending::Delivered),
+        if !lines.is_empty() {
+            let sent = self.call.send_trailers(|head| {
+                for (name, value) in trailers(&lines) {
+                    head.field_in_any_case(name, value);
+                }
+            });
+            if let Err(gone) = sent {
+                return Poll::Ready(Some(gone.ending()));
+            }
         }
+        Poll::Ready(Some(Ending::Delivered))
     }
 
     /// Reads the final head and passes it on, and the interim ones before it. An ending when
@@ -280,7 +276,7 @@ impl OverHttp1<'_> {
                         tracing::debug!(%error, "refused a malformed response");
                         return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
                     }
-                    Err(Refused::Gone) => return Poll::Ready(Err(self.gone())),
+                    Err(Refused::Gone(gone)) => return Poll::Ready(Err(gone.ending())),
                 }
             }
             if !self.inbox.has_room() && !self.inbox.grow() {
@@ -303,9 +299,6 @@ impl OverHttp1<'_> {
         let parsed = response::parse(self.inbox.unread(), &mut storage, self.call.is_head);
         let Some(head) = parsed.map_err(Refused::Malformed)? else { return Ok(Head::Partial) };
         let length = head.length();
-        let status = StatusCode::from_u16(head.status).map_err(|_| Refused::Malformed(HeadError::Status))?;
-        let mut fields =
-            fields(&head).ok_or(Refused::Malformed(HeadError::Syntax(httparse::Error::HeaderValue)))?;
         if head.status < 200 {
             self.interims += 1;
             // Upgrades are never asked for, so 101 answers nothing.
@@ -313,18 +306,24 @@ impl OverHttp1<'_> {
                 return Err(Refused::Malformed(HeadError::Status));
             }
             self.awaiting_continue &= head.status != 100;
+            self.call.send_interim(head.status, |out| {
+                head.fields().for_each(|(name, value)| out.field_in_any_case(name.as_bytes(), value));
+            });
             self.inbox.consume(length);
             self.scanned = 0;
-            self.call.send_interim(with_fields(status, fields));
             return Ok(Head::Interim);
         }
         let body = Body::new(head.framing);
         self.reusable = head.keep_alive;
-        self.inbox.consume(length);
         self.awaiting_continue = false;
-        add_own(self.worker, self.call, &mut fields);
         let over = body.is_over();
-        self.call.send_head(with_fields(status, fields), over).map_err(|Gone| Refused::Gone)?;
+        let worker = self.worker;
+        let sent = self.call.send_head(head.status, over, |out, record, text| {
+            head.fields().for_each(|(name, value)| out.field_in_any_case(name.as_bytes(), value));
+            add_own(worker, out, record, text, head.dated);
+        });
+        sent.map_err(Refused::Gone)?;
+        self.inbox.consume(length);
         self.body = Some(body);
         Ok(Head::Final(over))
     }
@@ -370,5 +369,5 @@ enum Head {
 
 enum Refused {
     Malformed(HeadError),
-    Gone,
+    Gone(Gone),
 }

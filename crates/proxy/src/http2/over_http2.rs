@@ -1,22 +1,19 @@
 //! A request from an HTTP/2 client and its answer from an HTTP/2 target, both directions at once.
 //!
-//! Data goes through without a copy. What the one side may send is what the other side has taken:
-//! each window is opened again only when the data that filled it has found room in the next.
+//! What the one side may send is what the other side has taken: each window is opened again only when
+//! the data that filled it has found room in the next.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
-use http::header::{self, HeaderMap};
-use http::{Request, StatusCode};
-
-use super::call::{Call, Ending, Gone, Piece, without_forbidden};
-use super::fields::{add_own, with_fields};
+use super::call::{Call, Ending, Gone, Piece, allowed};
+use super::codec::{Fields, HeadWriter, Lost, Reason, Slot};
+use super::fields::add_own;
+use super::head::{Added, Checked};
+use crate::answer::GRPC_STATUS;
 use crate::failure::Failure;
-use crate::http1::fields::{Field, field};
+use crate::grpc;
+use crate::http1::fields::Field;
 use crate::http1::{MAX_HEAD, MAX_HEADERS};
 use crate::multiplexed::Lease;
 use crate::worker::Worker;
@@ -24,46 +21,49 @@ use crate::worker::Worker;
 /// Interim responses a target may send before the final one.
 const MAX_INTERIM: u32 = 32;
 
-/// Has the target of `lease` answer `call`.
+/// Has the target of `lease` answer `call`. `secure`: over TLS.
 pub(super) async fn attempt(
     worker: &Worker,
-    call: &mut Call,
-    request: Request<()>,
+    call: &mut Call<'_>,
+    head: &Checked<'_>,
+    added: &Added<'_>,
+    secure: bool,
     lease: &mut Lease,
 ) -> Ending {
-    let (answer, upload) = match lease.sender.send_request(request, call.upload.is_empty()) {
-        Ok(begun) => begun,
-        Err(error) => {
-            // The connection has ended since it was chosen; nothing was sent.
-            tracing::debug!(%error, "a request could not be begun");
-            lease.retire();
-            return if call.upload.is_replayable() {
-                Ending::Again
-            } else {
-                Ending::Failed(502, Failure::TargetConnectionClosed)
-            };
-        }
-    };
     let requesting = !call.upload.is_empty();
+    let begun = lease.begin(call.is_head, |out| {
+        head.write_for_http2(out, added, secure);
+        !requesting
+    });
+    let Some(slot) = begun else {
+        // The connection has ended since it was chosen; nothing was sent.
+        lease.retire();
+        return if call.upload.is_replayable() {
+            Ending::Again
+        } else {
+            Ending::Failed(502, Failure::TargetConnectionClosed)
+        };
+    };
     if !requesting {
-        call.record.forwarded = Some(worker.clock.now());
+        call.record.forwarded = Some(call.record.started);
     }
     let mut exchange = OverHttp2 {
         worker,
         call,
         lease,
-        upload,
-        waiting: None,
+        slot,
         requesting,
-        answer: Some(answer),
-        download: None,
-        arrived: None,
+        answered: false,
+        trailers: None,
         interims: 0,
         for_client: false,
         moved: 0,
     };
     exchange.call.arm(worker, exchange.call.patience);
     let ending = poll_fn(|cx| exchange.poll(cx)).await;
+    if let Some(trailers) = exchange.trailers.take() {
+        exchange.lease.give_back(trailers);
+    }
     if matches!(ending, Ending::Failed(504, Failure::TargetDataTimeout)) {
         // Perhaps nobody is there any more; whoever comes next shall not wait for that again.
         exchange.lease.retire();
@@ -71,20 +71,18 @@ pub(super) async fn attempt(
     ending
 }
 
-struct OverHttp2<'a> {
+struct OverHttp2<'a, 'c> {
     worker: &'a Worker,
-    call: &'a mut Call,
+    call: &'a mut Call<'c>,
     lease: &'a mut Lease,
-    upload: SendStream<Bytes>,
-    /// What the target has no room for yet, and whether it is the last of the request.
-    waiting: Option<(Bytes, bool)>,
+    /// The target's side of the stream.
+    slot: Slot,
     /// The request is still being sent.
     requesting: bool,
-    answer: Option<ResponseFuture>,
-    /// The body of the answer, once its head has been passed on.
-    download: Option<RecvStream>,
-    /// What the client has no room for yet.
-    arrived: Option<Bytes>,
+    /// The head of the answer has been passed on.
+    answered: bool,
+    /// Of the answer.
+    trailers: Option<Fields>,
     interims: u32,
     /// What is waited for is the client.
     for_client: bool,
@@ -92,12 +90,14 @@ struct OverHttp2<'a> {
     moved: u64,
 }
 
-impl OverHttp2<'_> {
+impl OverHttp2<'_, '_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let before = self.moved;
         self.for_client = false;
-        if let Poll::Ready(ending) = self.poll_both(cx) {
-            return Poll::Ready(ending);
+        let polled = self.poll_both(cx);
+        self.lease.send_off();
+        if polled.is_ready() {
+            return polled;
         }
         if self.moved != before {
             self.call.arm(self.worker, self.call.patience);
@@ -111,56 +111,44 @@ impl OverHttp2<'_> {
 
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if self.requesting
-            && let Poll::Ready(Err(Gone)) = self.poll_request(cx)
+            && let Poll::Ready(Err(gone)) = self.poll_request(cx)
         {
-            return Poll::Ready(self.gone());
+            return Poll::Ready(gone.ending());
         }
         if let Poll::Ready(ending) = self.poll_answer(cx) {
             return Poll::Ready(ending);
         }
-        self.call.poll_gone(cx).map(|Gone| self.gone())
-    }
-
-    fn gone(&self) -> Ending {
-        Ending::Broken(Failure::ClientConnectionClosed, Reason::CANCEL)
+        self.call.poll_gone(cx).map(Gone::ending)
     }
 
     /// Moves all it can of the request. An error the target's side has shows in its answer.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         while self.requesting {
-            if let Some((data, last)) = &mut self.waiting {
-                self.upload.reserve_capacity(data.len());
-                if self.upload.capacity() == 0 && !data.is_empty() {
-                    match ready!(self.upload.poll_capacity(cx)) {
-                        Some(Ok(_)) => continue,
-                        Some(Err(_)) | None => break,
-                    }
-                }
-                let part = data.split_to(self.upload.capacity().min(data.len()));
-                let end = data.is_empty() && *last;
-                let done = data.is_empty();
-                self.moved += 1;
-                if self.upload.send_data(part, end).is_err() {
-                    break;
-                }
-                if done {
-                    self.waiting = None;
-                    self.call.upload.went();
-                    self.requesting = !end;
-                }
-                continue;
-            }
-            let Poll::Ready(piece) = self.call.upload.poll_next(cx) else {
+            let Poll::Ready(piece) = self.call.poll_piece(cx) else {
                 self.for_client = true;
                 return Poll::Pending;
             };
             self.moved += 1;
+            let upload = &mut self.call.upload;
+            let mut target = self.lease.codec();
             match piece? {
-                Piece::Data(data, last) => self.waiting = Some((data, last)),
-                Piece::End(None) => self.waiting = Some((Bytes::new(), true)),
-                Piece::End(Some(trailers)) => {
-                    self.requesting = self.upload.send_trailers(trailers).is_err();
-                    break;
+                Piece::Data(last) => {
+                    let length = upload.data().len();
+                    let Ok(sent) = ready!(target.poll_send(self.slot, cx, upload.data(), last)) else {
+                        break;
+                    };
+                    upload.gave(sent);
+                    if sent == length {
+                        self.requesting = !last;
+                        drop(target);
+                        self.call.went();
+                    }
+                }
+                Piece::End => {
+                    let Some(mut head) = target.write_head(self.slot) else { break };
+                    allowed(upload.trailers()).for_each(|(name, value)| head.field(name, value));
+                    head.finish(true);
+                    self.requesting = false;
                 }
             }
         }
@@ -173,139 +161,166 @@ impl OverHttp2<'_> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if self.answer.is_some()
+        if !self.answered
             && let Some(ending) = ready!(self.poll_head(cx))
         {
             return Poll::Ready(ending);
         }
         loop {
-            if let Some(data) = &mut self.arrived {
-                let Poll::Ready(room) = self.call.poll_room(cx, data.len()) else {
+            let mut target = self.lease.codec();
+            if let Err(lost) = ready!(target.poll_data(self.slot, cx)) {
+                return Poll::Ready(broken(lost));
+            }
+            let over = target.is_received(self.slot);
+            if over && self.trailers.is_none() {
+                self.trailers = target.take_trailers(self.slot);
+            }
+            let data = target.data(self.slot);
+            if !data.is_empty() || self.trailers.is_none() {
+                let (length, last) = (data.len(), over && self.trailers.is_none());
+                let Poll::Ready(sent) = self.call.poll_send(cx, data, last) else {
                     self.for_client = true;
                     return Poll::Pending;
                 };
-                let Ok(room) = room else { return Poll::Ready(self.gone()) };
-                let part = data.split_to(room);
-                let done = data.is_empty();
-                let size = part.len();
-                let end = done && self.download.as_ref().is_some_and(RecvStream::is_end_stream);
                 self.moved += 1;
-                if self.call.send_data(part, end).is_err() {
-                    return Poll::Ready(self.gone());
-                }
-                if let Some(download) = &mut self.download {
-                    // Refused only when the stream has ended, and then nobody sends any more.
-                    let _ = download.flow_control().release_capacity(size);
-                }
-                if end {
-                    return Poll::Ready(Ending::Delivered);
-                }
-                if done {
-                    self.arrived = None;
+                match sent {
+                    Ok(sent) => {
+                        target.consume(self.slot, sent);
+                        if last && sent == length {
+                            return Poll::Ready(Ending::Delivered);
+                        }
+                    }
+                    Err(gone) => return Poll::Ready(gone.ending()),
                 }
                 continue;
             }
-            let Some(download) = &mut self.download else { return Poll::Ready(Ending::Delivered) };
-            let data = ready!(download.poll_data(cx));
-            self.moved += 1;
-            match data {
-                Some(Ok(data)) if data.is_empty() && !download.is_end_stream() => {}
-                Some(Ok(data)) if data.is_empty() => {
-                    let sent = self.call.send_data(data, true);
-                    return Poll::Ready(if sent.is_ok() { Ending::Delivered } else { self.gone() });
-                }
-                Some(Ok(data)) => self.arrived = Some(data),
-                Some(Err(error)) => return Poll::Ready(broken(&error)),
-                None => {
-                    let sent = match ready!(download.poll_trailers(cx)) {
-                        Ok(Some(trailers)) => self.call.send_trailers(without_forbidden(trailers)),
-                        Ok(None) => self.call.send_data(Bytes::new(), true),
-                        Err(error) => return Poll::Ready(broken(&error)),
-                    };
-                    return Poll::Ready(if sent.is_ok() { Ending::Delivered } else { self.gone() });
-                }
+            let trailers = self.trailers.as_ref();
+            if self.call.is_grpc {
+                self.call.record.grpc_status = trailers.and_then(grpc_status);
             }
+            let sent = self.call.send_trailers(|head| {
+                allowed(trailers).for_each(|(name, value)| head.field(name, value));
+            });
+            return Poll::Ready(sent.map_or_else(Gone::ending, |()| Ending::Delivered));
         }
     }
 
     /// Passes the head on, and the interim ones before it. An ending when nothing follows it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
-        while let Poll::Ready(Some(Ok(interim))) = answer.poll_informational(cx) {
+        loop {
+            let came = self.lease.codec().poll_head(self.slot, cx);
+            let head = match ready!(came) {
+                Ok(head) => head,
+                Err(lost) => return Poll::Ready(Some(self.refused(lost))),
+            };
             self.moved += 1;
-            self.interims += 1;
-            if self.interims > MAX_INTERIM || interim.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Poll::Ready(Some(Ending::Failed(502, Failure::TargetProtocolError)));
+            let passed = self.pass_on(&head);
+            self.lease.give_back(head);
+            if let Some(done) = passed {
+                return Poll::Ready(done);
             }
-            let fields = passed_on(interim.headers());
-            self.call.send_interim(with_fields(interim.status(), fields));
         }
-        let response = match ready!(Pin::new(answer).poll(cx)) {
-            Ok(response) => response,
-            Err(error) => return Poll::Ready(Some(self.refused(&error))),
-        };
-        self.moved += 1;
-        self.answer = None;
+    }
+
+    /// Passes one head on. `None`: it was an interim one.
+    fn pass_on(&mut self, head: &Fields) -> Option<Option<Ending>> {
+        let status = head.status();
+        if status < 200 {
+            self.interims += 1;
+            // Upgrades are never asked for, so 101 answers nothing.
+            if self.interims > MAX_INTERIM || status == 101 {
+                return Some(Some(Ending::Failed(502, Failure::TargetProtocolError)));
+            }
+            self.call.send_interim(status, |out| {
+                pass_fields_on(head, out, status);
+            });
+            return None;
+        }
         self.call.record.answered = Some(self.worker.clock.now());
-        let (head, body) = response.into_parts();
-        let size: usize =
-            head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if size > MAX_HEAD || head.headers.len() > MAX_HEADERS {
-            return Poll::Ready(Some(Ending::Failed(502, Failure::TargetProtocolError)));
+        if head.lines_size() > MAX_HEAD || head.len() > MAX_HEADERS {
+            return Some(Some(Ending::Failed(502, Failure::TargetProtocolError)));
         }
-        let mut fields = passed_on(&head.headers);
-        if matches!(head.status.as_u16(), 204) {
-            fields.remove(header::CONTENT_LENGTH);
+        let over = {
+            let target = self.lease.codec();
+            target.is_received(self.slot)
+                && target.data(self.slot).is_empty()
+                && !target.has_trailers(self.slot)
+        };
+        if self.call.is_grpc && over {
+            self.call.record.grpc_status = grpc_status(head);
         }
-        add_own(self.worker, self.call, &mut fields);
-        let over = body.is_end_stream();
-        if self.call.send_head(with_fields(head.status, fields), over).is_err() {
-            return Poll::Ready(Some(self.gone()));
+        let worker = self.worker;
+        let sent = self.call.send_head(status, over, |out, record, text| {
+            let dated = pass_fields_on(head, out, status);
+            add_own(worker, out, record, text, dated);
+        });
+        self.answered = true;
+        match sent {
+            Err(gone) => Some(Some(gone.ending())),
+            Ok(()) => Some(over.then_some(Ending::Delivered)),
         }
-        self.download = Some(body);
-        Poll::Ready(over.then_some(Ending::Delivered))
     }
 
     /// There is no answer: whether the request can be sent again.
-    fn refused(&mut self, error: &h2::Error) -> Ending {
-        tracing::debug!(%error, "a target gave no answer");
-        let lost = error.is_io() || error.is_go_away();
-        if lost {
+    fn refused(&mut self, lost: Lost) -> Ending {
+        tracing::debug!(?lost, "a target gave no answer");
+        let connection_lost =
+            matches!(lost, Lost::Disconnected | Lost::Unseen | Lost::Violated { connection: true });
+        if connection_lost {
             self.lease.retire();
         }
         // "The REFUSED_STREAM error code ... the stream is being closed prior to any processing having
         // occurred", and streams above the last of a GOAWAY "were not or will not be processed"
         // (RFC 9113, 8.7 and 6.8). A connection that breaks tells nothing.
-        let untouched = error.is_remote()
-            && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)));
-        if self.call.upload.is_replayable() && (untouched || (lost && self.call.idempotent)) {
+        let untouched = matches!(lost, Lost::Unseen | Lost::Reset(Reason::REFUSED_STREAM));
+        let idempotent = connection_lost && self.call.idempotent;
+        if self.call.upload.is_replayable() && (untouched || idempotent) {
             return Ending::Again;
         }
-        let failure =
-            if error.is_library() { Failure::TargetProtocolError } else { Failure::TargetConnectionClosed };
-        Ending::Failed(502, failure)
+        Ending::Failed(502, failure_of(lost))
     }
 }
 
 /// The answer ends before its time. The client is told the target's own reason, if it gave one.
-fn broken(error: &h2::Error) -> Ending {
-    let failure =
-        if error.is_library() { Failure::TargetProtocolError } else { Failure::TargetConnectionClosed };
-    let reason = error.reason().filter(|_| error.is_remote() && error.is_reset());
-    Ending::Broken(failure, reason.unwrap_or(Reason::INTERNAL_ERROR))
+fn broken(lost: Lost) -> Ending {
+    let reason = match lost {
+        Lost::Reset(reason) => reason,
+        Lost::Unseen | Lost::Violated { .. } | Lost::GivenUp | Lost::Disconnected => Reason::INTERNAL_ERROR,
+    };
+    Ending::Broken(failure_of(lost), reason)
 }
 
-/// The fields of a target's head that are for the client.
-fn passed_on(fields: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(fields.len() + 2);
-    for (name, value) in fields {
-        let drop = matches!(
-            field(name.as_str().as_bytes()),
-            Field::Connection | Field::HopByHop | Field::Te | Field::TransferEncoding | Field::RequestId
-        );
-        if !drop {
-            kept.append(name.clone(), value.clone());
+fn failure_of(lost: Lost) -> Failure {
+    match lost {
+        Lost::Violated { .. } => Failure::TargetProtocolError,
+        Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => Failure::TargetConnectionClosed,
+    }
+}
+
+fn grpc_status(fields: &Fields) -> Option<u32> {
+    fields.values(GRPC_STATUS).next().and_then(grpc::status)
+}
+
+/// Writes the fields of a target's head that are for the client. Whether there is a date among them.
+fn pass_fields_on(head: &Fields, out: &mut HeadWriter<'_>, status: u16) -> bool {
+    let mut dated = false;
+    for (kind, name, value) in head.iter() {
+        let dropped = match kind {
+            Field::Connection | Field::HopByHop | Field::Te | Field::TransferEncoding | Field::RequestId => {
+                true
+            }
+            // "A server MUST NOT send a Content-Length header field in any response with a status code
+            // of 1xx (Informational) or 204 (No Content)" (RFC 9110, 8.6).
+            Field::ContentLength => matches!(status, 100..200 | 204),
+            Field::Date => {
+                dated = true;
+                false
+            }
+            _ => false,
+        };
+        if !dropped {
+            out.field(name, value);
         }
     }
-    kept
+    dated
 }

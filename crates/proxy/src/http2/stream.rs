@@ -2,22 +2,19 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::SendResponse;
-use http::Request;
 use trellis_model::health::ProtocolVersion;
 use trellis_model::snapshot::TargetProtocol;
 
 use super::call::{Call, Ending};
+use super::codec::Slot;
 use super::head::{Added, Checked};
 use super::{Connection, over_http1, over_http2};
 use crate::answer::Answer;
 use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::multiplexed;
-use crate::record::Record;
-use crate::request::{Decision, choose_target, decide, no_connection};
+use crate::record::{Record, Shown};
+use crate::request::{Decision, Head, Speaks, choose_target, decide, no_connection};
 use crate::upstream::{ConnectError, InFlight, Upstream};
 use crate::view::{Route, TargetState};
 use crate::worker::Worker;
@@ -26,69 +23,84 @@ use crate::worker::Worker;
 const MOST_ATTEMPTS: u32 = 4;
 
 /// Serves one stream of `connection` from step 4 of its life to step 12.
-pub(super) async fn serve(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
+pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: Slot) {
     let started = worker.clock.now();
     let now = worker.clock.coarse();
     let entrance = connection.entrance();
     let watched = worker.watchdog.add(now, connection.rest_of_life(now), entrance.clone());
     let mut record = Record::new(started, worker.random.uuid());
-    let mut text = worker.buffers.take_head();
-    let (parts, body) = request.into_parts();
+    let fields = connection.codec.borrow_mut().take_head(slot).unwrap_or_default();
 
     // 4. The head, strictly: whatever could be read in two ways is refused.
-    let checked = Checked::new(&parts);
+    let checked = Checked::new(&fields);
     let decision = match &checked {
+        _ if fields.is_too_large() => {
+            record.note_http2(fields.bytes(), &Shown::default());
+            record.failure = Some(Failure::ClientProtocolError);
+            Decision::Answer(Answer::plain(431))
+        }
         Ok(head) => {
-            record.note_parts(&mut text, &head.shown());
+            record.note_http2(fields.bytes(), &head.shown());
             record.received = head.size as u64;
             // 5 to 9. The service, who is calling, the policies, the rule, the target group.
             decide(&worker, &connection.seen(&[]), head, &mut record)
         }
         Err(error) => {
             tracing::debug!(%error, peer = %connection.peer, "refused a malformed request");
-            record.note_parts(&mut text, &Default::default());
+            record.note_http2(fields.bytes(), &Shown::default());
             record.failure = Some(Failure::ClientProtocolError);
             Decision::Answer(Answer::plain(400))
         }
     };
     let idle_timeout = record.site.as_ref().map(|site| site.idle_timeout);
-    let mut call = Call::new(body, respond, watched, record, text);
+    let mut call = Call::new(&connection, slot, watched, record, fields.bytes());
     call.patience = idle_timeout.unwrap_or(connection.idle_timeout.get()).as_millis() as Millis;
     if let Some(idle_timeout) = idle_timeout {
         connection.idle_timeout.set(idle_timeout);
     }
-    call.is_head = parts.method == http::Method::HEAD;
     match (decision, &checked) {
-        (Decision::Forward(route), Ok(head)) => forward(&worker, &connection, &mut call, head, &route).await,
-        (Decision::Answer(answer), _) => call.give(&worker, &answer),
+        (Decision::Forward(route), Ok(head)) => {
+            call.is_head = head.method == b"HEAD";
+            forward(&worker, &connection, &mut call, head, &route).await;
+        }
+        (Decision::Answer(answer), checked) => {
+            call.is_head = checked.as_ref().is_ok_and(|head| head.method == b"HEAD");
+            call.give(&worker, &answer);
+        }
         // Nothing is decided about a head that was refused but how it is answered.
         (Decision::Forward(_), Err(_)) => {}
     }
 
     // 12. Record: metrics and access log.
     call.record.received += call.upload.received;
-    call.record.finish(&worker, &connection.seen(&call.text));
+    call.record.finish(&worker, &connection.seen(call.text));
     worker.watchdog.remove(&call.watched);
-    connection.ended(&worker, call.record.failure);
-    worker.buffers.give_back_head(call.text);
+    call.finish();
+    let failure = call.record.failure;
+    drop(call);
+    connection.codec.borrow_mut().give_back(fields);
+    connection.ended(&worker, failure);
+}
+
+/// Leaves a line for a request whose head the codec has refused.
+pub(super) fn record_malformed(worker: &Worker, connection: &Connection) {
+    let mut record = Record::new(worker.clock.now(), worker.random.uuid());
+    record.note_http2(&[], &Shown::default());
+    record.failure = Some(Failure::ClientProtocolError);
+    record.finish(worker, &connection.seen(&[]));
 }
 
 /// Steps 10 and 11: a connection to a target, and the exchange over it.
 async fn forward(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     connection: &Connection,
-    call: &mut Call,
+    call: &mut Call<'_>,
     head: &Checked<'_>,
     route: &Rc<Route>,
 ) {
     call.idempotent = head.is_idempotent();
     call.expects_continue = head.expects_continue;
-    call.is_grpc = crate::request::Head::speaks(head) == crate::request::Speaks::Grpc;
+    call.is_grpc = head.speaks() == Speaks::Grpc;
     call.deadline = head.grpc_timeout().map(|timeout| {
         let millis = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
         worker.clock.millis(call.record.started).saturating_add(millis)
@@ -97,6 +109,9 @@ async fn forward(
     let mut failed_target = None;
     let mut attempts = 0;
     let ending = loop {
+        if let Some(gone) = call.is_gone() {
+            break gone.ending();
+        }
         // 9, continued. The target, by round robin over the healthy ones.
         let index = choose_target(worker, group, failed_target);
         let Some((index, target)) = index.and_then(|index| Some((index, group.targets.get(index)?))) else {
@@ -151,20 +166,20 @@ async fn forward(
 
 /// Has one target answer. `again`: not over a connection that was kept, which may have been closed.
 async fn attempt(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     connection: &Connection,
-    call: &mut Call,
+    call: &mut Call<'_>,
     head: &Checked<'_>,
     route: &Rc<Route>,
     target: &Rc<TargetState>,
     again: bool,
 ) -> Result<Ending, ConnectError> {
     let group = &route.group;
-    let id = call.record.request_id.within(&call.text).to_vec();
+    let id = call.record.request_id.clone();
     let added = Added {
         lines: &route.header,
         fields: &route.fields,
-        request_id: &id,
+        request_id: id.within(call.text),
         client: connection.address.as_bytes(),
     };
     let expires = worker.clock.coarse().saturating_add(call.patience);
@@ -173,7 +188,7 @@ async fn attempt(
         let kept = if again { None } else { Upstream::take_idle(target, name.as_deref()) };
         let mut upstream = match kept {
             Some(upstream) => upstream,
-            None => Upstream::connect(worker, group, target, name, &call.watched).await?,
+            None => Box::pin(Upstream::connect(worker, group, target, name, &call.watched)).await?,
         };
         let (ending, reusable) = over_http1::attempt(worker, call, head, &added, &mut upstream).await;
         if reusable && !worker.draining.get() {
@@ -182,11 +197,11 @@ async fn attempt(
         return Ok(ending);
     }
     let secure = group.group.protocol == TargetProtocol::Https;
-    let Some(request) = head.for_http2(&added, secure) else {
-        return Ok(Ending::Failed(400, Failure::ClientProtocolError));
+    let mut lease = match multiplexed::lease_at_once(target, name.as_deref()) {
+        Some(lease) => lease,
+        None => Box::pin(multiplexed::lease(worker, group, target, name, &call.watched)).await?,
     };
-    let mut lease = multiplexed::lease(worker, group, target, name, &call.watched).await?;
-    let ending = over_http2::attempt(worker, call, request, &mut lease).await;
+    let ending = over_http2::attempt(worker, call, head, &added, secure, &mut lease).await;
     lease.keep_until(expires);
     Ok(ending)
 }

@@ -4,10 +4,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-use super::super::call::Piece;
+use super::super::call::{Piece, Upload, allowed};
 use crate::http1::chunked::SizeLine;
 
 /// Data up to this size is copied behind the head: one plain write is cheaper than a vectored one.
@@ -17,7 +16,8 @@ const COPIED: usize = 2048;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) out: Vec<u8>,
-    pub(super) data: Bytes,
+    /// Bytes at the front of what the upload has to give.
+    data: usize,
     tail: &'static [u8],
     pub(super) sent: usize,
     /// Nothing of the request follows.
@@ -31,37 +31,47 @@ impl Batch {
     }
 
     pub(super) fn is_sent(&self) -> bool {
-        self.sent == self.out.len() + self.data.len() + self.tail.len()
+        self.sent == self.out.len() + self.data + self.tail.len()
+    }
+
+    /// Nothing of the body is in it.
+    pub(super) fn is_bare(&self) -> bool {
+        self.data == 0
     }
 
     /// Adds a piece of the body behind what is there.
-    pub(super) fn add(&mut self, piece: Piece, chunked: bool) {
+    pub(super) fn add(&mut self, piece: Piece, upload: &mut Upload, chunked: bool) {
         if self.is_sent() {
             self.out.clear();
             (self.sent, self.tail) = (0, b"");
         }
         match piece {
-            Piece::Data(data, last) => {
-                let full = chunked && !data.is_empty();
-                if full {
-                    self.out.extend_from_slice(SizeLine::new(data.len()).as_bytes());
+            Piece::Data(last) => {
+                let length = upload.data().len();
+                if chunked {
+                    self.out.extend_from_slice(SizeLine::new(length).as_bytes());
                 }
-                self.data = data;
-                self.tail = match (full, chunked && last) {
+                self.tail = match (chunked, last) {
                     (true, true) => b"\r\n0\r\n\r\n",
                     (true, false) => b"\r\n",
-                    (false, true) => b"0\r\n\r\n",
-                    (false, false) => b"",
+                    (false, _) => b"",
                 };
                 self.last = last;
+                if length <= COPIED {
+                    self.out.extend_from_slice(upload.data());
+                    self.out.extend_from_slice(std::mem::take(&mut self.tail));
+                    upload.gave(length);
+                } else {
+                    self.data = length;
+                }
             }
-            Piece::End(trailers) => {
+            Piece::End => {
                 if chunked {
                     self.out.extend_from_slice(b"0\r\n");
-                    for (name, value) in trailers.iter().flatten() {
-                        self.out.extend_from_slice(name.as_str().as_bytes());
+                    for (name, value) in allowed(upload.trailers()) {
+                        self.out.extend_from_slice(name);
                         self.out.extend_from_slice(b": ");
-                        self.out.extend_from_slice(value.as_bytes());
+                        self.out.extend_from_slice(value);
                         self.out.extend_from_slice(b"\r\n");
                     }
                     self.out.extend_from_slice(b"\r\n");
@@ -69,20 +79,17 @@ impl Batch {
                 self.last = true;
             }
         }
-        if self.data.len() <= COPIED {
-            self.out.extend_from_slice(&std::mem::take(&mut self.data));
-            self.out.extend_from_slice(std::mem::take(&mut self.tail));
-        }
     }
 
     /// Writes all of it, and sees to it that it leaves.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
+        upload: &mut Upload,
         mut to: impl AsyncWrite + Unpin,
     ) -> Poll<io::Result<()>> {
         while !self.is_sent() {
-            let parts = [&self.out[..], &self.data[..], self.tail];
+            let parts = [&self.out[..], &upload.data()[..self.data], self.tail];
             let mut slices = [IoSlice::new(b""); 3];
             let (mut count, mut skip) = (0, self.sent);
             for part in parts {
@@ -102,7 +109,7 @@ impl Batch {
             }
             self.sent += sent;
         }
-        self.data = Bytes::new();
+        upload.gave(std::mem::take(&mut self.data));
         self.out.clear();
         (self.sent, self.tail) = (0, b"");
         Pin::new(&mut to).poll_flush(cx)

@@ -245,3 +245,66 @@ fn a_connection_that_never_says_what_it_wants_ends() {
         let _ = silent.read_to_end(&mut rest).await;
     });
 }
+
+#[test]
+fn a_stream_that_breaks_the_protocol_leaves_a_line() {
+    let target = TestTarget::new(|mut wire, _| {
+        wire.read_to_end();
+    });
+    let mut fixture = before(&target);
+    run(async {
+        let (mut from, mut to) = tokio::io::split(dial(&fixture).await);
+        let mut all = PREFACE.to_vec();
+        all.extend(frame(SETTINGS, 0, 0, &[]));
+        let with = |name: &str, value: &str| [head(), literal(name, value)].concat();
+        // Malformed from the start; more data than its length says; trailers that are none.
+        all.extend(frame(HEADERS, 0x5, 1, &with("X-Upper", "y")));
+        all.extend(frame(HEADERS, 0x4, 3, &with("content-length", "1")));
+        all.extend(frame(0, 0, 3, b"two"));
+        all.extend(frame(HEADERS, 0x4, 5, &head()));
+        all.extend(frame(HEADERS, 0x5, 5, &literal(":path", "/")));
+        to.write_all(&all).await.unwrap();
+        let mut reset = Vec::new();
+        while reset.len() < 3 {
+            let mut header = [0; 9];
+            from.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+            let mut payload = vec![0; length];
+            from.read_exact(&mut payload).await.unwrap();
+            if header[3] == RST_STREAM {
+                assert_eq!(payload, 1u32.to_be_bytes(), "PROTOCOL_ERROR");
+                reset.push(header[8]);
+            }
+        }
+        reset.sort_unstable();
+        assert_eq!(reset, [1, 3, 5]);
+    });
+    eventually("all have ended", || {
+        fixture.metric("trellis_service_active_requests{service=\"svc-00000000000000001\"}") == 0.0
+    });
+    let lines = fixture.log_lines();
+    let mut hosts: Vec<_> = lines.iter().map(|line| line["hostHeader"].as_str().unwrap()).collect();
+    hosts.sort_unstable();
+    assert_eq!(hosts, ["-", "a", "a"]);
+    for line in &lines {
+        assert_eq!((line["responseCode"].as_u64(), line["protocol"].as_str()), (Some(0), Some("HTTP/2")));
+        assert_eq!(line["failureReason"], "ClientProtocolError");
+    }
+}
+
+#[test]
+fn a_head_above_what_is_announced_is_a_431() {
+    let target = TestTarget::saying("fine");
+    let mut fixture = before(&target);
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        let mut asked = get("a", "/");
+        for _ in 0..4 {
+            asked.headers_mut().append("x-large", "y".repeat(40_000).parse().unwrap());
+        }
+        assert_eq!(client.call(asked).await.unwrap().status, 431);
+        assert_eq!(client.get("/").await.text(), "fine");
+    });
+    let expected = [(200, "-"), (431, "ClientProtocolError")];
+    assert_eq!(reasons(&mut fixture), expected.map(|(status, reason)| (status, reason.to_owned())));
+}
