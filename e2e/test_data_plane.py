@@ -53,7 +53,7 @@ def test_a_target_that_misbehaves_costs_one_request_and_is_named_in_the_log(shar
     assert shared.status(web.client, web.url + marked) == status
 
     def failures():
-        return [record for record in shared.records() if record["requestPath"].startswith(path)
+        return [record for record in shared.records() if record.get("requestPath", "").startswith(path)
                 and record["hostHeader"] == web.name]
 
     assert eventually(failures, what="the log record")[-1]["failureReason"] == reason

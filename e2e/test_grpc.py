@@ -62,7 +62,7 @@ def test_a_status_crosses_and_is_logged(shared, cart):
     done = cart.call("Refuse", "milk")
     assert done.returncode != 0
     assert "Code: NotFound" in done.stderr and "no milk here" in done.stderr
-    records = eventually(lambda: [r for r in shared.records() if r["requestPath"] == "/shop.Cart/Refuse"],
+    records = eventually(lambda: [r for r in shared.records() if r.get("requestPath") == "/shop.Cart/Refuse"],
                          what="the log record")
     assert (records[0]["grpcResponseCode"], records[0]["responseCode"]) == (5, 200)
 

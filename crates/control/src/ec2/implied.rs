@@ -1,8 +1,9 @@
 //! What every VPC has by itself: its main route table and its default network ACL.
 //!
-//! Neither can be changed. The table routes within the VPC, which is what the kernel does; the ACL
-//! lets everything pass. Clients that manage a VPC look both up after making it.
+//! Neither can be changed. The table routes within the VPC and, while the VPC is associated with a service network, to
+//! VPC Lattice, which is what the kernel does; the ACL lets everything pass. Clients that manage a VPC look both up after making it.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_api::Exception;
@@ -10,12 +11,13 @@ use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Subnet, Vpc};
 use trellis_store::Read;
 
-use super::fault;
 use super::filter::Filters;
 use super::input::{Filter, Request};
 use super::listing::Page;
 use super::place;
+use super::{fault, prefix_list};
 use crate::context::Context;
+use crate::lattice;
 use crate::refusal::Refusal;
 use crate::tag_set::Tags;
 
@@ -85,23 +87,30 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
     let filters = Filters::new(input.filters, &TABLE_FILTERS)?;
     let list = format!("DescribeRouteTables;{}", filters.text());
     let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
-    let home = ctx.home();
+    let (home, state) = (ctx.home(), &mut ctx.read()?);
     let ids = &input.route_table_ids;
-    let mut found = chosen(&mut ctx.read()?, &home, ids, table_id, "InvalidRouteTableID.NotFound")?;
+    let mut found = Vec::new();
+    for (vpc, _) in chosen(state, &home, ids, table_id, "InvalidRouteTableID.NotFound")? {
+        let is_associated = lattice::vpc::is_associated(state, &home, &vpc.id)?;
+        let routes = routes(&vpc, is_associated);
+        found.push((vpc, routes));
+    }
     // "association.subnet-id" finds explicit associations, which there are none of.
-    found.retain(|(vpc, _)| {
+    found.retain(|(vpc, routes)| {
+        let of_routes = |member: &str| {
+            let texts = routes.iter().filter_map(|route| route[member].as_str());
+            texts.map(str::to_owned).collect::<Vec<_>>()
+        };
         filters.pass(&Tags::new(), |name| match name {
             "association.main" => vec!["true".into()],
             "association.route-table-association-id" => vec![format!("rtbassoc-{}", vpc.id.suffix())],
             "association.route-table-id" | "route-table-id" => vec![table_id(vpc)],
             "owner-id" => vec![home.account.to_string()],
-            "route.destination-cidr-block" => vec![vpc.cidr.to_string()],
-            "route.destination-ipv6-cidr-block" => {
-                vpc.ipv6.iter().map(|ipv6| ipv6.cidr.to_string()).collect()
-            }
-            "route.gateway-id" => vec!["local".into()],
-            "route.origin" => vec!["CreateRouteTable".into()],
-            "route.state" => vec!["active".into()],
+            "route.destination-cidr-block" => of_routes("DestinationCidrBlock"),
+            "route.destination-ipv6-cidr-block" => of_routes("DestinationIpv6CidrBlock"),
+            "route.gateway-id" => of_routes("GatewayId"),
+            "route.origin" => of_routes("Origin"),
+            "route.state" => of_routes("State"),
             "vpc-id" => vec![vpc.id.to_string()],
             _ => vec![],
         })
@@ -109,7 +118,7 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
     let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
     let tables: Vec<Value> = found
         .iter()
-        .map(|(vpc, _)| {
+        .map(|(vpc, routes)| {
             json!({
                 "RouteTableId": table_id(vpc),
                 "VpcId": vpc.id,
@@ -120,7 +129,7 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
                     "RouteTableId": table_id(vpc),
                     "AssociationState": {"State": "associated"},
                 }],
-                "Routes": routes(vpc),
+                "Routes": routes,
                 "PropagatingVgws": [],
                 "Tags": [],
             })
@@ -129,11 +138,23 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
     Ok(json!({"RouteTables": tables, "NextToken": next}))
 }
 
-/// Within the VPC, for each of its blocks.
-fn routes(vpc: &Vpc) -> Vec<Value> {
-    let local = |destination: &str, block: Value| json!({destination: block, "GatewayId": "local", "Origin": "CreateRouteTable", "State": "active"});
-    let ipv6 = vpc.ipv6.iter().map(|ipv6| local("DestinationIpv6CidrBlock", json!(ipv6.cidr)));
-    std::iter::once(local("DestinationCidrBlock", json!(vpc.cidr))).chain(ipv6).collect()
+/// Within the VPC, for each of its blocks, and to what the managed prefix lists name.
+fn routes(vpc: &Vpc, is_associated: bool) -> Vec<Value> {
+    let to = |block: IpNet, gateway: &str, origin: &str| {
+        let destination = match block {
+            IpNet::V4(_) => "DestinationCidrBlock",
+            IpNet::V6(_) => "DestinationIpv6CidrBlock",
+        };
+        json!({destination: block, "GatewayId": gateway, "Origin": origin, "State": "active"})
+    };
+    let own = std::iter::once(IpNet::from(vpc.cidr)).chain(vpc.ipv6.iter().map(|ipv6| ipv6.cidr.into()));
+    let mut routes: Vec<Value> = own.map(|block| to(block, "local", "CreateRouteTable")).collect();
+    if is_associated {
+        let blocks = prefix_list::every_block(&vpc.home.region).into_iter();
+        let reached = blocks.filter(|block| vpc.ipv6.is_some() || matches!(block, IpNet::V4(_)));
+        routes.extend(reached.map(|block| to(block, "VpcLattice", "CreateRoute")));
+    }
+    routes
 }
 
 #[derive(Deserialize)]

@@ -51,6 +51,11 @@ pub(super) fn blocks(region: &Region, id: &PrefixListId) -> Vec<ipnet::IpNet> {
     cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect()
 }
 
+/// What all lists together stand for.
+pub(super) fn every_block(region: &Region) -> Vec<ipnet::IpNet> {
+    lists(region).iter().flat_map(|list| list.cidrs).filter_map(|cidr| cidr.parse().ok()).collect()
+}
+
 fn chosen(region: &Region, ids: &[String]) -> Result<Vec<PrefixList>, Refusal> {
     for id in ids {
         id.parse::<PrefixListId>().map_err(|_| {

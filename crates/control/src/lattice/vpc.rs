@@ -258,6 +258,11 @@ pub(crate) fn gateway_with_ipv6(
     Ok(gateways.into_iter().find(has_ipv6).map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }
 
+/// Whether the VPC is in a service network, or about to be.
+pub(crate) fn is_associated(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<bool, Refusal> {
+    record::any(state, &Place::new(home.clone()).vpc_networks(vpc))
+}
+
 /// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.
 pub(crate) fn in_use(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<Option<String>, Refusal> {
     let place = Place::new(home.clone());

@@ -258,6 +258,24 @@ async fn every_vpc_has_a_main_route_table_and_a_default_acl() {
         ("10.0.0.0/16".into(), "local".into())
     );
 
+    // "The tables show routes with target VpcLattice after association."
+    let network = installation.lattice("/servicenetworks", json!({"name": "network"})).await;
+    let association = json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc});
+    installation.lattice("/servicenetworkvpcassociations", association).await;
+    let reaching = [("Filter.1.Name", "route.gateway-id"), ("Filter.1.Value.1", "VpcLattice")];
+    let tables = installation.ok("DescribeRouteTables", &reaching).await.items("routeTableSet");
+    assert_eq!(tables.len(), 1);
+    let mut destinations = tables[0].texts("routeSet", "destinationCidrBlock");
+    destinations.sort();
+    assert_eq!(destinations, ["10.0.0.0/16", "129.224.0.0/17", "169.254.171.0/24"]);
+    let ipv6 = [("VpcId", vpc.as_str()), ("Ipv6CidrBlock", "fd12::/56")];
+    installation.ok("AssociateVpcCidrBlock", &ipv6).await;
+    let tables = installation.ok("DescribeRouteTables", &reaching).await.items("routeTableSet");
+    let mut destinations = tables[0].texts("routeSet", "destinationIpv6CidrBlock");
+    destinations.retain(|block| !block.is_empty());
+    destinations.sort();
+    assert_eq!(destinations, ["fd00:ec2:80::/64", "fd12::/56"]);
+
     let default = [("Filter.1.Name", "association.subnet-id"), ("Filter.1.Value.1", subnet.as_str())];
     let acls = installation.ok("DescribeNetworkAcls", &default).await.items("networkAclSet");
     assert_eq!(acls.len(), 1);

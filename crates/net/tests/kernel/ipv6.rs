@@ -254,6 +254,25 @@ fn security_groups_hold_for_ipv6_apart_from_ipv4() {
 }
 
 #[test]
+fn neighbours_are_found_whatever_the_security_groups_say() {
+    let mut machine = Machine::start();
+    let mut plan = dualstack_vpc(1);
+    let client = add_dualstack(&mut plan, 1, 1, 10);
+    let echo = FirewallTraffic::Icmpv6 { kind: Some(128), code: None };
+    let only_echo = Firewall { ingress: Vec::new(), egress: vec![rule(echo, &["::/0"])] };
+    plan.firewalls = [(address(1, 10).parse().unwrap(), Arc::new(only_echo))].into();
+    machine.apply(fabric(1, [plan]));
+    let router = "fd12:3456:789a:1::1";
+    assert!(pings(&machine, &client, router));
+    // It was told where its router is; now it has to ask.
+    let forget = machine.run(&client, &["ip", "-6", "neigh", "del", router, "dev", "eth0"]);
+    assert_eq!(forget.code, Some(0), "{forget:?}");
+    assert!(pings(&machine, &client, router));
+    let known = machine.run(&client, &["ip", "-6", "neigh", "show", router]).text;
+    assert!(known.contains("lladdr") && !known.contains("PERMANENT"), "{known}");
+}
+
+#[test]
 fn a_vpc_gets_and_loses_ipv6_and_its_hosts_stay() {
     let mut machine = Machine::start();
     let mut plain = vpc(1);

@@ -67,6 +67,26 @@ fn listeners_come_and_go_with_the_configuration() {
 }
 
 #[test]
+fn a_vpc_with_ipv6_is_served_on_it_and_targets_and_the_log_are_told_its_address() {
+    let target = TestTarget::saying("x");
+    let with =
+        |has_ipv6| World { has_ipv6, ..world(vec![service("a", forward(&group(1, &[target.address])))]) };
+    let mut fixture = Fixture::new(with(false));
+    let entrance = fixture.network.ipv6_entrance(&vpc(1), 80);
+    assert!(std::net::TcpStream::connect(entrance).is_err(), "nobody listens");
+    fixture.change(with(true));
+    let mut client = Client::connect(entrance);
+    assert_eq!(client.get("a", "/").status(), 200);
+    assert_eq!(target.last_request().header("x-forwarded-for"), Some("::1".into()));
+    assert_eq!(fixture.client().get("a", "/").status(), 200, "IPv4 is served as before");
+    fixture.change(with(false));
+    assert!(client.is_closed() && std::net::TcpStream::connect(entrance).is_err());
+    let lines = fixture.log_lines();
+    let sources: Vec<&str> = lines.iter().filter_map(|line| line["sourceIpPort"].as_str()).collect();
+    assert!(sources.iter().any(|source| source.starts_with("[::1]:")), "{sources:?}");
+}
+
+#[test]
 fn a_listener_that_cannot_be_opened_yet_is_tried_again() {
     let target = TestTarget::saying("x");
     let network = LoopbackNetwork::default();

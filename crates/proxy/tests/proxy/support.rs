@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,11 +35,11 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
 /// An address and the socket that keeps it.
 type Reserved = (SocketAddr, Socket);
 
-/// Every (VPC, port) is a port of its own on one address; every VPC reaches every address.
+/// Every (VPC, port) is a port of its own on one address, and another on `::1`; every VPC reaches every address.
 #[derive(Clone)]
 pub(crate) struct LoopbackNetwork {
     address: IpAddr,
-    entrances: Arc<Mutex<HashMap<(VpcId, u16), Reserved>>>,
+    entrances: Arc<Mutex<HashMap<(IpAddr, VpcId, u16), Reserved>>>,
     /// VPCs connections were opened from, in order.
     pub(crate) dialled: Arc<Mutex<Vec<(VpcId, SocketAddr)>>>,
     /// Listening fails while this is not zero; each failure takes one.
@@ -65,11 +65,20 @@ impl LoopbackNetwork {
 
     /// Where clients of `vpc` find `port`.
     pub(crate) fn entrance(&self, vpc: &VpcId, port: u16) -> SocketAddr {
+        self.entrance_on(self.address, vpc, port)
+    }
+
+    /// Where clients of `vpc` find `port` by IPv6.
+    pub(crate) fn ipv6_entrance(&self, vpc: &VpcId, port: u16) -> SocketAddr {
+        self.entrance_on(Ipv6Addr::LOCALHOST.into(), vpc, port)
+    }
+
+    fn entrance_on(&self, address: IpAddr, vpc: &VpcId, port: u16) -> SocketAddr {
         let mut entrances = self.entrances.lock().unwrap();
-        let key = (vpc.clone(), port);
+        let key = (address, vpc.clone(), port);
         // A bound socket that never listens keeps the port for this test.
         let (address, _) = entrances.entry(key).or_insert_with(|| {
-            let socket = reusable(SocketAddr::new(self.address, 0)).unwrap();
+            let socket = reusable(SocketAddr::new(address, 0)).unwrap();
             (socket.local_addr().unwrap().as_socket().unwrap(), socket)
         });
         *address
@@ -92,6 +101,12 @@ impl Network for LoopbackNetwork {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let socket = reusable(self.entrance(vpc, port))?;
+        socket.listen(1024)?;
+        Ok(socket.into())
+    }
+
+    fn listen_ipv6(&self, vpc: &VpcId, port: u16) -> io::Result<TcpListener> {
+        let socket = reusable(self.ipv6_entrance(vpc, port))?;
         socket.listen(1024)?;
         Ok(socket.into())
     }
@@ -178,10 +193,11 @@ pub(crate) struct World {
     pub(crate) auth: Auth,
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) vpcs: Vec<VpcId>,
+    pub(crate) has_ipv6: bool,
 }
 
 pub(crate) fn world(services: Vec<ServiceSpec>) -> World {
-    World { auth: Auth::None, services, vpcs: vec![vpc(1)] }
+    World { auth: Auth::None, services, vpcs: vec![vpc(1)], has_ipv6: false }
 }
 
 impl World {
@@ -244,7 +260,7 @@ impl World {
             let ingress = Ingress {
                 vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
                 vpc_owner: "111122223333".parse().unwrap(),
-                has_ipv6: false,
+                has_ipv6: self.has_ipv6,
                 resources: Default::default(),
                 network: network.clone(),
                 vpc: vpc.clone(),
