@@ -3,53 +3,30 @@
 //! A host is started in steps with waits between (its process, its namespaces, its network, its
 //! file system), so that a slow or broken one holds nobody else up.
 
+mod first_process;
+mod machine;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv4Net};
-use nix::sys::signal::Signal;
-use trellis_model::fabric::{HostPlan, SubnetPlan, VpcPlan};
+use trellis_model::fabric::VpcPlan;
 use trellis_model::id::InstanceId;
 
 use crate::fabric::events::Events;
 use crate::fabric::{FabricEvent, FabricOptions};
-use crate::host::INIT_ARGUMENT;
-use crate::host::control::{Control, HostConfig, Report};
-use crate::host::output;
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
-use crate::netlink::address::Address;
-use crate::netlink::link::{Peer, mac_of};
-use crate::netlink::route::Route;
-use crate::process::{pidfd_open, reap, signal};
-use crate::vpc::backoff;
-use crate::vpc::network::{bridge_name, ipv6_gateway, port_name};
+use crate::vpc::network::bridge_name;
+use machine::{Host, Next, State};
 
 /// Hosts of one VPC being started at the same time.
 const STARTING: usize = 8;
 
 /// How long a host may take from its process to being ready. It takes some tens of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// A host that ran this long has earned a quick restart.
-const STEADY: Duration = Duration::from_secs(60);
-
-/// The longest host name Linux takes.
-const LONGEST_NAME: usize = 64;
-
-/// The interface inside a host.
-const INTERFACE: &str = "eth0";
-
-/// Variables of our environment that a command may see. Ours can hold keys.
-const ENVIRONMENT: [&str; 10] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
 
 /// What hosts are made with: the VPC's own things, lent for one step.
 pub(super) struct Place<'a> {
@@ -59,102 +36,6 @@ pub(super) struct Place<'a> {
     pub(super) options: &'a FabricOptions,
     pub(super) resolv_conf: &'a Path,
     pub(super) events: &'a Events,
-}
-
-#[derive(Debug)]
-enum State {
-    /// To be started, not before this time.
-    Waiting {
-        from: Instant,
-    },
-    Starting {
-        process: Process,
-        deadline: Instant,
-    },
-    Running {
-        process: Process,
-        since: Instant,
-    },
-    /// Killed; waiting for the kernel to be done with it.
-    Ending {
-        process: Process,
-        next: Next,
-    },
-}
-
-/// What follows when a host's process has ended.
-#[derive(Debug)]
-enum Next {
-    Gone,
-    /// As its plan now says, after a pause when it failed.
-    Again {
-        pause: Duration,
-    },
-}
-
-#[derive(Debug)]
-struct Process {
-    control: Control,
-    /// Makes the namespaces and ends.
-    starter: Option<Child>,
-    /// The host's first process.
-    init: Option<(u32, OwnedFd)>,
-}
-
-impl Process {
-    /// What tells of the next thing to happen to it.
-    fn watched(&self, ending: bool) -> BorrowedFd<'_> {
-        match &self.init {
-            Some((_, process)) if ending => process.as_fd(),
-            _ => self.control.as_fd(),
-        }
-    }
-
-    /// Kills it and with it all that runs in the host. Where there is only the starter, it is let finish: it takes a
-    /// moment, and what it makes must be known to be ended.
-    fn kill(&self) -> io::Result<()> {
-        self.init.as_ref().map_or(Ok(()), |(_, process)| signal(process.as_fd(), Signal::SIGKILL))
-    }
-
-    /// The host's first process exists.
-    fn adopt(&mut self, pid: u32) -> io::Result<()> {
-        self.init = Some((pid, pidfd_open(pid)?));
-        self.end_starter()
-    }
-
-    /// Its work is done; killing it makes the wait short, whatever it is doing.
-    fn end_starter(&mut self) -> io::Result<()> {
-        let Some(mut starter) = self.starter.take() else { return Ok(()) };
-        starter.kill()?;
-        starter.wait().map(drop)
-    }
-
-    /// Takes note of what happened since it was killed. True when nothing of it is left.
-    fn has_ended(&mut self) -> io::Result<bool> {
-        if let Some((_, process)) = &self.init {
-            return Ok(reap(process.as_fd())?.is_some());
-        }
-        loop {
-            match self.control.receive_report() {
-                Ok(Some(Report::Made { pid })) => {
-                    self.adopt(pid)?;
-                    self.kill()?;
-                    return Ok(false);
-                }
-                Ok(Some(_)) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Ok(None) | Err(_) => return self.end_starter().map(|()| true),
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Host {
-    plan: HostPlan,
-    state: State,
-    /// How often in a row it could not be made or kept.
-    failures: u32,
 }
 
 /// The hosts of one VPC.
@@ -311,239 +192,4 @@ impl Hosts {
         };
         self.hosts.values().filter_map(deadline).min()
     }
-}
-
-impl Host {
-    /// The first step: a process that makes the namespaces.
-    fn start(&self, place: &Place<'_>) -> Result<Process, String> {
-        let because = |what: &str| {
-            let what = what.to_owned();
-            move |error: io::Error| format!("{what}: {error}")
-        };
-        self.subnet(place.plan)?;
-        let name = &self.plan.name;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(format!(
-                "{:?} is not a host name",
-                name.chars().take(LONGEST_NAME).collect::<String>()
-            ));
-        }
-        let path = place.options.log_dir.join(format!("{name}.log"));
-        let open = because(&format!("open {}", path.display()));
-        let output = output::into_file(path).map_err(open)?;
-        let (control, theirs) = Control::pair().map_err(because("make a socket pair"))?;
-        let starter = Command::new(&place.options.init_program)
-            .arg0("trellis")
-            .arg(INIT_ARGUMENT)
-            .arg(name)
-            .env_clear()
-            .envs(ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
-            .stdin(theirs)
-            .stdout(output.try_clone().map_err(because("share the log"))?)
-            .stderr(output)
-            .spawn()
-            .map_err(because(&format!("run {}", place.options.init_program.display())))?;
-        Ok(Process { control, starter: Some(starter), init: None })
-    }
-
-    /// The host's subnet, in which its addresses must be.
-    fn subnet<'a>(&self, plan: &'a VpcPlan) -> Result<&'a SubnetPlan, String> {
-        let HostPlan { subnet, address, ipv6_address, .. } = &self.plan;
-        let subnet = plan.subnets.get(subnet).ok_or_else(|| format!("{subnet} is not in {}", plan.id))?;
-        if !subnet.cidr.contains(address) || subnet.gateway() == *address {
-            return Err(format!("{address} is not a host's address in {}", subnet.cidr));
-        }
-        if let Some(address) = ipv6_address {
-            let is_inside = subnet.ipv6_cidr.is_some_and(|cidr| cidr.contains(address));
-            if !is_inside || subnet.ipv6_gateway() == Some(*address) {
-                return Err(format!("{address} is not a host's address in {}", subnet.id));
-            }
-        }
-        Ok(subnet)
-    }
-
-    fn reported(&mut self, report: Report, place: &mut Place<'_>) {
-        let id = self.plan.id.clone();
-        match (report, &mut self.state) {
-            (Report::Made { pid }, State::Starting { process, .. }) if process.init.is_none() => {
-                if let Err(reason) = self.made(pid, place) {
-                    self.fail(place, reason);
-                }
-            }
-            (Report::Ready, State::Starting { process, .. }) if process.init.is_some() => {
-                let pid = process.init.as_ref().map_or(0, |(pid, _)| *pid);
-                let waiting = State::Waiting { from: Instant::now() };
-                if let State::Starting { process, .. } = std::mem::replace(&mut self.state, waiting) {
-                    self.state = State::Running { process, since: Instant::now() };
-                }
-                tracing::debug!(instance = %id, name = %self.plan.name, pid, "host ready");
-                place.events.push(FabricEvent::HostReady { instance: id, pid });
-            }
-            (Report::Exited { code }, State::Running { .. }) => {
-                place.events.push(FabricEvent::HostExited { instance: id, code });
-            }
-            (Report::Failed { reason }, State::Starting { .. }) => self.fail(place, reason),
-            (report, _) => self.fail(place, format!("its first process reported {report:?} out of turn")),
-        }
-    }
-
-    /// The second step: the namespaces exist. Gives them users and a network, then the word to go on.
-    fn made(&mut self, pid: u32, place: &mut Place<'_>) -> Result<(), String> {
-        let State::Starting { process, .. } = &mut self.state else { return Ok(()) };
-        process.adopt(pid).map_err(|error| format!("take charge of process {pid}: {error}"))?;
-        map_users(pid).map_err(|error| format!("map users into the host: {error}"))?;
-        let namespace =
-            Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
-        self.plug(&namespace, place)?;
-        let State::Starting { process, .. } = &self.state else { return Ok(()) };
-        let config = HostConfig {
-            name: self.plan.name.clone(),
-            resolv_conf: place.resolv_conf.to_owned(),
-            command: self.plan.command.clone(),
-        };
-        process.control.send_config(&config).map_err(|error| format!("configure the host: {error}"))
-    }
-
-    /// Lays the cable from the host to its subnet's bridge and configures both ends.
-    fn plug(&self, namespace: &Namespace, place: &mut Place<'_>) -> Result<(), String> {
-        let subnet = self.subnet(place.plan)?;
-        let address = self.plan.address;
-        let mac = mac_of(address);
-        let port = port_name(&self.plan.id);
-        let bridge = bridge_name(&subnet.id);
-        let mut lay = || {
-            let netlink = &mut *place.netlink;
-            netlink.delete_link(&port)?;
-            let peer = Peer { name: INTERFACE, mac, namespace: namespace.as_fd() };
-            let bridge = netlink.link_index(&bridge)?;
-            netlink.add_veth(&port, Some(bridge), &peer)?;
-            let index = netlink.link_index(&port)?;
-            netlink.set_no_ipv6_address(index)?;
-            netlink.set_port_locked(index)?;
-            netlink.add_port_mac(index, mac)?;
-            netlink.set_up(index)
-        };
-        lay().map_err(|error| error.to_string())?;
-        let mut inside = namespace
-            .visit(place.namespace, Netlink::open)
-            .map_err(|error| format!("enter the host's network: {error}"))?;
-        configure(&mut inside, &self.plan, subnet).map_err(|error| error.to_string())?;
-        let mut light = || {
-            let netlink = &mut *place.netlink;
-            netlink.settle(&port, false)?;
-            netlink.settle(&bridge, true)?;
-            let bridge = netlink.link_index(&bridge)?;
-            for address in addresses(&self.plan) {
-                netlink.add_neighbour(bridge, address, mac)?;
-            }
-            // A bridge that was set down has lost it.
-            if let Some(network) = ipv6_gateway(subnet) {
-                netlink.keep_address(&Address { link: bridge, network })?;
-            }
-            inside.settle(INTERFACE, false)
-        };
-        light().map_err(|error| error.to_string())
-    }
-
-    /// Takes the cable away, so that nothing of the host is reached from now on.
-    fn unplug(&self, place: &mut Place<'_>) {
-        let mut take = || {
-            place.netlink.delete_link(&port_name(&self.plan.id))?;
-            if let Ok(bridge) = place.netlink.link_index(&bridge_name(&self.plan.subnet)) {
-                for address in addresses(&self.plan) {
-                    place.netlink.delete_neighbour(bridge, address)?;
-                }
-            }
-            Ok::<_, crate::netlink::NetlinkError>(())
-        };
-        if let Err(error) = take() {
-            // The link goes with the host's namespace in any case.
-            tracing::warn!(instance = %self.plan.id, %error, "could not unplug a host");
-        }
-    }
-
-    /// Reports why and tries again after a pause.
-    fn fail(&mut self, place: &mut Place<'_>, reason: String) {
-        if matches!(self.state, State::Running { since, .. } if since.elapsed() >= STEADY) {
-            self.failures = 0;
-        }
-        self.failures = self.failures.saturating_add(1);
-        self.unplug(place);
-        self.end(Next::Again { pause: backoff(self.failures) });
-        place.events.push(FabricEvent::HostFailed { instance: self.plan.id.clone(), reason });
-    }
-
-    /// Lets go of a starter that gives no sign of life. Anything it has made sees the control socket close, and ends.
-    fn abandon(&mut self) {
-        let waiting = State::Waiting { from: Instant::now() };
-        if let State::Starting { mut process, .. } = std::mem::replace(&mut self.state, waiting)
-            && let Err(error) = process.end_starter()
-        {
-            tracing::warn!(instance = %self.plan.id, %error, "could not end a starter");
-        }
-    }
-
-    /// Kills what there is of it and says what comes next.
-    fn end(&mut self, next: Next) {
-        let pause = match next {
-            Next::Again { pause } => pause,
-            Next::Gone => Duration::ZERO,
-        };
-        let waiting = State::Waiting { from: Instant::now() + pause };
-        match std::mem::replace(&mut self.state, waiting) {
-            State::Waiting { .. } => {}
-            State::Starting { process, .. }
-            | State::Running { process, .. }
-            | State::Ending { process, .. } => {
-                if let Err(error) = process.kill() {
-                    tracing::warn!(instance = %self.plan.id, %error, "could not kill a host");
-                }
-                self.state = State::Ending { process, next };
-            }
-        }
-    }
-}
-
-/// Gives the host every user and group id that we have, each as itself.
-fn map_users(pid: u32) -> io::Result<()> {
-    for map in ["uid_map", "gid_map"] {
-        let ours = fs::read_to_string(format!("/proc/self/{map}"))?;
-        let theirs: String = ours
-            .lines()
-            .filter_map(|line| {
-                let mut numbers = line.split_ascii_whitespace();
-                let (first, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
-                Some(format!("{first} {first} {count}\n"))
-            })
-            .collect();
-        fs::write(format!("/proc/{pid}/{map}"), theirs)?;
-    }
-    Ok(())
-}
-
-/// A host's addresses, of one family or of both.
-fn addresses(host: &HostPlan) -> impl Iterator<Item = IpAddr> {
-    [Some(host.address.into()), host.ipv6_address.map(IpAddr::from)].into_iter().flatten()
-}
-
-/// The host's side of its network. Of IPv6 it knows itself and its router, as in EC2: hosts of one subnet do not hear
-/// each other, and there is nothing that would answer neighbour discovery for them as the router does ARP.
-fn configure(
-    netlink: &mut Netlink,
-    host: &HostPlan,
-    subnet: &SubnetPlan,
-) -> Result<(), crate::netlink::NetlinkError> {
-    let loopback = netlink.link_index("lo")?;
-    netlink.set_up(loopback)?;
-    let link = netlink.link_index(INTERFACE)?;
-    netlink.set_no_ipv6_address(link)?;
-    let network = Ipv4Net::new_assert(host.address, subnet.cidr.prefix_len()).into();
-    netlink.add_address(&Address { link, network })?;
-    netlink.set_up(link)?;
-    netlink.add_route(&Route::DefaultVia { gateway: subnet.gateway().into(), link })?;
-    let (Some(address), Some(gateway)) = (host.ipv6_address, subnet.ipv6_gateway()) else { return Ok(()) };
-    netlink.add_address(&Address { link, network: IpNet::from(IpAddr::from(address)) })?;
-    netlink.add_neighbour(link, gateway.into(), mac_of(subnet.gateway()))?;
-    netlink.add_route(&Route::DefaultVia { gateway: gateway.into(), link })
 }
