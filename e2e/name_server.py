@@ -4,11 +4,11 @@ import socket
 import struct
 import threading
 
-A, TXT = 1, 16
+A, TXT, AAAA = 1, 16, 28
 
 
 class NameServer:
-    """Answers over UDP. `addresses` is name -> IPv4 addresses. For `proven` domains it has every TXT record that VPC
+    """Answers over UDP. `addresses` is name -> addresses of both families. For `proven` domains it has every TXT record that VPC
     Lattice asks for: `_TOKEN.DOMAIN` says `vpc-lattice:TOKEN`. All else does not exist."""
 
     def __init__(self):
@@ -44,8 +44,10 @@ class NameServer:
         return head + question + b"".join(records)
 
     def _data(self, name, kind):
-        if kind == A:
-            return [socket.inet_aton(address) for address in self.addresses.get(name, ())]
+        if kind in (A, AAAA):
+            family = socket.AF_INET if kind == A else socket.AF_INET6
+            own = [address for address in self.addresses.get(name, ()) if (":" in address) == (kind == AAAA)]
+            return [socket.inet_pton(family, address) for address in own]
         token, _, domain = name.partition(".")
         if kind == TXT and domain in self.proven and token.startswith("_"):
             text = f"vpc-lattice:{token[1:]}".encode()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from instance import PYTHON, eventually, forward, unique
+from instance import PYTHON, Instance, eventually, forward, unique
+from name_server import NameServer
 from test_security_groups import CHECK, TIMED_OUT
 
 CIDRS = ("10.66.0.0/16", "10.66.1.0/24", "fd12:3456:789a::/56", "fd12:3456:789a:1::/64")
@@ -166,24 +167,51 @@ def test_security_groups_decide_about_ipv6_apart_from_ipv4(shared, pair):
         assert done.returncode == TIMED_OUT, done
 
 
+def make_gateway(instance, vpc, subnet, **more):
+    lattice = instance.lattice
+    made = lattice.create_resource_gateway(
+        name=unique("gateway"), vpcIdentifier=vpc, subnetIds=[subnet], **more)
+    assert made["ipAddressType"] == more["ipAddressType"]
+    instance.active(lambda: lattice.get_resource_gateway(resourceGatewayIdentifier=made["id"]))
+    return made["id"]
+
+
+def resource(instance, gateway, network, definition):
+    """A resource in the network; the name clients use."""
+    lattice = instance.lattice
+    made = lattice.create_resource_configuration(
+        name=unique("web"), type="SINGLE", portRanges=["8080"], resourceGatewayIdentifier=gateway,
+        resourceConfigurationDefinition=definition)
+    instance.active(lambda: lattice.get_resource_configuration(resourceConfigurationIdentifier=made["id"]))
+    association = lattice.create_service_network_resource_association(
+        resourceConfigurationIdentifier=made["id"], serviceNetworkIdentifier=network)["id"]
+    by = {"serviceNetworkResourceAssociationIdentifier": association}
+    instance.active(lambda: lattice.get_service_network_resource_association(**by))
+    return lattice.get_service_network_resource_association(**by)["dnsEntry"]["domainName"]
+
+
+def test_a_resource_with_a_name_is_where_its_aaaa_records_say(tmp_path):
+    names = NameServer()
+    # The IPv4 address is a decoy.
+    names.addresses["web.corp.test"] = ["10.66.1.99", SERVER]
+    with Instance(tmp_path, "--resolver", names.address) as instance:
+        consumer, client_subnet = instance.vpc("10.66.0.0/16", "10.66.1.0/24")
+        client = instance.host(client_subnet)
+        provider, subnet = instance.dualstack_vpc(*CIDRS)
+        server = instance.web(subnet, "10.66.1.10", ipv6=SERVER)
+        gateway = make_gateway(instance, provider, subnet, ipAddressType="IPV6")
+        definition = {"dnsResource": {"domainName": "web.corp.test", "ipAddressType": "IPV6"}}
+        name = resource(instance, gateway, instance.network([consumer]), definition)
+        answer, _ = echo(instance, client, f"http://{name}:8080/")
+        assert answer["name"] == server and answer["peer"].startswith(PREFIX[:-1]), answer
+        assert ("web.corp.test", 28) in names.asked
+    names.close()
+
+
 def test_a_resource_is_reached_by_ipv6_from_its_gateways_addresses(shared, pair):
-    lattice = shared.lattice
-    gateway = lattice.create_resource_gateway(
-        name=unique("gateway"), vpcIdentifier=pair.provider, subnetIds=[pair.provider_subnet],
-        ipAddressType="DUALSTACK", ipv4AddressesPerEni=2)
-    assert gateway["ipAddressType"] == "DUALSTACK"
-    shared.active(lambda: lattice.get_resource_gateway(resourceGatewayIdentifier=gateway["id"]))
-    names = {}
-    for address in (SERVER, "10.66.1.10"):
-        made = lattice.create_resource_configuration(
-            name=unique("web"), type="SINGLE", portRanges=["8080"], resourceGatewayIdentifier=gateway["id"],
-            resourceConfigurationDefinition={"ipResource": {"ipAddress": address}})
-        shared.active(lambda: lattice.get_resource_configuration(resourceConfigurationIdentifier=made["id"]))
-        association = lattice.create_service_network_resource_association(
-            resourceConfigurationIdentifier=made["id"], serviceNetworkIdentifier=pair.network)["id"]
-        by = {"serviceNetworkResourceAssociationIdentifier": association}
-        shared.active(lambda: lattice.get_service_network_resource_association(**by))
-        names[address] = lattice.get_service_network_resource_association(**by)["dnsEntry"]["domainName"]
+    gateway = make_gateway(shared, pair.provider, pair.provider_subnet, ipAddressType="DUALSTACK", ipv4AddressesPerEni=2)
+    names = {address: resource(shared, gateway, pair.network, {"ipResource": {"ipAddress": address}})
+             for address in (SERVER, "10.66.1.10")}
     answer, _ = echo(shared, pair.client, f"http://{names[SERVER]}:8080/")
     assert answer["name"] == pair.server
     # One of the sixteen highest of the subnet.

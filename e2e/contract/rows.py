@@ -95,7 +95,8 @@ SECTIONS = [
          ["a_gateway_has_the_addresses_of_its_type_and_its_subnets_must_have_them",
           "resources_are_of_a_family_of_their_gateway_and_reached_from_its_addresses",
           "resources_see_a_gateways_ipv6_address_and_its_groups_decide_what_it_begins",
-          "test_a_resource_is_reached_by_ipv6_from_its_gateways_addresses"], None),
+          "test_a_resource_is_reached_by_ipv6_from_its_gateways_addresses",
+          "test_a_resource_with_a_name_is_where_its_aaaa_records_say"], None),
     ]),
     ("Security groups", [
         ("The groups of a VPC association say which clients may use the service network; without groups all may.",
