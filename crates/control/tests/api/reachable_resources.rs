@@ -102,7 +102,7 @@ async fn a_resource_of_the_network_is_at_an_address_of_its_own_in_the_clients_vp
     assert_eq!(plan.vpcs[&world.client].resources[&found.address], found.ports);
     let gateways = &plan.vpcs[&world.provider].gateways;
     let [gateway] = gateways.values().collect::<Vec<_>>()[..] else { panic!("{gateways:?}") };
-    assert_eq!(gateway.addresses.iter().copied().collect::<Vec<_>>(), sources);
+    assert_eq!(gateway.addresses, sources);
 
     // A change of ports and address, then the end.
     let update = json!({

@@ -35,11 +35,14 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
 /// An address and the socket that keeps it.
 type Reserved = (SocketAddr, Socket);
 
+/// On which address, in which VPC, which port.
+type Entrance = (IpAddr, VpcId, u16);
+
 /// Every (VPC, port) is a port of its own on one address, and another on `::1`; every VPC reaches every address.
 #[derive(Clone)]
 pub(crate) struct LoopbackNetwork {
     address: IpAddr,
-    entrances: Arc<Mutex<HashMap<(IpAddr, VpcId, u16), Reserved>>>,
+    entrances: Arc<Mutex<HashMap<Entrance, Reserved>>>,
     /// VPCs connections were opened from, in order.
     pub(crate) dialled: Arc<Mutex<Vec<(VpcId, SocketAddr)>>>,
     /// Listening fails while this is not zero; each failure takes one.
