@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, decode, get, get_id, put, scan_all};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -179,8 +179,7 @@ fn find_for_change(state: &mut impl Read, place: &Place, text: &str) -> Result<R
     if !gateway.status.is_in_progress() {
         return Ok(gateway);
     }
-    let message = format_args!("ResourceGateway {} is {}", gateway.id, gateway.status.as_str());
-    Err(conflict(Kind::ResourceGateway, &gateway.id, message))
+    Err(in_status(Kind::ResourceGateway, &gateway.id, gateway.status))
 }
 
 #[derive(Debug, Deserialize)]

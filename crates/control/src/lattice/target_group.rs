@@ -15,7 +15,7 @@ use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{all, any, count, decode, get, get_id, put};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, name_taken, not_found};
+use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -238,8 +238,7 @@ pub(crate) fn find_for_change(
     if !group.status.is_in_progress() {
         return Ok(group);
     }
-    let message = format_args!("TargetGroup {} is {}", group.id, group.status.as_str());
-    Err(conflict(Kind::TargetGroup, &group.id, message))
+    Err(in_status(Kind::TargetGroup, &group.id, group.status))
 }
 
 #[derive(Debug, Deserialize)]
