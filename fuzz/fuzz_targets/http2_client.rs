@@ -11,7 +11,7 @@ use trellis_proxy::http2::codec::Codec;
 
 fuzz_target!(|data: &[u8]| {
     let Some((control, bytes)) = data.split_first() else { return };
-    let mut peer = Peer::new(Codec::client(BOUNDS), *control);
+    let mut peer = Peer::new(Codec::client(BOUNDS), false, *control);
     peer.settle();
     peer.send(bytes, |codec, held| {
         if held.len() < BOUNDS.streams as usize {

@@ -11,7 +11,7 @@ use trellis_proxy::http2::codec::Codec;
 
 fuzz_target!(|data: &[u8]| {
     let Some((control, bytes)) = data.split_first() else { return };
-    let mut peer = Peer::new(Codec::server(BOUNDS), *control);
+    let mut peer = Peer::new(Codec::server(BOUNDS), true, *control);
     peer.settle();
     peer.send(bytes, |codec, held| {
         while let Some(slot) = codec.next_opened() {

@@ -41,6 +41,8 @@ const READS: u32 = 8;
 const LAST_READS: u32 = 64;
 /// How long a connection whose requests are done, or have been cut, may take to go.
 const GRACE: Millis = 1000;
+/// How long a connection is idle before it gives back memory that the next request could use.
+const REST: Millis = 1000;
 
 /// What the requests of a connection share.
 #[derive(Debug)]
@@ -147,6 +149,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
         said_all: false,
         last_reads: 0,
         over: false,
+        rested: false,
     };
     served.arm();
     tokio::task::unconstrained(poll_fn(|cx| served.poll(cx))).await;
@@ -168,6 +171,8 @@ struct Served<'a, F, S> {
     last_reads: u32,
     /// Only the requests under way have still to hear of it.
     over: bool,
+    /// Memory has been given back since the last request.
+    rested: bool,
 }
 
 impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
@@ -187,10 +192,6 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
             self.take_opened();
         }
         self.handlers.poll();
-        if connection.active.get() == 0 {
-            self.handlers.rest();
-            connection.codec.borrow_mut().rest();
-        }
         if !self.over {
             self.step();
             let choked = connection.codec.borrow().is_choked();
@@ -252,6 +253,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
             }
             drop(codec);
             connection.began(worker);
+            self.rested = false;
             self.handlers.start(slot.index(), (self.start)(slot));
         }
     }
@@ -299,6 +301,11 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
         let Connection { watched, active, codec, .. } = &**connection;
         let mut codec = codec.borrow_mut();
         let (alarm, idle) = (watched.alarm(), active.get() == 0);
+        if idle && !self.rested && now >= connection.used.get().saturating_add(REST) {
+            self.rested = true;
+            self.handlers.rest();
+            codec.rest();
+        }
         match self.leaving {
             _ if alarm == Some(Alarm::Cut) => {
                 drop(codec);
@@ -340,7 +347,8 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
         let watched = &self.connection.watched;
         watched.arm(match self.leaving {
             Leaving::No if self.connection.active.get() == 0 => {
-                self.connection.idle_until().min(self.worker.should_leave_at(watched))
+                let rest = if self.rested { Millis::MAX } else { self.connection.used.get() + REST };
+                self.connection.idle_until().min(rest).min(self.worker.should_leave_at(watched))
             }
             Leaving::No => self.worker.should_leave_at(watched),
             Leaving::Gracefully => Millis::MAX,

@@ -158,6 +158,9 @@ impl Drop for Lease {
 impl Pool {
     /// Closes connections nobody uses and nobody has used for long.
     pub(crate) fn expire(&self, now: Millis) {
+        for shared in self.open.borrow().iter().filter(|shared| shared.streams.get() == 0) {
+            shared.codec.borrow_mut().rest();
+        }
         self.keep(|shared| !shared.closed.get() && (shared.streams.get() > 0 || now < shared.expires.get()));
     }
 

@@ -11,13 +11,15 @@ pub struct Peer {
     /// Frames are made out of the input; otherwise it is sent as it is.
     framed: bool,
     cut: usize,
+    /// Only servers say something last and let go before it has left.
+    serves: bool,
     clock: u64,
 }
 
 impl Peer {
-    pub fn new(codec: Codec, control: u8) -> Self {
+    pub fn new(codec: Codec, serves: bool, control: u8) -> Self {
         let cut = 1 + usize::from(control >> 1) * 11;
-        Self { codec, held: Vec::new(), unread: Vec::new(), framed: control & 1 == 1, cut, clock: 0 }
+        Self { codec, held: Vec::new(), unread: Vec::new(), framed: control & 1 == 1, cut, serves, clock: 0 }
     }
 
     pub fn settle(&mut self) {
@@ -65,8 +67,8 @@ impl Peer {
                 self.codec.release(slot, data.len());
             }
             2 => drop(self.codec.send(slot, &[0; 20_000], false)),
-            3 => drop(self.codec.send(slot, b"", true)),
-            4 => drop(self.codec.send_last(slot, &[0; 100])),
+            4 if self.serves => drop(self.codec.send_last(slot, &[0; 100])),
+            3 | 4 => drop(self.codec.send(slot, b"", true)),
             5 => self.codec.reset(slot, Reason::CANCEL),
             6 if what & 64 == 0 => drop(self.codec.take_trailers(slot)),
             6 => self.codec.go_away(),
@@ -77,7 +79,11 @@ impl Peer {
     fn check(&self) {
         assert!(self.codec.output().len() < 512 * 1024);
         assert!(self.codec.taken() <= 2 * BOUNDS.streams as usize + 1);
-        assert!(self.unread.len() < Codec::LARGEST_FRAME + self.cut || self.codec.is_finished() || self.codec.is_choked());
+        assert!(
+            self.unread.len() < Codec::LARGEST_FRAME + self.cut
+                || self.codec.is_finished()
+                || self.codec.is_choked()
+        );
         let kept: usize = self.held.iter().map(|slot| self.codec.data(*slot).len()).sum();
         assert!(kept <= BOUNDS.connection_window as usize);
     }

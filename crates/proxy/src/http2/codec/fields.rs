@@ -8,7 +8,7 @@ pub(super) const MAX_LIST: usize = 128 * 1024;
 /// A list that would be larger than this ends the connection.
 const MAX_BOMB: usize = 4 * MAX_LIST;
 /// A buffer that has grown beyond this is not used again.
-const KEPT: usize = 16 * 1024;
+const KEPT: usize = 4 * 1024;
 
 /// Which pseudo-header fields are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Entry {
 }
 
 /// A header list. Its fields are laid out as lines of HTTP/1, so that neighbours can be copied at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -47,6 +47,19 @@ pub struct Fields {
     /// Whole size, in the counting of RFC 9113, 6.5.2, kept or not.
     size: usize,
     malformed: bool,
+}
+
+impl Default for Fields {
+    /// With room for an ordinary list.
+    fn default() -> Self {
+        Self {
+            bytes: Vec::with_capacity(512),
+            entries: Vec::with_capacity(12),
+            pseudo: [None; 5],
+            size: 0,
+            malformed: false,
+        }
+    }
 }
 
 impl Fields {

@@ -86,7 +86,8 @@ impl Codec {
         };
         let fields = self.decode(block, part)?;
         let done = match known {
-            _ if depends_on_itself => {
+            _ if depends_on_itself && id & 1 == 1 => {
+                self.malformed += u32::from(part == Part::Request && self.is_idle(id));
                 self.last = self.last.max(id);
                 Err(Refusal::Stream(id, Reason::PROTOCOL_ERROR))
             }

@@ -12,10 +12,12 @@ use super::window::{ReceiveWindow, SendWindow};
 /// Streams that were reset here while the peer was sending, and that are remembered, so that what was
 /// on its way does not count as an error.
 const REMEMBERED: usize = 1024;
-/// Unused buffers kept, of each kind.
-const SPARE: usize = 8;
+/// Unused buffers kept, of each kind: as many as a burst of requests needs.
+const SPARE: usize = 64;
+/// The same while no request is under way.
+const SPARE_AT_REST: usize = 2;
 /// A buffer that has grown beyond this is not used again.
-const KEPT: usize = 32 * 1024;
+const KEPT: usize = 4 * 1024;
 
 /// One stream, for whoever holds it. It stays the same stream until it is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,14 +180,16 @@ impl Streams {
     }
 
     fn vacate(&mut self, slot: Slot) {
+        while let Some(head) = self.at_mut(slot).heads.pop_front() {
+            self.give_back_fields(head);
+        }
         let stream = &mut self.all[slot.index()];
-        let heads = std::mem::take(&mut stream.heads);
         let (data, trailers) = (std::mem::take(&mut stream.data), stream.trailers.take());
         stream.rest = Vec::new();
         (stream.lost, stream.to_head, stream.unreleased, stream.length_left) = (None, false, 0, None);
         (stream.wants_data, stream.wants_room) = (false, false);
-        for fields in heads.into_iter().chain(trailers) {
-            self.give_back_fields(fields);
+        if let Some(trailers) = trailers {
+            self.give_back_fields(trailers);
         }
         self.give_back_data(data);
         self.free.push(slot.0);
@@ -230,7 +234,7 @@ impl Streams {
 
     /// Memory that is only good for work to come.
     pub(super) fn release_spare(&mut self) {
-        self.spare_fields = Vec::new();
-        self.spare_data = Vec::new();
+        self.spare_fields.truncate(SPARE_AT_REST);
+        self.spare_data.truncate(SPARE_AT_REST);
     }
 }
