@@ -347,6 +347,9 @@ resource "aws_vpclattice_target_group_attachment" "web" {
   target {
     id = "10.20.1.10"
   }
+
+  # An address is a target once a subnet has it.
+  depends_on = [aws_subnet.main]
 }
 
 resource "aws_vpclattice_target_group_attachment" "tcp" {
@@ -356,6 +359,8 @@ resource "aws_vpclattice_target_group_attachment" "tcp" {
     id   = "10.20.1.11"
     port = local.is_first ? 5432 : 5433
   }
+
+  depends_on = [aws_subnet.main]
 }
 
 # === policies ===
