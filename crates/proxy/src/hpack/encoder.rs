@@ -16,7 +16,9 @@ pub enum Indexing {
     /// Keep it in the table: it is likely to come again. One that would not fit goes
     /// [`Without`](Self::Without).
     Always,
-    /// Leave the table as it is: it is not likely to come again.
+    /// Leave the table as it is: its value is not likely to come again. Only a name that no table has
+    /// is put there, once, with the value it came with. The value is not packed either: that takes
+    /// longer than it saves.
     Without,
     /// Never put it in any table: guessing it from sizes of blocks must not work (RFC 7541, 7.1.3).
     Never,
@@ -74,7 +76,13 @@ impl Encoder {
         if let Some(index) = fixed.and_then(|first| fixed::whole(first, value)) {
             return integer::encode(index, 7, 0x80, out);
         }
-        if indexing == Indexing::Without || !self.table.may_hold(name, value) {
+        if indexing == Indexing::Without
+            && let Some(index) = fixed.or_else(|| self.find_name(&Slots::of(name, b""), name))
+        {
+            integer::encode(index, 4, 0, out);
+            return plain(value, out);
+        }
+        if !self.table.may_hold(name, value) {
             let index = fixed.or_else(|| self.find_name(&Slots::of(name, b""), name));
             return literal(index.unwrap_or(0), 4, 0, name, value, out);
         }
@@ -148,7 +156,12 @@ fn text(text: &[u8], out: &mut Vec<u8>) {
         integer::encode(packed, 7, 0x80, out);
         huffman::encode(text, out);
     } else {
-        integer::encode(text.len(), 7, 0, out);
-        out.extend_from_slice(text);
+        plain(text, out);
     }
+}
+
+/// A string literal as it is.
+fn plain(text: &[u8], out: &mut Vec<u8>) {
+    integer::encode(text.len(), 7, 0, out);
+    out.extend_from_slice(text);
 }

@@ -118,6 +118,20 @@ fn a_field_that_was_sent_before_is_one_octet() {
 }
 
 #[test]
+fn of_a_field_whose_value_does_not_come_again_the_name_is_kept() {
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(DEFAULT_TABLE));
+    let sent = [("x-id", "aaaa"), ("x-id", "bbbb"), ("x-id", "cccc")];
+    let mut blocks = Vec::new();
+    for (name, value) in sent {
+        let mut block = Vec::new();
+        encoder.encode(name.as_bytes(), value.as_bytes(), Indexing::Without, &mut block);
+        assert_eq!(decode(&mut decoder, &block), Ok(fields(&[(name, value)])));
+        blocks.push(block);
+    }
+    assert_eq!(blocks[1..], [hex("0f 2f 04 62626262"), hex("0f 2f 04 63636363")]);
+}
+
+#[test]
 fn the_blocks_of_the_rfc_are_read_and_written_as_there() {
     // RFC 7541, C.4: requests with Huffman text.
     let mut decoder = Decoder::new(DEFAULT_TABLE);
