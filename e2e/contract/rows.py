@@ -275,6 +275,8 @@ SECTIONS = [
         ("HTTPS listeners agree on HTTP/2 or HTTP/1.1 by ALPN; HTTP listeners speak HTTP/1 alone.",
          ["test_http2_is_agreed_on_and_written_down", "malformed_requests_get_400_and_the_connection_ends"], None),
         ("The protocol is kept to the letter.", ["test_h2spec_finds_nothing_wrong"], None),
+        ("A stream reset because its client breaks the protocol has a line in the access log.",
+         ["a_stream_that_breaks_the_protocol_leaves_a_line"], None),
         ("Heads that two parsers could read differently, over 60 KiB or 100 fields, are 400.",
          ["malformed_heads_get_400_and_the_connection_stays", "what_two_parsers_could_read_differently_is_refused"],
          None),
