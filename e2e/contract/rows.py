@@ -60,6 +60,9 @@ SECTIONS = [
           "test_the_other_vpc_is_out_of_reach_even_with_routes_of_ones_own"], None),
         ("A VPC without an association reaches no service.",
          ["test_a_vpc_without_association_reaches_no_service"], None),
+        ("Hosts have EC2's jumbo frames, 9001 bytes; what goes through Trellis is in packets of up to 8500 bytes.",
+         ["a_host_has_its_own_name_resolver_processes_and_interface",
+          "a_request_crosses_from_one_vpc_to_the_same_address_in_another"], None),
     ]),
     ("IPv6", [
         ("A VPC has an IPv6 block from its making or later, its subnets parts of it, their hosts addresses; all of it is "

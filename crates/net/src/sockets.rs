@@ -23,6 +23,10 @@ use crate::vpc::mailbox::{Listening, Mailbox, SocketRequest};
 /// Connections waiting to be accepted, for each listener. The kernel's own default ceiling (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
 
+/// Largest TCP segment, in bytes, of what Trellis accepts and dials: of packets of 8500 bytes, which is what VPC Lattice
+/// carries, with the smaller of the two IP headers. Hosts among themselves have all of their VPC's.
+const SEGMENT: u32 = 8500 - 20 - 20;
+
 /// How long a VPC's thread may take to make a socket; it may be busy starting hosts.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -109,6 +113,7 @@ impl Sockets {
         }
         socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_mss(SEGMENT)?;
         match socket.connect(&destination.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(socket.into()),
@@ -163,6 +168,7 @@ pub(crate) fn listen_here(addr: SocketAddr, how: Listening) -> io::Result<TcpLis
     if how == Listening::Transparent {
         socket.set_ip_transparent_v4(true)?;
     }
+    socket.set_tcp_mss(SEGMENT)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

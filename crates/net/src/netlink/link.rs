@@ -14,6 +14,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
 const IFLA_QDISC: u16 = 6;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
@@ -40,6 +41,9 @@ const DEVCONF_RP_FILTER: u16 = 8;
 const DEVCONF_PROXY_ARP_PVLAN: u16 = 25;
 /// The fixed part of a link message.
 const IFINFOMSG: usize = 16;
+
+/// Largest packet of a VPC, in bytes: EC2's jumbo frames.
+const MTU: u32 = 9001;
 
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
@@ -138,6 +142,7 @@ impl Netlink {
         let message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifinfomsg(0, 0, false))
             .text(IFLA_IFNAME, name)
             .attribute(IFLA_ADDRESS, &mac)
+            .number(IFLA_MTU, MTU)
             .nested(IFLA_LINKINFO, |message| {
                 message.text(IFLA_INFO_KIND, "bridge").nested(IFLA_INFO_DATA, |message| {
                     message.number(IFLA_BR_FORWARD_DELAY, 0).attribute(IFLA_BR_MCAST_SNOOPING, &[0])
@@ -154,7 +159,8 @@ impl Netlink {
         peer: &Peer<'_>,
     ) -> Result<(), NetlinkError> {
         let mut message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifinfomsg(0, 0, false))
-            .text(IFLA_IFNAME, name);
+            .text(IFLA_IFNAME, name)
+            .number(IFLA_MTU, MTU);
         if let Some(bridge) = bridge {
             message = message.number(IFLA_MASTER, bridge);
         }
@@ -165,6 +171,7 @@ impl Netlink {
                         .raw(&ifinfomsg(0, 0, false))
                         .text(IFLA_IFNAME, peer.name)
                         .attribute(IFLA_ADDRESS, &peer.mac)
+                        .number(IFLA_MTU, MTU)
                         .number(IFLA_NET_NS_FD, peer.namespace.as_raw_fd() as u32)
                 })
             })

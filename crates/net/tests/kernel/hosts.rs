@@ -24,6 +24,7 @@ fn a_host_has_its_own_name_resolver_processes_and_interface() {
     let interfaces = text("cat /proc/net/dev");
     assert!(interfaces.contains("eth0:") && interfaces.contains("lo:"), "{interfaces}");
     assert!(!interfaces.contains("b-"), "{interfaces}");
+    assert_eq!(text("ip -o link show eth0 | grep -o 'mtu [0-9]*'"), "mtu 9001");
     // Where /proc may be mounted afresh, process 1 is the host's first. A container that covers parts of its own /proc
     // does not let anyone do that.
     let may_mount = std::process::Command::new("unshare")
