@@ -216,29 +216,36 @@ pub(crate) fn subnet_in_use(
     home: &Home,
     id: &SubnetId,
 ) -> Result<Option<String>, Refusal> {
+    gateway_that(state, home, |gateway| gateway.subnets.contains(id))
+}
+
+/// Which gateway of the account something is in use by, in the words of a refusal.
+fn gateway_that(
+    state: &mut impl Read,
+    home: &Home,
+    uses: impl Fn(&ResourceGateway) -> bool,
+) -> Result<Option<String>, Refusal> {
     let gateways: Vec<ResourceGateway> =
         all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
-    let user = gateways.into_iter().find(|gateway| gateway.subnets.contains(id));
-    Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
+    Ok(gateways.into_iter().find(uses).map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }
 
 /// Notes whether hosts of the VPC are answered private names: "enableDnsSupport and enableDnsHostnames".
 pub(crate) fn note_dns_attributes(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
-    let key = Scope::lattice(&vpc.home).record(kind::PRIVATE_NAMES, &vpc.id);
-    match (vpc.dns_support && vpc.dns_hostnames, tx.get(&key)?) {
-        (true, None) => record::put(tx, &key, &true),
-        (false, Some(_)) => tx.delete(&key),
-        _ => {}
-    }
-    Ok(())
+    note(tx, vpc, kind::PRIVATE_NAMES, vpc.dns_support && vpc.dns_hostnames)
 }
 
 /// Notes whether hosts of the VPC may come by IPv6.
 pub(crate) fn note_ipv6(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
-    let key = Scope::lattice(&vpc.home).record(kind::IPV6_VPC, &vpc.id);
-    match (&vpc.ipv6, tx.get(&key)?) {
-        (Some(_), None) => record::put(tx, &key, &true),
-        (None, Some(_)) => tx.delete(&key),
+    note(tx, vpc, kind::IPV6_VPC, vpc.ipv6.is_some())
+}
+
+/// Has a record of `kind` for the VPC while `holds`; writes only what changes.
+fn note(tx: &mut Transaction<'_>, vpc: &ec2::Vpc, kind: &str, holds: bool) -> Result<(), Refusal> {
+    let key = Scope::lattice(&vpc.home).record(kind, &vpc.id);
+    match (holds, tx.get(&key)?) {
+        (true, None) => record::put(tx, &key, &true),
+        (false, Some(_)) => tx.delete(&key),
         _ => {}
     }
     Ok(())
@@ -250,12 +257,9 @@ pub(crate) fn gateway_with_ipv6(
     home: &Home,
     id: &SubnetId,
 ) -> Result<Option<String>, Refusal> {
-    let gateways: Vec<ResourceGateway> =
-        all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
-    let has_ipv6 = |gateway: &ResourceGateway| {
+    gateway_that(state, home, |gateway| {
         gateway.addresses.get(id).is_some_and(|own| own.iter().any(IpAddr::is_ipv6))
-    };
-    Ok(gateways.into_iter().find(has_ipv6).map(|gateway| format!("a resource gateway ({})", gateway.id)))
+    })
 }
 
 /// Whether the VPC is in a service network, or about to be.

@@ -145,28 +145,17 @@ fn ping(to: Ipv4Addr) -> std::io::Result<i32> {
     let checksum = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
     packet[2..4].copy_from_slice(&checksum.to_be_bytes());
     socket.send_to(&packet, &SocketAddr::from((to, 0)).into())?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            println!("no answer");
-            return Ok(1);
-        }
-        socket.set_read_timeout(Some(left))?;
-        let mut buffer = [0; 256];
-        let Ok(length) = (&socket).read(&mut buffer) else { continue };
-        // An echo reply (type 0) from the one asked, after the 20 bytes of an IPv4 header.
-        if length >= 28 && buffer[12..16] == to.octets() && buffer[20] == 0 && buffer[24..26] == [0x12, 0x34]
-        {
-            return Ok(0);
-        }
-    }
+    // An echo reply (type 0) from the one asked, after the 20 bytes of an IPv4 header.
+    wait_for(socket, |packet, _| {
+        packet.len() >= 28
+            && packet[12..16] == to.octets()
+            && packet[20] == 0
+            && packet[24..26] == [0x12, 0x34]
+    })
 }
 
-/// The same of IPv6, whose sockets give the message without a header and see to the checksum.
-fn ping_ipv6(to: Ipv6Addr) -> std::io::Result<i32> {
-    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
-    socket.send_to(&[128, 0, 0, 0, 0x12, 0x34, 0, 1], &SocketAddr::from((to, 0)).into())?;
+/// Succeeds when something is received that `is_it`, given the bytes and who sent them.
+fn wait_for(socket: Socket, is_it: impl Fn(&[u8], IpAddr) -> bool) -> std::io::Result<i32> {
     let socket = UdpSocket::from(socket);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -178,10 +167,19 @@ fn ping_ipv6(to: Ipv6Addr) -> std::io::Result<i32> {
         socket.set_read_timeout(Some(left))?;
         let mut buffer = [0; 256];
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-        if length >= 8 && from.ip() == to && buffer[0] == 129 && buffer[4..6] == [0x12, 0x34] {
+        if is_it(&buffer[..length], from.ip()) {
             return Ok(0);
         }
     }
+}
+
+/// The same of IPv6, whose sockets give the message without a header and see to the checksum.
+fn ping_ipv6(to: Ipv6Addr) -> std::io::Result<i32> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.send_to(&[128, 0, 0, 0, 0x12, 0x34, 0, 1], &SocketAddr::from((to, 0)).into())?;
+    wait_for(socket, |packet, from| {
+        packet.len() >= 8 && from == to && packet[0] == 129 && packet[4..6] == [0x12, 0x34]
+    })
 }
 
 /// Sends a datagram whose source may be anybody's.

@@ -1,7 +1,7 @@
 //! IPv6: within a VPC, not between VPCs, to services and the resolver, under security groups.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::io::Write;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -168,21 +168,6 @@ fn a_forged_ipv6_source_goes_nowhere_not_even_a_neighbours() {
     assert_eq!((&buffer[..length], from.ip().to_string()), (&b"honest"[..], address(1, 10)));
 }
 
-/// What a server says to a connection from `source`.
-fn dial(machine: &Machine, vpc: u64, source: &str, to: &str) -> std::io::Result<String> {
-    let sockets = machine.fabric.sockets();
-    let (source, to): (IpAddr, SocketAddr) = (source.parse().unwrap(), to.parse().unwrap());
-    thread::spawn(move || {
-        let stream = sockets.dial(&vpc_id(vpc), source, to)?;
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
-        let mut text = String::new();
-        (&stream).read_to_string(&mut text).map(|_| text)
-    })
-    .join()
-    .unwrap()
-}
-
 #[test]
 fn a_request_crosses_from_one_vpc_to_the_same_ipv6_address_in_another() {
     let mut machine = Machine::start();
@@ -194,7 +179,7 @@ fn a_request_crosses_from_one_vpc_to_the_same_ipv6_address_in_another() {
     wait_for_servers(&machine, &[&target]);
     let listener = machine.fabric.sockets().listen(&vpc_id(1), VIP.parse().unwrap(), true).unwrap();
     listener.set_nonblocking(false).unwrap();
-    let text = dial(&machine, 2, SOURCE, &server(1, 10)).unwrap();
+    let text = machine.dial(2, SOURCE, &server(1, 10)).unwrap();
     assert_eq!(text, format!("host-00000002 answers {SOURCE} at {}", address(1, 10)));
     let proxy = thread::spawn(move || {
         let (mut accepted, peer) = listener.accept().unwrap();
@@ -230,13 +215,13 @@ fn security_groups_hold_for_ipv6_apart_from_ipv4() {
     // What it begins itself comes back.
     assert!(reaches(&machine, &guarded, &server(2, 10)) && pings(&machine, &guarded, &address(1, 11)));
     // Proxies are not in the rules, so they do not get in either.
-    assert!(dial(&machine, 1, SOURCE, &server(1, 10)).is_err());
+    assert!(machine.dial(1, SOURCE, &server(1, 10)).is_err());
 
     guard(&mut plan, vec![rule(echo, &["::/0"]), rule(port, &["fd00:ec2:80::/64"])]);
     machine.apply(fabric(2, [plan.clone()]));
     assert!(!reaches(&machine, &near, &server(1, 10)));
     assert!(pings(&machine, &far, &address(1, 10)) && !pings(&machine, &far, "10.0.1.10"));
-    assert!(dial(&machine, 1, SOURCE, &server(1, 10)).is_ok());
+    assert!(machine.dial(1, SOURCE, &server(1, 10)).is_ok());
 
     // Egress, to hosts and to services.
     let firewall =
@@ -318,13 +303,13 @@ fn resources_see_a_gateways_ipv6_address_and_its_groups_decide_what_it_begins() 
     machine.apply(fabric(1, [plan.clone()]));
     wait_for_servers(&machine, &[&near, &far]);
     for (subnet, host) in [(1, 10), (2, 10)] {
-        let text = dial(&machine, 1, gateway, &server(subnet, host)).unwrap();
+        let text = machine.dial(1, gateway, &server(subnet, host)).unwrap();
         assert!(text.contains(&format!("answers {gateway} at {}", address(subnet, host))), "{text}");
     }
     let ran = machine.tool(&near, &["connect", &format!("[{gateway}]:8080")]);
     assert!(ran.text.contains("timed out"), "a gateway takes no connections: {ran:?}");
     with(&mut plan, rule(FirewallTraffic::All, &["fd12:3456:789a:2::/64", "0.0.0.0/0"]));
     machine.apply(fabric(2, [plan]));
-    assert!(dial(&machine, 1, gateway, &server(1, 10)).is_err());
-    assert!(dial(&machine, 1, gateway, &server(2, 10)).is_ok());
+    assert!(machine.dial(1, gateway, &server(1, 10)).is_err());
+    assert!(machine.dial(1, gateway, &server(2, 10)).is_ok());
 }

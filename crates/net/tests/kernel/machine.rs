@@ -1,10 +1,13 @@
 //! A fabric of one test's own, with its events read as they come.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -13,6 +16,7 @@ use trellis_model::id::InstanceId;
 use trellis_net::{Fabric, FabricEvent, FabricOptions};
 
 use crate::entry::SELF;
+use crate::plan::vpc_id;
 
 /// How long anything may take before a test gives up. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +49,7 @@ impl Machine {
         let options = FabricOptions::new(directory.path().join("run"), directory.path().join("logs"));
         let (fabric, mut receiver) = Fabric::start(options).unwrap();
         let (sender, events) = channel();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             while let Some(event) = receiver.blocking_recv() {
                 if sender.send(event).is_err() {
                     return;
@@ -112,8 +116,23 @@ impl Machine {
             if ran.code == Some(0) || Instant::now() > deadline {
                 return ran.text;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What a server says to a connection that the proxy makes in the VPC of this number, from `source`.
+    pub(crate) fn dial(&self, vpc: u64, source: &str, to: &str) -> io::Result<String> {
+        let sockets = self.fabric.sockets();
+        let (source, to): (IpAddr, SocketAddr) = (source.parse().unwrap(), to.parse().unwrap());
+        thread::spawn(move || {
+            let stream = sockets.dial(&vpc_id(vpc), source, to)?;
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
+            let mut text = String::new();
+            (&stream).read_to_string(&mut text).map(|_| text)
+        })
+        .join()
+        .unwrap()
     }
 
     pub(crate) fn log(&self, name: &str) -> String {

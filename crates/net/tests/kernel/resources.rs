@@ -1,9 +1,7 @@
 //! Resources: their addresses in a client's VPC, and the resource gateway in the other.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io::Write;
 use std::thread;
-use std::time::Duration;
 
 use trellis_model::fabric::{FirewallRule, FirewallTraffic, GatewayPlan, VpcPlan};
 use trellis_model::id::{InstanceId, ResourceGatewayId};
@@ -90,21 +88,6 @@ fn with_gateway(plan: &mut VpcPlan, egress: Vec<FirewallRule>) {
     plan.gateways = [(ResourceGatewayId::from_random(1), GatewayPlan { addresses, egress })].into();
 }
 
-/// What a server says to a connection from the gateway.
-fn dial(machine: &Machine, source: &str, to: &str) -> std::io::Result<String> {
-    let sockets = machine.fabric.sockets();
-    let (source, to): (IpAddr, SocketAddr) = (source.parse().unwrap(), to.parse().unwrap());
-    thread::spawn(move || {
-        let stream = sockets.dial(&vpc_id(1), source, to)?;
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
-        let mut text = String::new();
-        (&stream).read_to_string(&mut text).map(|_| text)
-    })
-    .join()
-    .unwrap()
-}
-
 #[test]
 fn resources_see_a_gateways_address_and_its_groups_decide_what_it_begins() {
     let mut machine = Machine::start();
@@ -119,7 +102,7 @@ fn resources_see_a_gateways_address_and_its_groups_decide_what_it_begins() {
     // From either subnet into either, and the answers come back.
     for source in [GATEWAY, "10.0.2.254"] {
         for to in ["10.0.1.10", "10.0.2.10"] {
-            let text = dial(&machine, source, &format!("{to}:8080")).unwrap();
+            let text = machine.dial(1, source, &format!("{to}:8080")).unwrap();
             assert!(text.contains(&format!("answers {source} at {to}")), "{text}");
         }
     }
@@ -130,12 +113,12 @@ fn resources_see_a_gateways_address_and_its_groups_decide_what_it_begins() {
     let server = FirewallTraffic::Tcp { first: 8080, last: 8080 };
     with_gateway(&mut plan, vec![rule(server, &["10.0.1.0/24"])]);
     machine.apply(fabric(2, [plan.clone()]));
-    assert!(dial(&machine, GATEWAY, "10.0.1.10:8080").is_ok());
-    assert!(dial(&machine, GATEWAY, "10.0.2.10:8080").is_err(), "no rule for that subnet");
+    assert!(machine.dial(1, GATEWAY, "10.0.1.10:8080").is_ok());
+    assert!(machine.dial(1, GATEWAY, "10.0.2.10:8080").is_err(), "no rule for that subnet");
     // The proxy's own dials to targets are none of the gateway's.
-    assert!(dial(&machine, "169.254.171.2", "10.0.2.10:8080").is_ok());
+    assert!(machine.dial(1, "169.254.171.2", "10.0.2.10:8080").is_ok());
 
     plan.gateways.clear();
     machine.apply(fabric(3, [plan]));
-    assert!(dial(&machine, GATEWAY, "10.0.1.10:8080").is_err(), "the address is nobody's any more");
+    assert!(machine.dial(1, GATEWAY, "10.0.1.10:8080").is_err(), "the address is nobody's any more");
 }
