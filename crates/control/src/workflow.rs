@@ -21,7 +21,7 @@ use crate::context::Surroundings;
 use crate::health_board::TargetKey;
 use crate::keys;
 use crate::lattice::certificate::Sealed;
-use crate::lattice::place::{Place, pending};
+use crate::lattice::place::{Place, kind};
 use crate::lattice::{association, resource_configuration, resource_gateway, service, target, target_group};
 use crate::record::{get, scan_all};
 use crate::refusal::Refusal;
@@ -121,14 +121,14 @@ impl Work {
         let home = Home { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
         let (kind, rest) = (parts.next()?, parts.next()?);
         let what = match kind {
-            pending::SERVICE => What::Service(rest.parse().ok()?),
-            pending::TARGET_GROUP => What::TargetGroup(rest.parse().ok()?),
-            pending::VPC_ASSOCIATION => What::VpcAssociation(rest.parse().ok()?),
-            pending::SERVICE_ASSOCIATION => What::ServiceAssociation(rest.parse().ok()?),
-            pending::RESOURCE_GATEWAY => What::ResourceGateway(rest.parse().ok()?),
-            pending::RESOURCE_CONFIGURATION => What::ResourceConfiguration(rest.parse().ok()?),
-            pending::RESOURCE_ASSOCIATION => What::ResourceAssociation(rest.parse().ok()?),
-            pending::TARGET => {
+            kind::SERVICE => What::Service(rest.parse().ok()?),
+            kind::TARGET_GROUP => What::TargetGroup(rest.parse().ok()?),
+            kind::VPC_ASSOCIATION => What::VpcAssociation(rest.parse().ok()?),
+            kind::SERVICE_ASSOCIATION => What::ServiceAssociation(rest.parse().ok()?),
+            kind::RESOURCE_GATEWAY => What::ResourceGateway(rest.parse().ok()?),
+            kind::RESOURCE_CONFIGURATION => What::ResourceConfiguration(rest.parse().ok()?),
+            kind::RESOURCE_ASSOCIATION => What::ResourceAssociation(rest.parse().ok()?),
+            kind::TARGET => {
                 let (group, key) = rest.split_once('/')?;
                 let (id, port) = key.rsplit_once('|')?;
                 What::Target(group.parse().ok()?, TargetKey { id: id.to_owned(), port: port.parse().ok()? })

@@ -32,19 +32,7 @@ use trellis_model::{
 
 use crate::keys::Scope;
 
-/// Kinds of unfinished work, as pending keys name them.
-pub(crate) mod pending {
-    pub(crate) const SERVICE: &str = "service";
-    pub(crate) const TARGET_GROUP: &str = "target-group";
-    pub(crate) const TARGET: &str = "target";
-    pub(crate) const VPC_ASSOCIATION: &str = "vpc-association";
-    pub(crate) const SERVICE_ASSOCIATION: &str = "service-association";
-    pub(crate) const RESOURCE_GATEWAY: &str = "resource-gateway";
-    pub(crate) const RESOURCE_CONFIGURATION: &str = "resource-configuration";
-    pub(crate) const RESOURCE_ASSOCIATION: &str = "resource-association";
-}
-
-/// Kinds of records, as record keys name them.
+/// Kinds of records, as record keys and pending keys name them.
 pub(crate) mod kind {
     pub(crate) const NETWORK: &str = "service-network";
     pub(crate) const SERVICE: &str = "service";

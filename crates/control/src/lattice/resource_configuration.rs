@@ -17,7 +17,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 pub(crate) use self::creation::create;
 use self::definition::Definition;
-use super::place::{Place, kind, pending};
+use super::place::{Place, kind};
 use super::{Nothing, access_log, database, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
@@ -312,7 +312,7 @@ pub(crate) fn update(
     }
     resource.status = Status::UpdateInProgress;
     resource.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
     put(tx, &place.resource_configuration(&resource.id), &resource);
     let description = describe(tx, &place, resource)?;
     Ok(Description {
@@ -399,7 +399,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     }
     resource.status = Status::DeleteInProgress;
     resource.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
     put(tx, &place.resource_configuration(&resource.id), &resource);
     Ok(Nothing {})
 }

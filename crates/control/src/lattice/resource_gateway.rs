@@ -14,7 +14,7 @@ use trellis_model::{ResourceGatewayId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::identifier;
-use super::place::{Place, kind, pending};
+use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use crate::context::Context;
 use crate::keys::last_part;
@@ -149,7 +149,7 @@ pub(crate) fn create(
     tag_set::merge(tx, &place.home, &gateway.arn(), &input.tags)?;
     tx.put(&name_key, gateway.id.as_str().into());
     tx.put(&place.vpc_gateway(&gateway.vpc, &gateway.id), Vec::new());
-    tx.put(&place.scope.pending(pending::RESOURCE_GATEWAY, &gateway.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
     put(tx, &place.resource_gateway(&gateway.id), &gateway);
     Ok(Description { created_at: None, last_updated_at: None, ..gateway.into() }.with_vpc_identifier())
 }
@@ -235,7 +235,7 @@ pub(crate) fn update(
     }
     gateway.status = Status::UpdateInProgress;
     gateway.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::RESOURCE_GATEWAY, &gateway.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
     put(tx, &place.resource_gateway(&gateway.id), &gateway);
     Ok(Description {
         ipv4_addresses_per_eni: None,
@@ -291,7 +291,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     }
     gateway.status = Status::DeleteInProgress;
     gateway.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(pending::RESOURCE_GATEWAY, &gateway.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
     put(tx, &place.resource_gateway(&gateway.id), &gateway);
     Ok(Deleted { arn: gateway.arn(), id: gateway.id, name: gateway.name, status: gateway.status })
 }

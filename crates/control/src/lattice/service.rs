@@ -8,7 +8,7 @@ use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::certificate::{self, Sealed};
-use super::place::{Place, kind, pending};
+use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::page::{Listing, Page};
@@ -130,7 +130,7 @@ pub(crate) fn create(
     }
     tag_set::merge(tx, &place.home, &service.arn(), &input.tags)?;
     tx.put(&name_key, service.id.as_str().into());
-    tx.put(&place.scope.pending(pending::SERVICE, &service.id), Vec::new());
+    tx.put(&place.scope.pending(kind::SERVICE, &service.id), Vec::new());
     put(tx, &place.service(&service.id), &service);
     Ok(Description { created_at: None, last_updated_at: None, ..service.into() })
 }
@@ -257,7 +257,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         auth_policy::forget(tx, &place, id.as_str());
         sharing::forget(tx, &place, (Shared::Service, id.as_str()))?;
         access_log::forget_all(tx, &place, id.as_str())?;
-        tx.put(&place.scope.pending(pending::SERVICE, id), Vec::new());
+        tx.put(&place.scope.pending(kind::SERVICE, id), Vec::new());
         certificate::unassign(tx, &mut service);
         service.status = Status::DeleteInProgress;
         service.last_updated_at = ctx.now;

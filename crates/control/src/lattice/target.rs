@@ -17,7 +17,7 @@ use trellis_model::resource::lattice::{
 };
 use trellis_store::{Read, Reader, Transaction};
 
-use super::place::{Place, pending};
+use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{action, target_group};
 use crate::context::Context;
@@ -120,7 +120,7 @@ pub(crate) fn register(tx: &mut Transaction<'_>, ctx: &Context, input: &Change) 
 }
 
 fn pending_key(place: &Place, group: &TargetGroupId, id: &str, port: Option<u16>) -> String {
-    place.scope.pending(pending::TARGET, format_args!("{group}/{id}|{}", port.unwrap_or(0)))
+    place.scope.pending(kind::TARGET, format_args!("{group}/{id}|{}", port.unwrap_or(0)))
 }
 
 /// Where connections to the target go, or why it cannot be one.

@@ -10,7 +10,7 @@ use trellis_model::resource::lattice::{
 use trellis_model::{TargetGroupId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::place::{Place, kind, pending};
+use super::place::{Place, kind};
 use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::page::{Listing, Page};
@@ -114,7 +114,7 @@ pub(crate) fn create(
     if let Some(vpc) = vpc_of(&group) {
         tx.put(&place.vpc_target_group(vpc, &group.id), Vec::new());
     }
-    tx.put(&place.scope.pending(pending::TARGET_GROUP, &group.id), Vec::new());
+    tx.put(&place.scope.pending(kind::TARGET_GROUP, &group.id), Vec::new());
     put(tx, &place.target_group(&group.id), &group);
     Ok(group.into())
 }
@@ -382,7 +382,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         return Err(conflict(Kind::TargetGroup, id, "TargetGroup has targets registered with it"));
     }
     if group.status != Status::DeleteInProgress {
-        tx.put(&place.scope.pending(pending::TARGET_GROUP, id), Vec::new());
+        tx.put(&place.scope.pending(kind::TARGET_GROUP, id), Vec::new());
         group.status = Status::DeleteInProgress;
         group.last_updated_at = ctx.now;
         put(tx, &place.target_group(&group.id), &group);

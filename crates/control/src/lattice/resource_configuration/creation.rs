@@ -12,7 +12,7 @@ use trellis_store::{Read, Transaction};
 use super::definition::{self, Definition};
 use super::{Description, describe, find, indexes, shape, unexpected};
 use crate::context::Context;
-use crate::lattice::place::{Place, kind, pending};
+use crate::lattice::place::{Place, kind};
 use crate::lattice::{identifier, resource_association, resource_gateway};
 use crate::record::{count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_quota, in_status, invalid, name_taken, not_found};
@@ -123,7 +123,7 @@ pub(crate) fn create(
     for key in indexes(&place, &resource) {
         tx.put(&key, resource.id.as_str().into());
     }
-    tx.put(&place.scope.pending(pending::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
+    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
     put(tx, &place.resource_configuration(&resource.id), &resource);
     resource_association::adopt(tx, ctx, &place, &resource)?;
     let description = describe(tx, &place, resource)?;
