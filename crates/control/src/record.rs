@@ -1,9 +1,12 @@
 //! Records in and out of the store: JSON values, typed.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trellis_store::{Entry, Read, Transaction};
 
+use crate::keys::Scope;
 use crate::refusal::Refusal;
 
 /// Entries read at a time by [`scan_all`].
@@ -38,6 +41,18 @@ pub(crate) fn read_changed<T: DeserializeOwned>(key: &str, value: Option<&[u8]>)
 pub(crate) fn put<T: Serialize>(tx: &mut Transaction<'_>, key: &str, record: &T) {
     let value = serde_json::to_vec(record).expect("records are plain structs with string keys");
     tx.put(key, value);
+}
+
+/// Writes the record of `id`, and that the workflow has to do something about it.
+pub(crate) fn put_pending<T: Serialize>(
+    tx: &mut Transaction<'_>,
+    scope: &Scope,
+    kind: &str,
+    id: impl Display,
+    record: &T,
+) {
+    tx.put(&scope.pending(kind, &id), Vec::new());
+    put(tx, &scope.record(kind, &id), record);
 }
 
 /// Every entry under `prefix`, in key order.

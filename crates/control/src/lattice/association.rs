@@ -17,7 +17,7 @@ use trellis_store::{Read, Transaction};
 
 use super::place::{Place, kind};
 use crate::context::Context;
-use crate::record::{any, get, get_id, put};
+use crate::record::{any, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, access_denied, in_status, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
@@ -197,8 +197,7 @@ pub(crate) fn save<A: Association>(tx: &mut Transaction<'_>, association: &A) {
 /// Writes the record, and that the workflow has to do something about it.
 pub(crate) fn save_pending<A: Association>(tx: &mut Transaction<'_>, association: &A) {
     let place = Place::new(association.home().clone());
-    tx.put(&place.scope.pending(A::KIND, association.id()), Vec::new());
-    save(tx, association);
+    put_pending(tx, &place.scope, A::KIND, association.id(), association);
 }
 
 /// Tags as `viewer` sees them: each party has its own.

@@ -22,7 +22,7 @@ use super::{Nothing, access_log, database, identifier, resource_association, res
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{any, get, put};
+use crate::record::{any, get, put, put_pending};
 use crate::refusal::{Kind, Refusal, conflict, in_status, not_found, unacceptable};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self};
@@ -312,8 +312,7 @@ pub(crate) fn update(
     }
     resource.status = Status::UpdateInProgress;
     resource.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
-    put(tx, &place.resource_configuration(&resource.id), &resource);
+    put_pending(tx, &place.scope, kind::RESOURCE_CONFIGURATION, &resource.id, &resource);
     let description = describe(tx, &place, resource)?;
     Ok(Description {
         custom_domain_name: None,
@@ -399,8 +398,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     }
     resource.status = Status::DeleteInProgress;
     resource.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
-    put(tx, &place.resource_configuration(&resource.id), &resource);
+    put_pending(tx, &place.scope, kind::RESOURCE_CONFIGURATION, &resource.id, &resource);
     Ok(Nothing {})
 }
 

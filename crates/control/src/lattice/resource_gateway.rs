@@ -19,7 +19,7 @@ use super::vpc::{self, Vpc};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, get_id, put, scan_all};
+use crate::record::{any, count, decode, get, get_id, put, put_pending, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::tag_set::{self, Tags};
 
@@ -149,8 +149,7 @@ pub(crate) fn create(
     tag_set::merge(tx, &place.home, &gateway.arn(), &input.tags)?;
     tx.put(&name_key, gateway.id.as_str().into());
     tx.put(&place.vpc_gateway(&gateway.vpc, &gateway.id), Vec::new());
-    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
-    put(tx, &place.resource_gateway(&gateway.id), &gateway);
+    put_pending(tx, &place.scope, kind::RESOURCE_GATEWAY, &gateway.id, &gateway);
     Ok(Description { created_at: None, last_updated_at: None, ..gateway.into() }.with_vpc_identifier())
 }
 
@@ -235,8 +234,7 @@ pub(crate) fn update(
     }
     gateway.status = Status::UpdateInProgress;
     gateway.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
-    put(tx, &place.resource_gateway(&gateway.id), &gateway);
+    put_pending(tx, &place.scope, kind::RESOURCE_GATEWAY, &gateway.id, &gateway);
     Ok(Description {
         ipv4_addresses_per_eni: None,
         service_managed: None,
@@ -291,8 +289,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     }
     gateway.status = Status::DeleteInProgress;
     gateway.last_updated_at = ctx.now;
-    tx.put(&place.scope.pending(kind::RESOURCE_GATEWAY, &gateway.id), Vec::new());
-    put(tx, &place.resource_gateway(&gateway.id), &gateway);
+    put_pending(tx, &place.scope, kind::RESOURCE_GATEWAY, &gateway.id, &gateway);
     Ok(Deleted { arn: gateway.arn(), id: gateway.id, name: gateway.name, status: gateway.status })
 }
 

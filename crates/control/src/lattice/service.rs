@@ -12,7 +12,7 @@ use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, get, get_id, put};
+use crate::record::{any, count, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
@@ -130,8 +130,7 @@ pub(crate) fn create(
     }
     tag_set::merge(tx, &place.home, &service.arn(), &input.tags)?;
     tx.put(&name_key, service.id.as_str().into());
-    tx.put(&place.scope.pending(kind::SERVICE, &service.id), Vec::new());
-    put(tx, &place.service(&service.id), &service);
+    put_pending(tx, &place.scope, kind::SERVICE, &service.id, &service);
     Ok(Description { created_at: None, last_updated_at: None, ..service.into() })
 }
 
@@ -257,11 +256,10 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         auth_policy::forget(tx, &place, id.as_str());
         sharing::forget(tx, &place, (Shared::Service, id.as_str()))?;
         access_log::forget_all(tx, &place, id.as_str())?;
-        tx.put(&place.scope.pending(kind::SERVICE, id), Vec::new());
         certificate::unassign(tx, &mut service);
         service.status = Status::DeleteInProgress;
         service.last_updated_at = ctx.now;
-        put(tx, &place.service(&service.id), &service);
+        put_pending(tx, &place.scope, kind::SERVICE, &service.id, &service);
     }
     Ok(Deleted { arn: service.arn(), id: service.id, name: service.name, status: Status::DeleteInProgress })
 }

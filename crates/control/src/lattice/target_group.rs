@@ -14,7 +14,7 @@ use super::place::{Place, kind};
 use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{all, any, count, decode, get, get_id, put};
+use crate::record::{all, any, count, decode, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
 use crate::tag_set::{self, Tags};
 
@@ -114,8 +114,7 @@ pub(crate) fn create(
     if let Some(vpc) = vpc_of(&group) {
         tx.put(&place.vpc_target_group(vpc, &group.id), Vec::new());
     }
-    tx.put(&place.scope.pending(kind::TARGET_GROUP, &group.id), Vec::new());
-    put(tx, &place.target_group(&group.id), &group);
+    put_pending(tx, &place.scope, kind::TARGET_GROUP, &group.id, &group);
     Ok(group.into())
 }
 
@@ -382,10 +381,9 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         return Err(conflict(Kind::TargetGroup, id, "TargetGroup has targets registered with it"));
     }
     if group.status != Status::DeleteInProgress {
-        tx.put(&place.scope.pending(kind::TARGET_GROUP, id), Vec::new());
         group.status = Status::DeleteInProgress;
         group.last_updated_at = ctx.now;
-        put(tx, &place.target_group(&group.id), &group);
+        put_pending(tx, &place.scope, kind::TARGET_GROUP, &group.id, &group);
     }
     Ok(Deleted { arn: group.arn(), id: group.id, status: group.status })
 }

@@ -14,7 +14,7 @@ use super::{Description, describe, find, indexes, shape, unexpected};
 use crate::context::Context;
 use crate::lattice::place::{Place, kind};
 use crate::lattice::{identifier, resource_association, resource_gateway};
-use crate::record::{count, get, get_id, put};
+use crate::record::{count, get, get_id, put_pending};
 use crate::refusal::{Kind, Refusal, check_quota, in_status, invalid, name_taken, not_found};
 use crate::tag_set::{self, Tags};
 
@@ -123,8 +123,7 @@ pub(crate) fn create(
     for key in indexes(&place, &resource) {
         tx.put(&key, resource.id.as_str().into());
     }
-    tx.put(&place.scope.pending(kind::RESOURCE_CONFIGURATION, &resource.id), Vec::new());
-    put(tx, &place.resource_configuration(&resource.id), &resource);
+    put_pending(tx, &place.scope, kind::RESOURCE_CONFIGURATION, &resource.id, &resource);
     resource_association::adopt(tx, ctx, &place, &resource)?;
     let description = describe(tx, &place, resource)?;
     Ok(Description {
