@@ -8,8 +8,9 @@ use std::fmt;
 use trellis_api::{Exception, Reason};
 use trellis_model::quota::{Quota, Quotas};
 use trellis_model::resource::lattice::Status;
-use trellis_store::{StoreError, TransactError};
+use trellis_store::{Read, StoreError, TransactError};
 
+use crate::record::get_id;
 use crate::vault::VaultFault;
 
 /// Why a transaction wrote nothing.
@@ -178,13 +179,18 @@ pub(crate) fn in_status(kind: Kind, id: impl fmt::Display, status: Status) -> Re
     conflict(kind, id, message)
 }
 
-/// "Resource of type TargetGroup with name X already exists in ACCOUNT": clients look for "already exist".
-pub(crate) fn name_taken(kind: Kind, id: impl fmt::Display, name: &str, place: impl fmt::Display) -> Refusal {
-    conflict(
-        kind,
-        id,
-        format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun()),
-    )
+/// Refuses a name that `key` in the index of names says is taken. "Resource of type TargetGroup with name X already
+/// exists in ACCOUNT": clients look for "already exist".
+pub(crate) fn check_name(
+    state: &mut impl Read,
+    key: &str,
+    kind: Kind,
+    name: &str,
+    place: impl fmt::Display,
+) -> Result<(), Refusal> {
+    let Some(id) = get_id(state, key)? else { return Ok(()) };
+    let message = format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun());
+    Err(conflict(kind, id, message))
 }
 
 pub(crate) fn access_denied(message: impl fmt::Display) -> Refusal {

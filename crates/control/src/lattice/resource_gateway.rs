@@ -19,8 +19,8 @@ use super::vpc::{self, Vpc};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, get_id, put, put_pending, scan_all};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
+use crate::record::{any, count, decode, get, put, put_pending, scan_all};
+use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -112,9 +112,7 @@ pub(crate) fn create(
         return Err(invalid("ipAddressType", format_args!("{} has no IPv6 addresses", vpc.id())));
     }
     let name_key = place.name(kind::RESOURCE_GATEWAY, &input.name);
-    if let Some(id) = get_id(tx, &name_key)? {
-        return Err(name_taken(Kind::ResourceGateway, id, &input.name, &place.home.account));
-    }
+    check_name(tx, &name_key, Kind::ResourceGateway, &input.name, &place.home.account)?;
     let have = count(tx, &place.vpc_gateways(vpc.id()))?;
     let quota = Quota::ResourceGatewaysPerVpc;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;

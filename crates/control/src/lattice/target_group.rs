@@ -14,8 +14,8 @@ use super::place::{Place, kind};
 use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{all, any, count, decode, get, get_id, put, put_pending};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, name_taken, not_found};
+use crate::record::{all, any, count, decode, get, put, put_pending};
+use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -93,9 +93,7 @@ pub(crate) fn create(
     let place = Place::new(ctx.home());
     let config = normalise(tx, &place, input.kind, input.config.as_ref())?;
     let name_key = place.name(kind::TARGET_GROUP, &input.name);
-    if let Some(id) = get_id(tx, &name_key)? {
-        return Err(name_taken(Kind::TargetGroup, id, &input.name, &place.home.account));
-    }
+    check_name(tx, &name_key, Kind::TargetGroup, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::TARGET_GROUP))?;
     check_quota(ctx.quotas(), Quota::TargetGroupsPerRegion, have, 1, Kind::TargetGroup, None)?;
     let group = TargetGroup {
