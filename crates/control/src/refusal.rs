@@ -172,6 +172,19 @@ pub(crate) fn conflict(kind: Kind, id: impl fmt::Display, message: impl fmt::Dis
     Exception::conflict(message.to_string(), id.to_string(), kind.as_str()).into()
 }
 
+/// Refuses to change what something else is being done about.
+pub(crate) fn check_settled(kind: Kind, id: impl fmt::Display, status: Status) -> Result<(), Refusal> {
+    if status.is_in_progress() { Err(in_status(kind, id, status)) } else { Ok(()) }
+}
+
+/// Refuses to tie something to what is not there yet, failed, or goes.
+pub(crate) fn check_ready(kind: Kind, id: impl fmt::Display, status: Status) -> Result<(), Refusal> {
+    match status {
+        Status::Active | Status::UpdateInProgress => Ok(()),
+        _ => Err(in_status(kind, id, status)),
+    }
+}
+
 /// It cannot be done while the thing is in `status`. Clients look for the status's word to tell "try again" from
 /// "give up".
 pub(crate) fn in_status(kind: Kind, id: impl fmt::Display, status: Status) -> Refusal {

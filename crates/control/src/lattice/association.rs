@@ -18,7 +18,7 @@ use trellis_store::{Read, Transaction};
 use super::place::{Place, kind};
 use crate::context::Context;
 use crate::record::{any, get, get_id, put, put_pending};
-use crate::refusal::{Kind, Refusal, access_denied, in_status, not_found};
+use crate::refusal::{Kind, Refusal, access_denied, check_settled, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -240,10 +240,7 @@ pub(crate) fn end<A: Association>(
     ctx: &Context,
     mut association: A,
 ) -> Result<Deleted, Refusal> {
-    let status = association.status();
-    if status.is_in_progress() {
-        return Err(in_status(A::WHAT, association.id(), status));
-    }
+    check_settled(A::WHAT, association.id(), association.status())?;
     association.set_status(Status::DeleteInProgress, ctx.now);
     save_pending(tx, &association);
     Ok(Deleted {

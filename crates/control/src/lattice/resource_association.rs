@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, scan_all};
-use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, invalid, not_found, unacceptable};
+use crate::refusal::{Kind, Refusal, check_quota, check_ready, conflict, invalid, not_found, unacceptable};
 use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
 
@@ -63,9 +63,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         );
         return Err(invalid("resourceConfigurationIdentifier", message));
     }
-    if !matches!(resource.status, Status::Active | Status::UpdateInProgress) {
-        return Err(in_status(Kind::ResourceConfiguration, &resource.id, resource.status));
-    }
+    check_ready(Kind::ResourceConfiguration, &resource.id, resource.status)?;
     let is_shareable = network.sharing_config == Some(SharingConfig { enabled: Some(true) });
     if is_shareable && !resource.allow_association_to_shareable_service_network {
         return Err(unacceptable(format_args!(

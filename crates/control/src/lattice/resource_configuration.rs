@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{any, get, put, put_pending};
-use crate::refusal::{Kind, Refusal, conflict, in_status, not_found, unacceptable};
+use crate::refusal::{Kind, Refusal, check_settled, conflict, not_found, unacceptable};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self};
 
@@ -380,9 +380,7 @@ pub(super) fn children(
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Nothing, Refusal> {
     let place = Place::new(ctx.home());
     let mut resource = find(tx, &place, &input.resource_configuration_identifier)?;
-    if resource.status.is_in_progress() {
-        return Err(in_status(Kind::ResourceConfiguration, &resource.id, resource.status));
-    }
+    check_settled(Kind::ResourceConfiguration, &resource.id, resource.status)?;
     if resource.kind == ResourceConfigurationType::Child {
         resource_association::release(tx, &place, &resource.id)?;
     } else if any(tx, &place.resource_networks(&resource.id))? {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, decode, get, put, put_pending, scan_all};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
+use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -173,10 +173,8 @@ pub(crate) fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<R
 /// The gateway, settled.
 fn find_for_change(state: &mut impl Read, place: &Place, text: &str) -> Result<ResourceGateway, Refusal> {
     let gateway = find(state, place, text)?;
-    if !gateway.status.is_in_progress() {
-        return Ok(gateway);
-    }
-    Err(in_status(Kind::ResourceGateway, &gateway.id, gateway.status))
+    check_settled(Kind::ResourceGateway, &gateway.id, gateway.status)?;
+    Ok(gateway)
 }
 
 #[derive(Debug, Deserialize)]

@@ -15,7 +15,7 @@ use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{all, any, count, decode, get, put, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
+use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -232,10 +232,8 @@ pub(crate) fn find_for_change(
     text: &str,
 ) -> Result<TargetGroup, Refusal> {
     let group = find(state, place, text)?;
-    if !group.status.is_in_progress() {
-        return Ok(group);
-    }
-    Err(in_status(Kind::TargetGroup, &group.id, group.status))
+    check_settled(Kind::TargetGroup, &group.id, group.status)?;
+    Ok(group)
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use crate::keys::last_part;
 use crate::page::{Listing, Page};
 use crate::record::count;
 use crate::refusal::{
-    Kind, Refusal, access_denied, check_quota, conflict, in_status, invalid, not_found, unacceptable,
+    Kind, Refusal, access_denied, check_quota, check_settled, conflict, invalid, not_found, unacceptable,
 };
 use crate::sharing::Want;
 use crate::tag_set::Tags;
@@ -147,10 +147,8 @@ fn find(state: &mut impl Read, place: &Place, text: &str) -> Result<VpcAssociati
 /// The association, settled.
 fn find_for_change(state: &mut impl Read, place: &Place, text: &str) -> Result<VpcAssociation, Refusal> {
     let association = find(state, place, text)?;
-    if !association.status.is_in_progress() {
-        return Ok(association);
-    }
-    Err(in_status(Kind::VpcAssociation, &association.id, association.status))
+    check_settled(Kind::VpcAssociation, &association.id, association.status)?;
+    Ok(association)
 }
 
 #[derive(Debug, Deserialize)]

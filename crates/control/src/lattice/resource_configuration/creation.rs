@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::lattice::place::{Place, kind};
 use crate::lattice::{identifier, resource_association, resource_gateway};
 use crate::record::{count, get, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, in_status, invalid, not_found};
+use crate::refusal::{Kind, Refusal, check_name, check_quota, check_ready, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -161,9 +161,7 @@ fn group(
     if group.kind != ResourceConfigurationType::Group {
         return Err(invalid(field, format_args!("{} is of type {}", group.id, group.kind.as_str())));
     }
-    if !matches!(group.status, Status::Active | Status::UpdateInProgress) {
-        return Err(in_status(Kind::ResourceConfiguration, &group.id, group.status));
-    }
+    check_ready(Kind::ResourceConfiguration, &group.id, group.status)?;
     Ok(Some(group))
 }
 
@@ -184,9 +182,7 @@ fn gateway(
     if group.is_some_and(|group| group.gateway != gateway.id) {
         return Err(unexpected(field, input.kind));
     }
-    if !matches!(gateway.status, Status::Active | Status::UpdateInProgress) {
-        return Err(in_status(Kind::ResourceGateway, &gateway.id, gateway.status));
-    }
+    check_ready(Kind::ResourceGateway, &gateway.id, gateway.status)?;
     if !resource_gateway::serves(gateway.dns_resolution, input.kind) {
         let message = format_args!(
             "the DNS resolution of {} does not go with type {}",
