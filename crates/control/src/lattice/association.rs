@@ -18,7 +18,7 @@ use trellis_store::{Read, Transaction};
 use super::place::{Place, kind};
 use crate::context::Context;
 use crate::record::{any, get, get_id, put, put_pending};
-use crate::refusal::{Kind, Refusal, access_denied, check_settled, not_found};
+use crate::refusal::{Kind, Refusal, access_denied, check_settled, conflict, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -159,6 +159,24 @@ fn places(association: &impl Association) -> impl Iterator<Item = Place> {
     let (near, far) = (association.home().clone(), association.far_home());
     let far = (far != near).then_some(far);
     std::iter::once(near).chain(far).map(Place::new)
+}
+
+/// Refuses to associate `far` with a network that it has been associated with already, as `key` tells.
+pub(crate) fn check_pair<A: Association>(
+    state: &mut impl Read,
+    place: &Place,
+    key: &str,
+    far: (Kind, &str),
+    network: &ServiceNetworkId,
+) -> Result<(), Refusal> {
+    let Some(id) = get_id(state, key)? else { return Ok(()) };
+    let pair: Option<A> = get(state, &place.association(A::KIND, &id))?;
+    let status = pair.map_or(Status::Active, |pair| pair.status()).as_str();
+    let (what, far) = (far.0.noun(), far.1);
+    let message = format_args!(
+        "{what} {far} has already been associated to ServiceNetwork {network}: {id} is {status}"
+    );
+    Err(conflict(A::WHAT, &id, message))
 }
 
 /// "Two shared-in objects cannot be associated with each other."

@@ -71,15 +71,9 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
             resource.id
         )));
     }
-    if let Some(id) = get_id(tx, &place.network_resource(&network.id, &resource.id))? {
-        let pair: Option<ResourceAssociation> = get(tx, &place.association(kind::RESOURCE_ASSOCIATION, &id))?;
-        let status = pair.map_or("ACTIVE", |pair| pair.status.as_str());
-        let message = format_args!(
-            "ResourceConfiguration {} has already been associated to ServiceNetwork {}: {id} is {status}",
-            resource.id, network.id
-        );
-        return Err(conflict(Kind::ResourceAssociation, &id, message));
-    }
+    let pair_key = place.network_resource(&network.id, &resource.id);
+    let far = (Kind::ResourceConfiguration, resource.id.as_str());
+    association::check_pair::<ResourceAssociation>(tx, &place, &pair_key, far, &network.id)?;
     let have = count(tx, &place.network_own_resources(&network.id))?;
     let quota = Quota::ResourceConfigurationsPerServiceNetwork;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;

@@ -8,12 +8,12 @@ use trellis_model::{AccountId, ServiceAssociationId, ServiceId, ServiceNetworkId
 use trellis_store::{Read, Reader, Transaction};
 
 use super::association::{self, Association as _, Deleted};
-use super::place::{Place, kind};
+use super::place::Place;
 use super::service::DnsEntry;
 use super::{identifier, service, service_network};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, get, get_id};
+use crate::record::{any, count, get_id};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
 use crate::sharing::Want;
 use crate::tag_set::Tags;
@@ -49,15 +49,9 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     if service.status != Status::Active {
         return Err(in_status(Kind::Service, &service.id, service.status));
     }
-    if let Some(id) = get_id(tx, &place.network_service(&network.id, &service.id))? {
-        let pair: Option<ServiceAssociation> = get(tx, &place.association(kind::SERVICE_ASSOCIATION, &id))?;
-        let status = pair.map_or("ACTIVE", |pair| pair.status.as_str());
-        let message = format_args!(
-            "Service {} has already been associated to ServiceNetwork {}: {id} is {status}",
-            service.id, network.id
-        );
-        return Err(conflict(Kind::ServiceAssociation, &id, message));
-    }
+    let pair_key = place.network_service(&network.id, &service.id);
+    let far = (Kind::Service, service.id.as_str());
+    association::check_pair::<ServiceAssociation>(tx, &place, &pair_key, far, &network.id)?;
     if let Some(domain) = &service.custom_domain_name
         && let Some(id) = get_id(tx, &place.network_domain(&network.id, domain))?
     {
