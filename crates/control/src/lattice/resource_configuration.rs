@@ -22,10 +22,10 @@ use super::{Nothing, access_log, database, identifier, resource_association, res
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{any, get, put, put_pending};
+use crate::record::{any, get, put, put_pending, scan_all};
 use crate::refusal::{Kind, Refusal, check_settled, conflict, not_found, unacceptable};
 use crate::sharing::{self, Shared, Want};
-use crate::tag_set::{self};
+use crate::tag_set;
 
 /// Which members go with a type.
 struct Shape {
@@ -369,12 +369,21 @@ pub(super) fn children(
     place: &Place,
     group: &ResourceConfigurationId,
 ) -> Result<Vec<ResourceConfiguration>, Refusal> {
-    let mut children = Vec::new();
-    for entry in crate::record::scan_all(state, &place.group_children(group))? {
-        children
-            .extend(get(state, &place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key)))?);
+    under(state, place, &place.group_children(group))
+}
+
+/// The configurations that the index entries under `prefix` end in.
+pub(super) fn under(
+    state: &mut impl Read,
+    place: &Place,
+    prefix: &str,
+) -> Result<Vec<ResourceConfiguration>, Refusal> {
+    let mut found = Vec::new();
+    for entry in scan_all(state, prefix)? {
+        let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
+        found.extend(get(state, &key)?);
     }
-    Ok(children)
+    Ok(found)
 }
 
 pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<Nothing, Refusal> {

@@ -7,19 +7,17 @@ use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
-    DnsResolution, ResourceConfiguration, ResourceConfigurationType, ResourceGateway,
-    ResourceGatewayIpAddressType, Status,
+    DnsResolution, ResourceConfigurationType, ResourceGateway, ResourceGatewayIpAddressType, Status,
 };
 use trellis_model::{ResourceGatewayId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
-use super::identifier;
 use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
+use super::{identifier, resource_configuration};
 use crate::context::Context;
-use crate::keys::last_part;
 use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, put, put_pending, scan_all};
+use crate::record::{any, count, decode, get, put, put_pending};
 use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
@@ -256,9 +254,7 @@ fn check_resources(
     id: &ResourceGatewayId,
     resolution: DnsResolution,
 ) -> Result<(), Refusal> {
-    for entry in scan_all(tx, &place.gateway_resources(id))? {
-        let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
-        let Some(resource) = get::<ResourceConfiguration>(tx, &key)? else { continue };
+    for resource in resource_configuration::under(tx, place, &place.gateway_resources(id))? {
         if !serves(resolution, resource.kind) {
             let message =
                 format_args!("does not go with {}, which is of type {}", resource.id, resource.kind.as_str());
