@@ -85,8 +85,7 @@ const TABLE_FILTERS: [&str; 15] = [
 pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<TablesInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &TABLE_FILTERS)?;
-    let list = format!("DescribeRouteTables;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeRouteTables", &filters, input.max_results, input.next_token.as_deref())?;
     let (home, state) = (ctx.home(), &mut ctx.read()?);
     let ids = &input.route_table_ids;
     let mut found = Vec::new();
@@ -181,8 +180,7 @@ const ACL_FILTERS: [&str; 7] = [
 pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<AclsInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &ACL_FILTERS)?;
-    let list = format!("DescribeNetworkAcls;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeNetworkAcls", &filters, input.max_results, input.next_token.as_deref())?;
     let home = ctx.home();
     let ids = &input.network_acl_ids;
     let mut found = chosen(&mut ctx.read()?, &home, ids, acl_id, "InvalidNetworkAclID.NotFound")?;

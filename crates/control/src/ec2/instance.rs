@@ -232,8 +232,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
         return Err(fault::combination(message).into());
     }
     let filters = Filters::new(input.filters, &FILTERS)?;
-    let list = format!("DescribeInstances;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeInstances", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let surroundings = Surroundings::read(state, home.clone())?;
     let mut found = Vec::new();
@@ -336,8 +335,8 @@ struct DescribeInterfacesInput {
 pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInterfacesInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &INTERFACE_FILTERS)?;
-    let list = format!("DescribeNetworkInterfaces;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page =
+        Page::of("DescribeNetworkInterfaces", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let surroundings = Surroundings::read(state, home.clone())?;
     let mut all: Vec<(String, Instance)> = place::all::<Instance>(state, &home)?

@@ -1,6 +1,7 @@
 //! Pages of Describe operations: in id order, at most a thousand on a page.
 
 use super::fault;
+use super::filter::Filters;
 use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 
@@ -20,6 +21,19 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// A piece of what `operation` answers for `filters`.
+    ///
+    /// # Errors
+    /// As [`Page::new`].
+    pub(super) fn of(
+        operation: &str,
+        filters: &Filters,
+        max_results: Option<i64>,
+        next_token: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        Self::new(&format!("{operation};{}", filters.text()), max_results, next_token)
+    }
+
     /// `list` names the operation and its filters: a token belongs to the list it came from.
     ///
     /// # Errors

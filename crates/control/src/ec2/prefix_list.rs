@@ -91,8 +91,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
     let filters = Filters::new(input.filters, &["owner-id", "prefix-list-id", "prefix-list-name"])?;
     // Pages of one may be asked for; there are only two lists, so the smallest page has them all.
     let size = input.max_results.map(|size| size.max(5));
-    let list = format!("DescribeManagedPrefixLists;{}", filters.text());
-    let page = Page::new(&list, size, input.next_token.as_deref())?;
+    let page = Page::of("DescribeManagedPrefixLists", &filters, size, input.next_token.as_deref())?;
     let region = &ctx.caller.region;
     let found = chosen(region, &input.prefix_list_ids)?
         .into_iter()

@@ -298,8 +298,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
         return Err(not_in_default_vpc(name).into());
     }
     let filters = Filters::new(input.filters, &FILTERS)?;
-    let list = format!("DescribeSecurityGroups;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeSecurityGroups", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let names: std::collections::BTreeMap<SecurityGroupId, String> =
         place::all::<SecurityGroup>(state, &home)?.into_iter().map(|group| (group.id, group.name)).collect();

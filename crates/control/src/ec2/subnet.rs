@@ -210,8 +210,7 @@ struct DescribeInput {
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &FILTERS)?;
-    let list = format!("DescribeSubnets;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeSubnets", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let tenants = Tenants::read(state, &home)?;
     let mut found = Vec::new();

@@ -161,8 +161,7 @@ fn field(vpc: &Vpc, name: &str) -> Vec<String> {
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &FILTERS)?;
-    let list = format!("DescribeVpcs;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page = Page::of("DescribeVpcs", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let mut found = Vec::new();
     for vpc in place::chosen::<Vpc>(state, &home, &input.vpc_ids)? {

@@ -317,8 +317,8 @@ struct DescribeInput {
 pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["group-id", "security-group-rule-id"])?;
-    let list = format!("DescribeSecurityGroupRules;{}", filters.text());
-    let page = Page::new(&list, input.max_results, input.next_token.as_deref())?;
+    let page =
+        Page::of("DescribeSecurityGroupRules", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let groups = place::all::<SecurityGroup>(state, &home)?;
     let mut all: Vec<(&SecurityGroup, &SecurityGroupRule)> =
