@@ -5,6 +5,7 @@
 
 mod creation;
 pub(crate) mod definition;
+mod listing;
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
@@ -17,11 +18,11 @@ use trellis_store::{Read, Reader, Transaction};
 
 pub(crate) use self::creation::create;
 use self::definition::Definition;
+pub(crate) use self::listing::list;
 use super::place::{Place, kind};
 use super::{Nothing, access_log, database, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
-use crate::page::{Listing, Page};
 use crate::record::{any, get, put, put_pending, scan_all};
 use crate::refusal::{Kind, Refusal, check_settled, conflict, not_found, unacceptable};
 use crate::sharing::{self, Shared, Want};
@@ -191,85 +192,6 @@ pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Re
     let text = &input.resource_configuration_identifier;
     let resource = reach(state, ctx, text, Want::to("GetResourceConfiguration"))?;
     describe(state, &Place::new(resource.home.clone()), resource)
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct List {
-    resource_gateway_identifier: Option<String>,
-    resource_configuration_group_identifier: Option<String>,
-    domain_verification_identifier: Option<String>,
-    max_results: Option<u16>,
-    next_token: Option<String>,
-}
-
-/// Owned and shared ones. What is asked for does not have to exist: the operation has no
-/// `ResourceNotFoundException`.
-pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let place = Place::new(ctx.home());
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
-    let nothing = || Ok(Listing { items: Vec::new(), next_token: None });
-    let gateway = input.resource_gateway_identifier.as_deref();
-    let Ok(gateway) = gateway.map(|text| identifier::resource_gateway(text, &place.home)).transpose() else {
-        return nothing();
-    };
-    let verification = input.domain_verification_identifier.as_deref();
-    let verification =
-        verification.map(|text| identifier::domain_verification(text, &place.home)).transpose();
-    let Ok(verification) = verification else { return nothing() };
-    let is_wanted = |resource: &ResourceConfiguration| {
-        gateway.as_ref().is_none_or(|gateway| *gateway == resource.gateway)
-            && (verification.is_none() || resource.domain_verification == verification)
-    };
-    let want = Want::to("GetResourceConfiguration");
-    let (place, prefix) = match (&input.resource_configuration_group_identifier, &verification, &gateway) {
-        (Some(text), _, _) => {
-            let group = sharing::locate(state, ctx, Shared::ResourceConfiguration, text, want);
-            let Ok((place, group)) = group else { return nothing() };
-            let prefix = place.group_children(&group);
-            (place, prefix)
-        }
-        (None, Some(verification), _) => {
-            let prefix = place.verified_resources(verification);
-            (place, prefix)
-        }
-        (None, None, Some(gateway)) => {
-            let prefix = place.gateway_resources(gateway);
-            (place, prefix)
-        }
-        (None, None, None) => {
-            let shared = Shared::ResourceConfiguration;
-            return page.list_owned_and_received(state, ctx, shared, want, |state, place, resource| {
-                summarise(state, place, resource).map(Some)
-            });
-        }
-    };
-    page.list(state, &prefix, |state, entry| {
-        let key = place.scope.record(kind::RESOURCE_CONFIGURATION, last_part(&entry.key));
-        match get::<ResourceConfiguration>(state, &key)?.filter(is_wanted) {
-            Some(resource) => summarise(state, &place, resource).map(Some),
-            None => Ok(None),
-        }
-    })
-}
-
-/// A configuration as lists have it.
-fn summarise(
-    state: &mut impl Read,
-    place: &Place,
-    resource: ResourceConfiguration,
-) -> Result<Description, Refusal> {
-    let description = describe(state, place, resource)?;
-    Ok(Description {
-        allow_association_to_shareable_service_network: None,
-        port_ranges: Vec::new(),
-        protocol: None,
-        resource_configuration_definition: None,
-        domain_verification_arn: None,
-        domain_verification_status: None,
-        failure_reason: None,
-        ..description
-    })
 }
 
 #[derive(Debug, Deserialize)]
