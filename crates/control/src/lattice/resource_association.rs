@@ -3,6 +3,8 @@
 //! The association of a group brings one for each child, which clients can see but not delete: it
 //! comes with the child or the group's association, whichever is later, and goes with the first.
 
+mod managed;
+
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::name::RESOURCE_HOSTED_ZONE_ID;
@@ -15,6 +17,7 @@ use trellis_model::snapshot::resource_address;
 use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
+pub(super) use self::managed::{adopt, release};
 use super::association::{self, Association as _, Deleted};
 use super::place::{Place, kind};
 use super::{identifier, resource_configuration, service_network};
@@ -101,12 +104,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     };
     association::tag(tx, &association, &viewer, &input.tags)?;
     association::begin(tx, &association);
-    for child in children(tx, &association)? {
-        if child.status.is_in_force() {
-            let child = of_child(tx, ctx, &association, &child)?;
-            association::begin(tx, &child);
-        }
-    }
+    managed::begin_all(tx, ctx, &association)?;
     Ok(Created {
         arn: association.arn_for(&viewer.account),
         id: association.id,
@@ -132,67 +130,6 @@ fn new_id(
     }
     let message = format_args!("ServiceNetwork {network} has no address left for another resource");
     Err(conflict(Kind::ServiceNetwork, network, message))
-}
-
-/// The association of a child that comes with its group's.
-fn of_child(
-    state: &mut impl Read,
-    ctx: &Context,
-    group: &ResourceAssociation,
-    child: &ResourceConfiguration,
-) -> Result<ResourceAssociation, Refusal> {
-    Ok(ResourceAssociation {
-        id: new_id(state, ctx, &group.home, &group.network)?,
-        resource: child.id.clone(),
-        resource_name: child.name.clone(),
-        resource_arn: child.arn(),
-        kind: child.kind,
-        managed_by: Some(group.id.clone()),
-        custom_domain_name: child.custom_domain_name.clone(),
-        status: Status::CreateInProgress,
-        failure: None,
-        created_at: ctx.now,
-        last_updated_at: ctx.now,
-        ..group.clone()
-    })
-}
-
-/// The children of an associated group.
-fn children(
-    state: &mut impl Read,
-    group: &ResourceAssociation,
-) -> Result<Vec<ResourceConfiguration>, Refusal> {
-    resource_configuration::children(state, &Place::new(group.far_home()), &group.resource)
-}
-
-/// Associates a new child with every network its group is associated with.
-pub(super) fn adopt(
-    tx: &mut Transaction<'_>,
-    ctx: &Context,
-    place: &Place,
-    child: &ResourceConfiguration,
-) -> Result<(), Refusal> {
-    let Some(group) = &child.group else { return Ok(()) };
-    for association in of_resource(tx, place, group)? {
-        if association.status.is_in_force() {
-            let child = of_child(tx, ctx, &association, child)?;
-            association::begin(tx, &child);
-        }
-    }
-    Ok(())
-}
-
-/// Ends the associations of a child that goes.
-pub(super) fn release(
-    tx: &mut Transaction<'_>,
-    place: &Place,
-    child: &ResourceConfigurationId,
-) -> Result<(), Refusal> {
-    for mut association in of_resource(tx, place, child)? {
-        association.status = Status::DeleteInProgress;
-        association::save_pending(tx, &association);
-    }
-    Ok(())
 }
 
 /// Every association of a resource, one for each network.
@@ -390,13 +327,6 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
         let message = format_args!("ServiceNetworkResourceAssociation {id} is managed: it goes with {group}");
         return Err(unacceptable(message));
     }
-    for child in children(tx, &association)? {
-        for mut managed in of_resource(tx, &place, &child.id)? {
-            if managed.managed_by.as_ref() == Some(&association.id) {
-                managed.set_status(Status::DeleteInProgress, ctx.now);
-                association::save_pending(tx, &managed);
-            }
-        }
-    }
+    managed::end_all(tx, &place, &association, ctx.now)?;
     association::end(tx, ctx, association)
 }
