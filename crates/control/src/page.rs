@@ -6,8 +6,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use trellis_store::{Entry, Read};
 
 use crate::context::Context;
@@ -46,6 +46,22 @@ pub(crate) struct Listing<T> {
     pub(crate) items: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_token: Option<String>,
+}
+
+/// The input of an operation that lists all there is of a kind.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ListAll {
+    max_results: Option<u16>,
+    next_token: Option<String>,
+}
+
+impl ListAll {
+    /// # Errors
+    /// As [`Page::new`].
+    pub(crate) fn page(&self) -> Result<Page, Refusal> {
+        Page::new(self.max_results, self.next_token.as_deref())
+    }
 }
 
 impl Page {

@@ -13,7 +13,7 @@ use super::place::{Place, kind};
 use super::{Nothing, identifier};
 use crate::context::Context;
 use crate::keys::{self, last_part};
-use crate::page::{Listing, Page};
+use crate::page::{ListAll, Listing};
 use crate::record::{count, decode, get, get_id, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
@@ -130,16 +130,13 @@ pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Re
     describe(state, &place, verification)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct List {
-    max_results: Option<u16>,
-    next_token: Option<String>,
-}
-
-pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+pub(crate) fn list(
+    state: &mut Reader,
+    ctx: &Context,
+    input: &ListAll,
+) -> Result<Listing<Description>, Refusal> {
     let place = Place::new(ctx.home());
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = input.page()?;
     page.list(state, &place.scope.records(kind::DOMAIN_VERIFICATION), |state, entry| {
         describe(state, &place, decode(entry)?).map(Some)
     })

@@ -16,7 +16,7 @@ use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{identifier, resource_configuration};
 use crate::context::Context;
-use crate::page::{Listing, Page};
+use crate::page::{ListAll, Listing};
 use crate::record::{any, count, decode, get, put, put_pending};
 use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
@@ -185,16 +185,13 @@ pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Re
     find(state, &Place::new(ctx.home()), &input.resource_gateway_identifier).map(Into::into)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct List {
-    max_results: Option<u16>,
-    next_token: Option<String>,
-}
-
-pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
+pub(crate) fn list(
+    state: &mut Reader,
+    ctx: &Context,
+    input: &ListAll,
+) -> Result<Listing<Description>, Refusal> {
     let place = Place::new(ctx.home());
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+    let page = input.page()?;
     page.list(state, &place.scope.records(kind::RESOURCE_GATEWAY), |_, entry| {
         let gateway: ResourceGateway = decode(entry)?;
         Ok(Some(Description::from(gateway).with_vpc_identifier()))

@@ -11,7 +11,7 @@ use super::certificate::{self, Sealed};
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
-use crate::page::{Listing, Page};
+use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, put, put_pending};
 use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
 use crate::sharing::{self, Shared, Want};
@@ -171,16 +171,13 @@ pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Re
     reach(state, ctx, &input.service_identifier, Want::to("GetService")).map(Into::into)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct List {
-    max_results: Option<u16>,
-    next_token: Option<String>,
-}
-
 /// "Owned by the caller and shared to it."
-pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+pub(crate) fn list(
+    state: &mut Reader,
+    ctx: &Context,
+    input: &ListAll,
+) -> Result<Listing<Description>, Refusal> {
+    let page = input.page()?;
     let want = Want::to("GetService");
     page.list_owned_and_received(state, ctx, Shared::Service, want, |_, _, service: Service| {
         Ok(Some(Description {

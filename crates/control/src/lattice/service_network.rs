@@ -10,7 +10,7 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier};
 use crate::context::Context;
-use crate::page::{Listing, Page};
+use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, put};
 use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, not_found};
 use crate::sharing::{self, Shared, Want};
@@ -126,16 +126,13 @@ pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Re
     describe(state, &Place::new(network.home.clone()), network)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct List {
-    max_results: Option<u16>,
-    next_token: Option<String>,
-}
-
 /// "Owned by the caller and shared to it."
-pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Listing<Description>, Refusal> {
-    let page = Page::new(input.max_results, input.next_token.as_deref())?;
+pub(crate) fn list(
+    state: &mut Reader,
+    ctx: &Context,
+    input: &ListAll,
+) -> Result<Listing<Description>, Refusal> {
+    let page = input.page()?;
     let want = Want::to("GetServiceNetwork");
     page.list_owned_and_received(state, ctx, Shared::ServiceNetwork, want, |state, place, network| {
         let description = describe(state, place, network)?;
