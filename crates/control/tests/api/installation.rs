@@ -19,6 +19,7 @@ use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     HostedDatabase, Instance, InstanceState, SecurityGroup, Subnet, Vpc, VpcState, Zone,
 };
+use trellis_model::snapshot::Snapshot;
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Read as _, Store};
 
@@ -440,6 +441,32 @@ impl Installation {
         self.ok("CreateListener", input).await
     }
 
+    /// From now on the listener forwards everything to `group`.
+    pub(crate) async fn forward_all(&self, service: &Value, listener: &Value, group: &Value) {
+        let update = json!({
+            "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
+            "defaultAction": forward(group),
+        });
+        self.ok("UpdateListener", update).await;
+    }
+
+    /// An ACTIVE HTTP group of type IP on port 8080 that a service of its own forwards everything to.
+    pub(crate) async fn used_group(&self) -> Value {
+        let group = self.group(&self.vpc(0).await).await;
+        let service = self.service().await;
+        let listener = self.listener(&service).await;
+        self.forward_all(&service, &listener, &group).await;
+        group
+    }
+
+    /// Waits until no target of `group` is left, not even a draining one.
+    pub(crate) async fn wait_no_targets(&self, group: &Value) {
+        let is_empty =
+            |answer: &Result<Value, Fault>| answer.as_ref().is_ok_and(|answer| answer["items"] == json!([]));
+        let all = json!({"targetGroupIdentifier": group["id"]});
+        self.wait("ListTargets", all, is_empty).await.unwrap();
+    }
+
     pub(crate) fn home(&self) -> Home {
         Home { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
     }
@@ -647,6 +674,11 @@ impl Installation {
 /// A forward action to one group.
 pub(crate) fn forward(group: &Value) -> Value {
     json!({"forward": {"targetGroups": [{"targetGroupIdentifier": group["id"]}]}})
+}
+
+/// Whether any group of the Snapshot has a target.
+pub(crate) fn has_target(snapshot: &Arc<Snapshot>) -> bool {
+    snapshot.target_groups.values().any(|group| !group.targets.is_empty())
 }
 
 /// A match of everything under a path.

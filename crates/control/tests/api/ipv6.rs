@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trellis_model::snapshot::{AddressFamily, Destination};
 
-use crate::installation::{Installation, forward};
+use crate::installation::{Installation, forward, has_target};
 
 #[tokio::test]
 async fn targets_of_an_ipv6_group_are_ipv6_addresses_in_subnets_of_its_vpc() {
@@ -49,10 +49,7 @@ async fn targets_of_an_ipv6_group_are_ipv6_addresses_in_subnets_of_its_vpc() {
     trellis.ok("CreateListener", listener).await;
     let id = group["id"].as_str().unwrap();
     let snapshots = &mut trellis.control.snapshots();
-    let found = snapshots
-        .wait_for(|snapshot| snapshot.target_groups.values().any(|group| !group.targets.is_empty()))
-        .await
-        .unwrap();
+    let found = snapshots.wait_for(has_target).await.unwrap();
     let compiled = found.target_groups.values().find(|group| group.id.as_str() == id).unwrap();
     assert_eq!(compiled.targets[0].address, "[fd12:0:0:1::10]:80".parse().unwrap());
 }

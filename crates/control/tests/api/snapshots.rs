@@ -130,11 +130,7 @@ async fn a_change_makes_anew_what_it_touches_and_nothing_else() {
     {
         let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": "10.0.1.10"}]});
         trellis.ok("RegisterTargets", targets).await;
-        let update = json!({
-            "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-            "defaultAction": forward(group),
-        });
-        trellis.ok("UpdateListener", update).await;
+        trellis.forward_all(service, listener, group).await;
     }
     let (name, other_name) = (host(&changed), host(&other));
     let id = |group: &Value| group["id"].as_str().unwrap().parse::<trellis_model::TargetGroupId>().unwrap();
@@ -224,11 +220,7 @@ async fn a_restart_builds_the_same_snapshot() {
     let group = trellis.group(&shop.vpc).await;
     let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": "10.0.1.10"}]});
     trellis.ok("RegisterTargets", targets).await;
-    let update = json!({
-        "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-        "defaultAction": forward(&group),
-    });
-    trellis.ok("UpdateListener", update).await;
+    trellis.forward_all(&service, &listener, &group).await;
     let is_complete = |snapshot: &Arc<Snapshot>| {
         snapshot.target_groups.values().any(|group| group.targets.len() == 1)
             && shop.find(snapshot, &host(&service)).is_some()

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use trellis_model::health::TargetStatus;
 use trellis_model::resource::vpc::InstanceState;
 
-use crate::installation::{Installation, forward, pick};
+use crate::installation::{Installation, has_target, pick};
 
 fn input(group: &Value, targets: Value) -> Value {
     json!({"targetGroupIdentifier": group["id"], "targets": targets})
@@ -88,19 +88,8 @@ async fn functions_and_load_balancers_are_refused_as_targets() {
 #[tokio::test]
 async fn list_targets_tells_what_the_health_checker_knows() {
     let trellis = Installation::new().await;
-    let group = trellis.group(&trellis.vpc(0).await).await;
-    let service = trellis.service().await;
-    let listener = trellis.listener(&service).await;
+    let group = trellis.used_group().await;
     trellis.ok("RegisterTargets", input(&group, json!([{"id": "10.0.1.10"}]))).await;
-    trellis
-        .ok(
-            "UpdateListener",
-            json!({
-                "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-                "defaultAction": forward(&group),
-            }),
-        )
-        .await;
     let target = |status: &str, reason: Option<&str>| {
         let mut target = json!({"id": "10.0.1.10", "port": 8080, "status": status});
         if let Some(reason) = reason {
@@ -110,7 +99,7 @@ async fn list_targets_tells_what_the_health_checker_knows() {
     };
     assert_eq!(listed(&trellis, &group, json!([])).await, target("INITIAL", Some("InitialHealthChecking")));
     let mut snapshots = trellis.control.snapshots();
-    let snapshot = snapshots.wait_for(|snapshot| snapshot.target_groups.len() == 1).await.unwrap().clone();
+    let snapshot = snapshots.wait_for(has_target).await.unwrap().clone();
     let health = snapshot.target_groups.values().next().unwrap().targets[0].health.clone();
     health.set(TargetStatus::Healthy);
     assert_eq!(listed(&trellis, &group, json!([])).await, target("HEALTHY", None));
@@ -136,24 +125,10 @@ async fn list_targets_tells_what_the_health_checker_knows() {
 #[tokio::test]
 async fn a_deregistered_target_drains_while_a_request_may_use_it() {
     let trellis = Installation::new().await;
-    let group = trellis.group(&trellis.vpc(0).await).await;
-    let service = trellis.service().await;
-    let listener = trellis.listener(&service).await;
-    trellis
-        .ok(
-            "UpdateListener",
-            json!({
-                "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-                "defaultAction": forward(&group),
-            }),
-        )
-        .await;
+    let group = trellis.used_group().await;
     let targets = input(&group, json!([{"id": "10.0.1.10"}]));
     trellis.ok("RegisterTargets", targets.clone()).await;
     let mut snapshots = trellis.control.snapshots();
-    let has_target = |snapshot: &std::sync::Arc<trellis_model::snapshot::Snapshot>| {
-        snapshot.target_groups.values().any(|group| !group.targets.is_empty())
-    };
     // A request in flight holds what it started with.
     let in_flight = snapshots.wait_for(has_target).await.unwrap().clone();
     trellis.ok("DeregisterTargets", targets.clone()).await;
@@ -173,35 +148,20 @@ async fn a_deregistered_target_drains_while_a_request_may_use_it() {
     snapshots.wait_for(|snapshot| !has_target(snapshot)).await.unwrap();
     assert_eq!(listed(&trellis, &group, json!([])).await, [draining]);
     drop((in_flight, back));
-    let all = input(&group, json!([]));
-    let is_empty =
-        |answer: &Result<Value, _>| answer.as_ref().is_ok_and(|answer| answer["items"] == json!([]));
-    trellis.wait("ListTargets", all, is_empty).await.unwrap();
+    trellis.wait_no_targets(&group).await;
 }
 
 #[tokio::test]
 async fn draining_ends_at_the_limit_even_if_a_request_never_does() {
     let trellis = Installation::new().await;
-    let group = trellis.group(&trellis.vpc(0).await).await;
-    let service = trellis.service().await;
-    let listener = trellis.listener(&service).await;
-    let update = json!({
-        "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-        "defaultAction": forward(&group),
-    });
-    trellis.ok("UpdateListener", update).await;
+    let group = trellis.used_group().await;
     let targets = input(&group, json!([{"id": "10.0.1.10"}]));
     trellis.ok("RegisterTargets", targets.clone()).await;
     let mut snapshots = trellis.control.snapshots();
-    let has_target = |snapshot: &std::sync::Arc<trellis_model::snapshot::Snapshot>| {
-        snapshot.target_groups.values().any(|group| !group.targets.is_empty())
-    };
     let _in_flight = snapshots.wait_for(has_target).await.unwrap().clone();
     trellis.ok("DeregisterTargets", targets).await;
     trellis.advance_clock(std::time::Duration::from_secs(61));
-    let is_empty =
-        |answer: &Result<Value, _>| answer.as_ref().is_ok_and(|answer| answer["items"] == json!([]));
-    trellis.wait("ListTargets", input(&group, json!([])), is_empty).await.unwrap();
+    trellis.wait_no_targets(&group).await;
 }
 
 #[tokio::test]

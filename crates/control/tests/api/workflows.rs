@@ -1,6 +1,6 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::installation::{Installation, forward};
+use crate::installation::{Installation, has_target};
 
 #[tokio::test]
 async fn a_restart_goes_on_with_whatever_was_in_progress() {
@@ -43,28 +43,14 @@ async fn a_restart_goes_on_with_whatever_was_in_progress() {
 #[tokio::test]
 async fn a_target_that_was_draining_is_gone_after_a_restart() {
     let trellis = Installation::new().await;
-    let group = trellis.group(&trellis.vpc(0).await).await;
-    let service = trellis.service().await;
-    let listener = trellis.listener(&service).await;
-    let update = json!({
-        "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"],
-        "defaultAction": forward(&group),
-    });
-    trellis.ok("UpdateListener", update).await;
+    let group = trellis.used_group().await;
     let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": "10.0.1.10"}]});
     trellis.ok("RegisterTargets", targets.clone()).await;
     let mut snapshots = trellis.control.snapshots();
-    let in_flight = snapshots
-        .wait_for(|snapshot| snapshot.target_groups.values().any(|group| !group.targets.is_empty()))
-        .await
-        .unwrap()
-        .clone();
+    let in_flight = snapshots.wait_for(has_target).await.unwrap().clone();
     trellis.ok("DeregisterTargets", targets).await;
     let trellis = trellis.restart().await;
-    let all = json!({"targetGroupIdentifier": group["id"]});
-    let is_empty =
-        |answer: &Result<Value, _>| answer.as_ref().is_ok_and(|answer| answer["items"] == json!([]));
-    trellis.wait("ListTargets", all, is_empty).await.unwrap();
+    trellis.wait_no_targets(&group).await;
     drop(in_flight);
 }
 
