@@ -1,19 +1,18 @@
-//! One control plane on a directory of its own, and a client that signs as an SDK does.
+//! One control plane on a directory of its own, and calls of VPC Lattice and its neighbours.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use trellis_api::schema::{Location, Segment};
-use trellis_auth::{Credentials, Payload, Scope, SignOptions, SignedRequest, sign};
-use trellis_control::{Clock, Config, Control, RunInstance, TxtLookup};
+use trellis_auth::Scope;
+use trellis_control::{Config, Control, RunInstance, TxtLookup};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
@@ -23,13 +22,9 @@ use trellis_model::snapshot::Snapshot;
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Read as _, Store};
 
-pub(crate) const ACCOUNT: &str = "111122223333";
-pub(crate) const REGION: &str = "us-east-1";
-const KEY_ID: &str = "AKIATESTTESTTESTTEST";
-const SECRET: &str = "a-secret-that-is-only-used-in-tests";
-
-/// What must be escaped in a path segment or a query value.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) use crate::client::{ACCOUNT, REGION};
+use crate::client::{ESCAPED, KEY_ID, SECRET, signed};
+use crate::process::{self, Ahead};
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,8 +52,7 @@ pub(crate) struct Installation {
     pub(crate) store: Store,
     dir: Option<TempDir>,
     config: Config,
-    /// Milliseconds the clock is ahead of the machine's.
-    ahead: Arc<AtomicI64>,
+    ahead: Ahead,
     names: AtomicU64,
     /// TXT records by name, as the control plane's look-ups find them.
     pub(crate) txt: TxtRecords,
@@ -73,12 +67,7 @@ impl Installation {
 
     pub(crate) async fn with_quotas(quotas: &[(&str, u64)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ahead = Arc::new(AtomicI64::new(0));
-        let offset = ahead.clone();
-        let clock = Clock::new(move || {
-            let now = Timestamp::now().as_millisecond() + offset.load(Ordering::SeqCst);
-            Timestamp::from_millisecond(now).unwrap()
-        });
+        let ahead = Ahead::default();
         let txt = TxtRecords::default();
         let records = txt.clone();
         let config = Config {
@@ -88,11 +77,7 @@ impl Installation {
             }),
             txt_lookup_interval: Duration::from_millis(5),
             certificate_check_interval: Duration::from_millis(20),
-            access_key_id: KEY_ID.into(),
-            secret_access_key: SECRET.into(),
-            quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
-            clock,
-            ..Config::default()
+            ..process::config(quotas, &ahead)
         };
         let store = Store::open(dir.path()).unwrap();
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
@@ -141,18 +126,9 @@ impl Installation {
         let Self { control, store, mut dir, config, ahead, names, txt, .. } = self;
         control.stop().await;
         drop((control, store));
-        ahead.fetch_add(pause.as_millis() as i64, Ordering::SeqCst);
+        ahead.advance(pause);
         let dir = dir.take().unwrap();
-        // The file is closed when the writer has seen that nobody is left.
-        let store = loop {
-            match Store::open(dir.path()) {
-                Ok(store) => break store,
-                Err(trellis_store::OpenError::Locked { .. }) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let store = process::reopen(dir.path()).await;
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         Self { control, store, dir: Some(dir), config, ahead, names, txt, data_plane: None }
     }
@@ -163,7 +139,7 @@ impl Installation {
     }
 
     pub(crate) fn advance_clock(&self, by: Duration) {
-        self.ahead.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        self.ahead.advance(by);
     }
 
     /// A number nobody had before.
@@ -250,40 +226,9 @@ impl Installation {
         body: Bytes,
         scope: Scope<'_>,
     ) -> Request<Bytes> {
-        let own = vec![("content-type", "application/json".to_owned())];
-        self.sign_with(own, (key_id, secret), method, path, query, body, scope)
-    }
-
-    /// As [`sign`](Self::sign), with headers of its own.
-    #[allow(clippy::too_many_arguments)]
-    fn sign_with(
-        &self,
-        mut headers: Vec<(&'static str, String)>,
-        (key_id, secret): (&str, &str),
-        method: &str,
-        path: &str,
-        query: &str,
-        body: Bytes,
-        scope: Scope<'_>,
-    ) -> Request<Bytes> {
-        headers.push(("host", "127.0.0.1:4560".to_owned()));
-        headers.push(("content-length", body.len().to_string()));
-        let credentials = Credentials {
-            access_key_id: key_id.parse().unwrap(),
-            secret_key: trellis_auth::SecretKey::new(secret).unwrap(),
-            session_token: None,
-        };
-        let lines: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let unsigned = SignedRequest { method, path, query, headers: &lines, payload: Payload::Body(&body) };
-        let added =
-            sign(&unsigned, &credentials, scope, self.config.clock.now(), &SignOptions::default()).unwrap();
-        headers.extend(added);
-        let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        request.body(body).unwrap()
+        let headers = vec![("content-type", "application/json".to_owned())];
+        let now = self.config.clock.now();
+        signed((key_id, secret), scope, now, (method, path, query), headers, body)
     }
 
     /// Status, headers and body of the answer.
@@ -334,9 +279,9 @@ impl Installation {
             ("content-type", "application/x-amz-json-1.1".to_owned()),
             ("x-amz-target", target.to_owned()),
         ];
+        let (scope, now) = (Scope { region, service }, self.config.clock.now());
         let body = input.to_string().into();
-        let request =
-            self.sign_with(headers, (KEY_ID, SECRET), "POST", "/", "", body, Scope { region, service });
+        let request = signed((KEY_ID, SECRET), scope, now, ("POST", "/", ""), headers, body);
         let (status, _, body) = self.send(request).await;
         if status < 300 {
             return Ok(body);

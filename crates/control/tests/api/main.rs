@@ -1,5 +1,10 @@
 //! The control plane from outside: signed requests in, answers and Snapshots out.
 
+#[path = "../shared/client.rs"]
+mod client;
+#[path = "../shared/process.rs"]
+mod process;
+
 mod access_log_subscriptions;
 mod accounts;
 mod acm;

@@ -1,29 +1,20 @@
-//! One control plane on a directory of its own, and a client that signs as an SDK does.
+//! One control plane on a directory of its own, and calls of EC2 and its neighbours.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 use tempfile::TempDir;
-use trellis_auth::{Credentials, Payload, Scope, SignOptions, SignedRequest, sign};
-use trellis_control::{Clock, Config, Control, HostError, Instance, RunInstance};
+use trellis_auth::Scope;
+use trellis_control::{Config, Control, HostError, Instance, RunInstance};
 use trellis_model::fabric::FabricPlan;
 use trellis_store::Store;
 
+pub(crate) use crate::client::{ACCOUNT, KEY_ID, REGION};
+use crate::client::{ESCAPED, SECRET, signed};
+use crate::process::{self, Ahead};
 use crate::xml::Node;
-
-pub(crate) const ACCOUNT: &str = "111122223333";
-pub(crate) const REGION: &str = "us-east-1";
-pub(crate) const KEY_ID: &str = "AKIATESTTESTTESTTEST";
-const SECRET: &str = "a-secret-that-is-only-used-in-tests";
-
-/// What must be escaped in a form.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +29,7 @@ pub(crate) struct Installation {
     store: Store,
     dir: TempDir,
     config: Config,
-    /// Milliseconds the clock is ahead of the machine's.
-    ahead: Arc<AtomicI64>,
+    ahead: Ahead,
 }
 
 impl Installation {
@@ -49,19 +39,8 @@ impl Installation {
 
     pub(crate) async fn with_quotas(quotas: &[(&str, u64)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ahead = Arc::new(AtomicI64::new(0));
-        let offset = ahead.clone();
-        let clock = Clock::new(move || {
-            let now = Timestamp::now().as_millisecond() + offset.load(Ordering::SeqCst);
-            Timestamp::from_millisecond(now).unwrap()
-        });
-        let config = Config {
-            access_key_id: KEY_ID.into(),
-            secret_access_key: SECRET.into(),
-            quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
-            clock,
-            ..Config::default()
-        };
+        let ahead = Ahead::default();
+        let config = process::config(quotas, &ahead);
         let store = Store::open(dir.path()).unwrap();
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         Self { control, store, dir, config, ahead }
@@ -72,22 +51,13 @@ impl Installation {
         let Self { control, store, dir, config, ahead } = self;
         control.stop().await;
         drop((control, store));
-        // The file is closed when the writer has seen that nobody is left.
-        let store = loop {
-            match Store::open(dir.path()) {
-                Ok(store) => break store,
-                Err(trellis_store::OpenError::Locked { .. }) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let store = process::reopen(dir.path()).await;
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         Self { control, store, dir, config, ahead }
     }
 
     pub(crate) fn advance_clock(&self, by: Duration) {
-        self.ahead.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        self.ahead.advance(by);
     }
 
     async fn send(
@@ -99,29 +69,11 @@ impl Installation {
         body: String,
     ) -> (u16, Vec<u8>) {
         let (content_type, target) = typed;
-        let mut headers = vec![
-            ("host", "127.0.0.1:4560".to_owned()),
-            ("content-type", content_type.to_owned()),
-            ("content-length", body.len().to_string()),
-        ];
+        let mut headers = vec![("content-type", content_type.to_owned())];
         headers.extend(target.map(|target| ("x-amz-target", target.to_owned())));
-        let credentials = Credentials {
-            access_key_id: KEY_ID.parse().unwrap(),
-            secret_key: trellis_auth::SecretKey::new(SECRET).unwrap(),
-            session_token: None,
-        };
-        let lines: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let payload = Payload::Body(body.as_bytes());
-        let unsigned = SignedRequest { method: "POST", path, query: "", headers: &lines, payload };
-        let scope = Scope { region, service };
-        let now = self.config.clock.now();
-        let added = sign(&unsigned, &credentials, scope, now, &SignOptions::default()).unwrap();
-        headers.extend(added);
-        let mut request = Request::builder().method("POST").uri(path);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let response = self.control.serve(request.body(Bytes::from(body)).unwrap()).await;
+        let (scope, now) = (Scope { region, service }, self.config.clock.now());
+        let request = signed((KEY_ID, SECRET), scope, now, ("POST", path, ""), headers, body.into());
+        let response = self.control.serve(request).await;
         (response.status().as_u16(), response.into_body())
     }
 

@@ -1,5 +1,10 @@
 //! EC2, STS and the tagging API from outside: signed requests in, answers and plans out.
 
+#[path = "../shared/client.rs"]
+mod client;
+#[path = "../shared/process.rs"]
+mod process;
+
 mod fabric;
 mod hosts;
 mod installation;
