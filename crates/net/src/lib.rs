@@ -27,4 +27,4 @@ mod vpc;
 pub use error::NetError;
 pub use fabric::{Fabric, FabricEvent, FabricOptions};
 pub use probe::probe;
-pub use sockets::Sockets;
+pub use sockets::{Sockets, limit_window};

@@ -12,10 +12,12 @@ pub(crate) mod route;
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sockets::set_option;
 
 pub(crate) use message::{Attributes, Message};
 
@@ -84,18 +86,8 @@ impl Netlink {
             Some(Protocol::from(libc::NETLINK_ROUTE)),
         )?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let on: libc::c_int = 1;
-        // SAFETY: the descriptor is owned by `socket`; the pointer and length describe `on`, alive for the call.
-        // The answer is not needed: without extended acknowledgements errors have a number and no words.
-        unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_NETLINK,
-                libc::NETLINK_EXT_ACK,
-                std::ptr::from_ref(&on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            );
-        }
+        // The outcome is not needed: without extended acknowledgements errors have a number and no words.
+        let _ = set_option(socket.as_fd(), libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1);
         Ok(Netlink { socket, sequence: 0, buffer: vec![0; BUFFER] })
     }
 

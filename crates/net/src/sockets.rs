@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, RwLock};
@@ -96,21 +96,8 @@ impl Sockets {
         }
         self.endpoint(vpc)?.namespace.enter()?;
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        let on: libc::c_int = 1;
         // The port is chosen by connect, which may share one between destinations: bind would use up 28,000 of them.
-        // SAFETY: the descriptor is owned by `socket`; pointer and length describe `on`, alive for the call.
-        let outcome = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::IPPROTO_IP,
-                libc::IP_BIND_ADDRESS_NO_PORT,
-                std::ptr::from_ref(&on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            )
-        };
-        if outcome != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_mss(SEGMENT)?;
@@ -174,9 +161,70 @@ pub(crate) fn listen_here(addr: SocketAddr, how: Listening) -> io::Result<TcpLis
     Ok(socket.into())
 }
 
+/// Limits how many bytes the other side of a TCP socket may send before they are read to `bytes` (`TCP_WINDOW_CLAMP`).
+/// What it may send already stays allowed, and the kernel grants more again when it enlarges the socket's buffer.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn limit_window(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, bytes)
+}
+
+/// setsockopt(2), for options of which `value` is an `int`.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed for the call; pointer and length describe `value`, alive for the call.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(&value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Makes a UDP socket in the calling thread's namespace.
 pub(crate) fn bind_udp_here(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window_clamp(socket: &TcpStream) -> libc::c_int {
+        let (mut value, mut size) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+        // SAFETY: the descriptor is open; both pointers are to values alive for the call.
+        let outcome = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_WINDOW_CLAMP,
+                std::ptr::from_mut(&mut value).cast(),
+                &raw mut size,
+            )
+        };
+        assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+        value
+    }
+
+    #[test]
+    fn a_window_is_limited_and_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        for bytes in [20_000, 1 << 30] {
+            limit_window(socket.as_fd(), bytes).unwrap();
+            assert_eq!(window_clamp(&socket), bytes.cast_signed());
+        }
+    }
 }

@@ -63,10 +63,12 @@ pub mod tls;
 mod upstream;
 mod view;
 mod watchdog;
+mod window;
 mod worker;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -105,6 +107,10 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// # Errors
     /// The VPC is not there, or the kernel refuses at once.
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<std::net::TcpStream>;
+
+    /// Limits the receive window of a TCP socket to `bytes` from now on, or opens it again: no more
+    /// than a hint, that a worker gives once for an answer of 8 to 64 KiB. Without it nothing is done.
+    fn limit_window(&self, _socket: BorrowedFd<'_>, _bytes: u32) {}
 
     /// A non-blocking listening socket, with `SO_REUSEPORT`, that connections of hosts in `vpc` to
     /// any resource come to. An accepted socket's local address is what the client connected to.
@@ -186,7 +192,8 @@ impl Proxy {
         let mut threads = Threads::default();
         let mut ticks = Vec::new();
         for (index, cells) in cells.iter().enumerate() {
-            let (listens, dials, reaches) = (network.clone(), network.clone(), network.clone());
+            let (listens, dials, reaches, limit) =
+                (network.clone(), network.clone(), network.clone(), network.clone());
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
             let tick = Arc::new(tokio::sync::Notify::new());
             ticks.push(Arc::downgrade(&tick));
@@ -202,6 +209,7 @@ impl Proxy {
                         AddressFamily::Ipv6 => listens.listen_ipv6(vpc, port),
                     }),
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
+                    limit_window: Box::new(move |socket, bytes| limit.limit_window(socket, bytes)),
                     resources: resource::Resources::new(reaches),
                     snapshots,
                     stage,

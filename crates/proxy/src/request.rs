@@ -333,7 +333,7 @@ async fn forward(
                 record.ended = if at_once { record.answered } else { None };
                 if reusable && !worker.draining.get() {
                     let expires = worker.clock.coarse().saturating_add(asked.patience.as_millis() as Millis);
-                    upstream.keep(target, expires, worker.limits.idle_per_target);
+                    upstream.keep(worker, target, expires, record.sent);
                 }
                 return match (stay, linger) {
                     (true, _) => Next::Stay,

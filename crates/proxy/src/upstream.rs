@@ -11,10 +11,12 @@ use trellis_model::health::ProtocolVersion;
 use trellis_model::snapshot::TargetProtocol;
 
 use crate::clock::Millis;
+use crate::http1::Framing;
 use crate::metrics::GroupCells;
 use crate::stream::{Stream, TlsStream};
 use crate::view::{GroupView, Route, TargetState};
 use crate::watchdog::{Alarm, Watched};
+use crate::window::Window;
 use crate::worker::Worker;
 
 /// An open connection to a target.
@@ -25,6 +27,7 @@ pub(crate) struct Upstream {
     pub(crate) reused: bool,
     /// What the target was called in the handshake, over TLS.
     name: Option<Rc<str>>,
+    window: Window,
     open: Open,
 }
 
@@ -86,12 +89,20 @@ impl Upstream {
         }
     }
 
-    /// Keeps the connection for another request. At the bound the oldest one goes.
-    pub(crate) fn keep(mut self, target: &TargetState, expires: Millis, bound: usize) {
+    /// The body of an answer will come next.
+    pub(crate) fn expect(&mut self, worker: &Worker, framing: Framing) {
+        self.window.before(framing, &self.stream, &worker.limit_window);
+    }
+
+    /// Keeps the connection for another request, after an answer of `length` bytes. At the bound the
+    /// oldest one goes.
+    pub(crate) fn keep(mut self, worker: &Worker, target: &TargetState, expires: Millis, length: u64) {
+        let bound = worker.limits.idle_per_target;
         if !target.current.get() || bound == 0 {
             return;
         }
         self.reused = true;
+        self.window.after(length, &self.stream, &worker.limit_window);
         let mut idle = target.idle.borrow_mut();
         if idle.len() >= bound {
             idle.pop_front();
@@ -133,7 +144,7 @@ impl Upstream {
                 Stream::Tls(secured?)
             }
         };
-        Ok(Self { stream, reused: false, name, open: Open::new(&group.cells) })
+        Ok(Self { stream, reused: false, name, window: Window::default(), open: Open::new(&group.cells) })
     }
 
     /// The connection for another use than requests; it counts as open while the second is there.

@@ -29,6 +29,7 @@ use crate::ticker::TICK;
 use crate::tls::{Tickets, Tls};
 use crate::view::{States, View};
 use crate::watchdog::{SWEEP, Watchdog, Watched};
+use crate::window::LimitWindow;
 
 use listeners::{Door, Listeners};
 pub(crate) use listeners::{Entrance, accept};
@@ -67,6 +68,7 @@ pub(crate) struct Worker {
     pub(crate) pipes: Pipes,
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) dial: Dial,
+    pub(crate) limit_window: LimitWindow,
     pub(crate) resources: Resources,
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
@@ -158,6 +160,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) listen: Listen,
     pub(crate) dial: Dial,
+    pub(crate) limit_window: LimitWindow,
     pub(crate) resources: Resources,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) stage: watch::Receiver<Stage>,
@@ -214,6 +217,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         limits,
         listen,
         dial,
+        limit_window,
         resources,
         mut snapshots,
         mut stage,
@@ -235,6 +239,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         pipes: Pipes::default(),
         cells,
         dial,
+        limit_window,
         resources,
         draining: Cell::new(false),
         connections: Cell::new(0),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::BorrowedFd;
 
 use tokio::runtime::Handle;
 use trellis_dns as dns;
@@ -48,6 +49,11 @@ impl trellis_proxy::Network for DataPlaneNetwork {
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
         self.sockets.dial(vpc, AddressFamily::of(to.ip()).source_ip(), to)
+    }
+
+    fn limit_window(&self, socket: BorrowedFd<'_>, bytes: u32) {
+        // Only a hint: the connection works as well without.
+        let _ = trellis_net::limit_window(socket, bytes);
     }
 
     fn listen_resources(&self, vpc: &VpcId) -> io::Result<TcpListener> {

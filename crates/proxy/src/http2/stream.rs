@@ -192,7 +192,7 @@ async fn attempt(
         };
         let (ending, reusable) = over_http1::attempt(worker, call, head, &added, &mut upstream).await;
         if reusable && !worker.draining.get() {
-            upstream.keep(target, expires, worker.limits.idle_per_target);
+            upstream.keep(worker, target, expires, call.record.sent);
         }
         return Ok(ending);
     }
