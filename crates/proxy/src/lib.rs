@@ -108,8 +108,8 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// The VPC is not there, or the kernel refuses at once.
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<std::net::TcpStream>;
 
-    /// Limits the receive window of a TCP socket to `bytes` from now on, or opens it again: no more
-    /// than a hint, that a worker gives once for an answer of 8 to 64 KiB. Without it nothing is done.
+    /// Limits the receive window of a TCP socket to `bytes` from now on, or opens it again: a hint, that
+    /// saves a worker from acknowledging answers of 8 to 64 KiB itself. By default nothing is done.
     fn limit_window(&self, _socket: BorrowedFd<'_>, _bytes: u32) {}
 
     /// A non-blocking listening socket, with `SO_REUSEPORT`, that connections of hosts in `vpc` to

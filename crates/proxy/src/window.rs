@@ -5,9 +5,9 @@
 //! answer only when it is read, in the `recv` of the worker: one more segment that this thread sends,
 //! and before the client hears anything. A window that ends below the buffer is as open as it ever
 //! is while the answer still waits, and the kernel acknowledges it as it arrives, on whatever core
-//! that happens. So after an answer of a middling size the window is limited, each time, because the
-//! kernel forgets the limit whenever it enlarges the buffer; and it is opened before a long answer,
-//! which needs all the window it can get.
+//! that happens. So after an answer of a middling size the window is limited, and from time to time
+//! again, because the kernel forgets the limit when it enlarges the buffer; and it is opened before a
+//! long answer, which needs all the window it can get.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -23,11 +23,14 @@ const LIMIT: u32 = 64 * 1024;
 const OPEN: u32 = 1 << 30;
 /// An answer up to this comes in one segment, and is acknowledged by the next request.
 const ONE_SEGMENT: u64 = 8 * 1024;
+/// The limit is renewed after so many answers: a system call for each would be felt.
+const RENEWED: u32 = 8;
 
 /// The window of one connection, as far as it is known here.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    limited: bool,
+    /// Answers until the limit is renewed; 0 while there is none.
+    limited: u32,
 }
 
 impl Window {
@@ -38,8 +41,8 @@ impl Window {
             Framing::Length(length) => length <= u64::from(LIMIT),
             Framing::Chunked | Framing::UntilClose => false,
         };
-        if self.limited && !fits {
-            self.limited = false;
+        if self.limited > 0 && !fits {
+            self.limited = 0;
             limit(stream.socket().as_fd(), OPEN);
         }
     }
@@ -47,8 +50,11 @@ impl Window {
     /// To be told that an answer of `length` bytes has been read, if another may follow.
     pub(crate) fn after(&mut self, length: u64, stream: &Stream, limit: &LimitWindow) {
         if length > ONE_SEGMENT && length <= u64::from(LIMIT) {
-            self.limited = true;
-            limit(stream.socket().as_fd(), LIMIT);
+            if self.limited <= 1 {
+                self.limited = RENEWED + 1;
+                limit(stream.socket().as_fd(), LIMIT);
+            }
+            self.limited -= 1;
         }
     }
 }
@@ -85,9 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_limited_after_each_answer_of_several_segments() {
+    fn the_window_is_limited_after_the_first_answer_of_several_segments_and_every_eighth() {
         let page = (Framing::Length(16 * 1024), 16_600);
-        assert_eq!(asked(&[page, (Framing::Length(1), 200), page]), [LIMIT, LIMIT]);
+        assert_eq!(asked(&[page, (Framing::Length(1), 200), page]), [LIMIT]);
+        assert_eq!(asked(&[page; 8]), [LIMIT]);
+        assert_eq!(asked(&[page; 9]), [LIMIT, LIMIT]);
     }
 
     #[test]
