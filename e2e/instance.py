@@ -184,7 +184,8 @@ class Instance:
         return self.inside(host, "curl", "-sS", "-m", "10", *flags, url, check=check).stdout
 
     def status(self, host, url, *flags):
-        return int(self.curl(host, url, "-o", "/dev/null", "-w", "%{http_code}", *flags))
+        """The status curl is answered with; 0 without an answer, as before a listener is there."""
+        return int(self.curl(host, url, "-o", "/dev/null", "-w", "%{http_code}", *flags, check=False) or 0)
 
     def group(self, vpc, *addresses, port=8080, health=None, **config):
         """An IP target group with targets; its id."""
