@@ -184,8 +184,9 @@ class Instance:
         return self.inside(host, "curl", "-sS", "-m", "10", *flags, url, check=check).stdout
 
     def status(self, host, url, *flags):
-        """The status curl is answered with; 0 without an answer, as before a listener is there."""
-        return int(self.curl(host, url, "-o", "/dev/null", "-w", "%{http_code}", *flags, check=False) or 0)
+        """The status of a whole answer; 0 where there is none, as before a listener is there."""
+        done = self.inside(host, "curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", *flags, url, check=False)
+        return int(done.stdout) if done.returncode == 0 else 0
 
     def group(self, vpc, *addresses, port=8080, health=None, **config):
         """An IP target group with targets; its id."""

@@ -8,9 +8,8 @@ use std::fmt;
 use trellis_api::{Exception, Reason};
 use trellis_model::quota::{Quota, Quotas};
 use trellis_model::resource::lattice::Status;
-use trellis_store::{Read, StoreError, TransactError};
+use trellis_store::{StoreError, TransactError};
 
-use crate::record::get_id;
 use crate::vault::VaultFault;
 
 /// Why a transaction wrote nothing.
@@ -192,16 +191,15 @@ pub(crate) fn in_status(kind: Kind, id: impl fmt::Display, status: Status) -> Re
     conflict(kind, id, message)
 }
 
-/// Refuses a name that `key` in the index of names says is taken. "Resource of type TargetGroup with name X already
-/// exists in ACCOUNT": clients look for "already exist".
-pub(crate) fn check_name(
-    state: &mut impl Read,
-    key: &str,
+/// Refuses a name that something has already: `taken_by`. "Resource of type TargetGroup with name X already exists in
+/// ACCOUNT": clients look for "already exist".
+pub(crate) fn check_name_is_free(
+    taken_by: Option<String>,
     kind: Kind,
     name: &str,
     place: impl fmt::Display,
 ) -> Result<(), Refusal> {
-    let Some(id) = get_id(state, key)? else { return Ok(()) };
+    let Some(id) = taken_by else { return Ok(()) };
     let message = format_args!("Resource of type {} with name {name} already exists in {place}", kind.noun());
     Err(conflict(kind, id, message))
 }

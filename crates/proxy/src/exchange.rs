@@ -322,7 +322,7 @@ impl<'a> Exchange<'a> {
         self.worker.clock.with_date_line(at, |date| head.write_for_client(&mut out, delivery, id, date));
         self.record.status = head.status;
         let reusable = head.keep_alive;
-        self.upstream.expect(self.worker, head.framing);
+        self.upstream.expect_body(self.worker, head.framing);
         self.inbox.consume(length);
         Ok(Some(Response { pump: Pump::new(out, body, chunked, 0), reusable, close, until_close }))
     }

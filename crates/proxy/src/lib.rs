@@ -192,7 +192,7 @@ impl Proxy {
         let mut threads = Threads::default();
         let mut ticks = Vec::new();
         for (index, cells) in cells.iter().enumerate() {
-            let (listens, dials, reaches, limit) =
+            let (listens, dials, reaches, windows) =
                 (network.clone(), network.clone(), network.clone(), network.clone());
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
             let tick = Arc::new(tokio::sync::Notify::new());
@@ -209,7 +209,7 @@ impl Proxy {
                         AddressFamily::Ipv6 => listens.listen_ipv6(vpc, port),
                     }),
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
-                    limit_window: Box::new(move |socket, bytes| limit.limit_window(socket, bytes)),
+                    limit_window: Box::new(move |socket, bytes| windows.limit_window(socket, bytes)),
                     resources: resource::Resources::new(reaches),
                     snapshots,
                     stage,

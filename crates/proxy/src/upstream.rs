@@ -90,7 +90,7 @@ impl Upstream {
     }
 
     /// The body of an answer will come next.
-    pub(crate) fn expect(&mut self, worker: &Worker, framing: Framing) {
+    pub(crate) fn expect_body(&mut self, worker: &Worker, framing: Framing) {
         self.window.before(framing, &self.stream, &worker.limit_window);
     }
 

@@ -29,8 +29,8 @@ const RENEWED: u32 = 8;
 /// The window of one connection, as far as it is known here.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    /// Answers until the limit is renewed; 0 while there is none.
-    limited: u32,
+    /// So many answers from now the limit is renewed; 0 while there is none.
+    renewed_in: u32,
 }
 
 impl Window {
@@ -41,20 +41,22 @@ impl Window {
             Framing::Length(length) => length <= u64::from(LIMIT),
             Framing::Chunked | Framing::UntilClose => false,
         };
-        if self.limited > 0 && !fits {
-            self.limited = 0;
+        if self.renewed_in > 0 && !fits {
+            self.renewed_in = 0;
             limit(stream.socket().as_fd(), OPEN);
         }
     }
 
     /// To be told that an answer of `length` bytes has been read, if another may follow.
     pub(crate) fn after(&mut self, length: u64, stream: &Stream, limit: &LimitWindow) {
-        if length > ONE_SEGMENT && length <= u64::from(LIMIT) {
-            if self.limited <= 1 {
-                self.limited = RENEWED + 1;
-                limit(stream.socket().as_fd(), LIMIT);
-            }
-            self.limited -= 1;
+        if length <= ONE_SEGMENT || length > u64::from(LIMIT) {
+            return;
+        }
+        if self.renewed_in > 1 {
+            self.renewed_in -= 1;
+        } else {
+            self.renewed_in = RENEWED;
+            limit(stream.socket().as_fd(), LIMIT);
         }
     }
 }

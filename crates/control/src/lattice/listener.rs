@@ -12,7 +12,7 @@ use super::{Nothing, action, identifier, rule, service};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{all, count, decode, get, get_id, put};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, invalid, not_found};
+use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -78,7 +78,7 @@ pub(crate) fn create(
     }
     let default_action = action::normalise(tx, &place, &service, input.protocol, &input.default_action)?;
     let name_key = place.listener_name(&service.id, &input.name);
-    check_name(tx, &name_key, Kind::Listener, &input.name, &service.id)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::Listener, &input.name, &service.id)?;
     let port = input.port.unwrap_or_else(|| input.protocol.default_port());
     let port_key = place.port(&service.id, port);
     if let Some(id) = get_id(tx, &port_key)? {

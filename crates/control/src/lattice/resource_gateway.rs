@@ -17,8 +17,10 @@ use super::vpc::{self, Vpc};
 use super::{identifier, resource_configuration};
 use crate::context::Context;
 use crate::page::{ListAll, Listing};
-use crate::record::{any, count, decode, get, put, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
+use crate::record::{any, count, decode, get, get_id, put, put_pending};
+use crate::refusal::{
+    Kind, Refusal, check_name_is_free, check_quota, check_settled, conflict, invalid, not_found,
+};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -110,7 +112,7 @@ pub(crate) fn create(
         return Err(invalid("ipAddressType", format_args!("{} has no IPv6 addresses", vpc.id())));
     }
     let name_key = place.name(kind::RESOURCE_GATEWAY, &input.name);
-    check_name(tx, &name_key, Kind::ResourceGateway, &input.name, &place.home.account)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::ResourceGateway, &input.name, &place.home.account)?;
     let have = count(tx, &place.vpc_gateways(vpc.id()))?;
     let quota = Quota::ResourceGatewaysPerVpc;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;

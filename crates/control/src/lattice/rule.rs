@@ -17,7 +17,9 @@ use super::{Nothing, action, identifier, listener, service};
 use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, put};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, invalid, not_found, unacceptable};
+use crate::refusal::{
+    Kind, Refusal, check_name_is_free, check_quota, conflict, invalid, not_found, unacceptable,
+};
 use crate::tag_set::{self, Tags};
 
 /// The name of every default rule.
@@ -168,7 +170,7 @@ pub(crate) fn create(
         find_parents(tx, &place, &input.service_identifier, &input.listener_identifier)?;
     let action = action::normalise(tx, &place, &service, listener.protocol, &input.action)?;
     let name_key = place.rule_name(&listener.id, &input.name);
-    check_name(tx, &name_key, Kind::Rule, &input.name, &listener.id)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::Rule, &input.name, &listener.id)?;
     check_priority(tx, &place, &listener, input.priority)?;
     let have = count(tx, &place.priorities(&listener.id))?;
     let parent = Some(listener.id.as_str());

@@ -12,8 +12,10 @@ use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::page::{ListAll, Listing};
-use crate::record::{any, count, get, put, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, in_status, invalid, not_found};
+use crate::record::{any, count, get, get_id, put, put_pending};
+use crate::refusal::{
+    Kind, Refusal, check_name_is_free, check_quota, conflict, in_status, invalid, not_found,
+};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -107,7 +109,7 @@ pub(crate) fn create(
         return Err(invalid("customDomainName", "is not a domain name"));
     }
     let name_key = place.name(kind::SERVICE, &input.name);
-    check_name(tx, &name_key, Kind::Service, &input.name, &place.home.account)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::Service, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::SERVICE))?;
     check_quota(ctx.quotas(), Quota::ServicesPerRegion, have, 1, Kind::Service, None)?;
     let mut service = Service {

@@ -11,8 +11,8 @@ use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier};
 use crate::context::Context;
 use crate::page::{ListAll, Listing};
-use crate::record::{any, count, get, put};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, conflict, not_found};
+use crate::record::{any, count, get, get_id, put};
+use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
 
@@ -40,7 +40,7 @@ pub(crate) struct Created {
 pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) -> Result<Created, Refusal> {
     let place = Place::new(ctx.home());
     let name_key = place.name(kind::NETWORK, &input.name);
-    check_name(tx, &name_key, Kind::ServiceNetwork, &input.name, &place.home.account)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::ServiceNetwork, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::NETWORK))?;
     check_quota(ctx.quotas(), Quota::ServiceNetworksPerRegion, have, 1, Kind::ServiceNetwork, None)?;
     let network = ServiceNetwork {

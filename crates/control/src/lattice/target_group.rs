@@ -17,8 +17,10 @@ use super::place::{Place, kind};
 use super::{action, health_check, identifier};
 use crate::context::Context;
 use crate::page::{Listing, Page};
-use crate::record::{all, any, count, decode, get, put, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, check_settled, conflict, invalid, not_found};
+use crate::record::{all, any, count, decode, get, get_id, put, put_pending};
+use crate::refusal::{
+    Kind, Refusal, check_name_is_free, check_quota, check_settled, conflict, invalid, not_found,
+};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -83,7 +85,7 @@ pub(crate) fn create(
     let place = Place::new(ctx.home());
     let config = config::normalise(tx, &place, input.kind, input.config.as_ref())?;
     let name_key = place.name(kind::TARGET_GROUP, &input.name);
-    check_name(tx, &name_key, Kind::TargetGroup, &input.name, &place.home.account)?;
+    check_name_is_free(get_id(tx, &name_key)?, Kind::TargetGroup, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::TARGET_GROUP))?;
     check_quota(ctx.quotas(), Quota::TargetGroupsPerRegion, have, 1, Kind::TargetGroup, None)?;
     let group = TargetGroup {

@@ -313,7 +313,7 @@ impl OverHttp1<'_, '_> {
             self.scanned = 0;
             return Ok(Head::Interim);
         }
-        self.upstream.expect(self.worker, head.framing);
+        self.upstream.expect_body(self.worker, head.framing);
         let body = Body::new(head.framing);
         self.reusable = head.keep_alive;
         self.awaiting_continue = false;

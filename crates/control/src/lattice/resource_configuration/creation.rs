@@ -14,8 +14,8 @@ use super::{Description, describe, find, indexes, shape, unexpected};
 use crate::context::Context;
 use crate::lattice::place::{Place, kind};
 use crate::lattice::{identifier, resource_association, resource_gateway};
-use crate::record::{count, get, put_pending};
-use crate::refusal::{Kind, Refusal, check_name, check_quota, check_ready, invalid, not_found};
+use crate::record::{count, get, get_id, put_pending};
+use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, check_ready, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
@@ -92,7 +92,12 @@ pub(crate) fn create(
     };
     let domain_verification = check_domains(tx, &place, input)?;
     let name_key = place.name(kind::RESOURCE_CONFIGURATION, &input.name);
-    check_name(tx, &name_key, Kind::ResourceConfiguration, &input.name, &place.home.account)?;
+    check_name_is_free(
+        get_id(tx, &name_key)?,
+        Kind::ResourceConfiguration,
+        &input.name,
+        &place.home.account,
+    )?;
     check_quotas(tx, ctx, &place, group.as_ref())?;
     let allow_association_to_shareable_service_network = match &group {
         Some(group) => group.allow_association_to_shareable_service_network,
