@@ -1,12 +1,16 @@
 """Terraform with the AWS provider, unmodified: the whole life of every aws_vpclattice_* resource.
 
-The provider comes from wherever `terraform init` finds it: the registry, or a mirror that TF_CLI_CONFIG_FILE or
-Terraform's default directories name.
+The provider comes from the first that has it: the mirror that TF_CLI_CONFIG_FILE names, a folder that Terraform
+implies, `/*/tf-plugins`, the registry. Where CI is set and none has it, the tests fail: one that is skipped where CI
+runs shows nothing.
 """
 
+import functools
+import glob
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -24,6 +28,32 @@ NOT_READ_BACK = {
 }
 
 
+VERSION = re.search(r'version\s*=\s*"([\d.]+)"', CONFIGURATION.read_text())[1]
+# "If you don't include a provider_installation block in your CLI configuration": Terraform's implied local mirrors.
+IMPLIED = ["terraform.d/plugins", "~/.terraform.d/plugins", "~/.local/share/terraform/plugins",
+           "/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins"]
+
+
+@functools.cache
+def mirror():
+    """The first folder on this machine that has the provider, packed or not; None where none has."""
+    version = json.loads(subprocess.run(["terraform", "version", "-json"], check=True, capture_output=True).stdout)
+    platform = version["platform"]
+    for folder in [os.path.expanduser(one) for one in IMPLIED] + sorted(glob.glob("/*/tf-plugins")):
+        provider = pathlib.Path(folder).resolve() / "registry.terraform.io/hashicorp/aws"
+        packed = provider / f"terraform-provider-aws_{VERSION}_{platform}.zip"
+        if packed.is_file() or (provider / VERSION / platform).is_dir():
+            return provider.parents[2]
+    return None
+
+
+def not_checked(reason):
+    """Skips, and says so; fails in CI, where everything is to be there."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(f"CI is set, and there {reason}")
+    pytest.skip(f"NOT CHECKED: {reason}")
+
+
 class Terraform:
     """One working directory against one instance: the environment is all it is told."""
 
@@ -31,12 +61,22 @@ class Terraform:
         self.directory = pathlib.Path(directory)
         self.directory.mkdir()
         shutil.copy(configuration, self.directory)
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
-                if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TF_PLUGIN_CACHE_DIR") if name in os.environ}
         self.environment = {
             **kept, **instance.variables, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1",
-            "TF_VAR_material": str(material),
+            "TF_VAR_material": str(material), "TF_CLI_CONFIG_FILE": str(self.cli_configuration()),
         }
+
+    def cli_configuration(self):
+        """The user's own where there is one: the variable may name a file that is not there."""
+        named = os.environ.get("TF_CLI_CONFIG_FILE", "")
+        if os.path.isfile(named):
+            return os.path.abspath(named)
+        path = self.directory / "terraform.tfrc"
+        folder = mirror()
+        path.write_text("" if folder is None else
+                        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n')
+        return path
 
     def run(self, *words, allowed=(0,), stage="first"):
         environment = {**self.environment, "TF_VAR_stage": stage}
@@ -48,8 +88,8 @@ class Terraform:
     def init(self):
         done = self.run("init", "-input=false", "-no-color", allowed=(0, 1))
         if "Failed to query available provider packages" in done.stderr:
-            pytest.skip("NOT CHECKED: terraform is here, but finds the AWS provider 5.100.0 neither in the registry nor "
-                        "in a mirror (TF_CLI_CONFIG_FILE may name one)")
+            not_checked(f"is terraform, but the AWS provider {VERSION} neither in a folder that Terraform implies, "
+                        "nor in /*/tf-plugins, nor in the registry (TF_CLI_CONFIG_FILE may name a mirror)")
         assert done.returncode == 0, done.stdout + done.stderr
 
     def apply(self, stage="first"):
@@ -79,6 +119,12 @@ class Terraform:
         return lattice(schema["resource_schemas"]), lattice(schema["data_source_schemas"])
 
 
+@pytest.fixture(autouse=True)
+def terraform_is_installed():
+    if shutil.which("terraform") is None:
+        not_checked("is no terraform on this machine")
+
+
 @pytest.fixture
 def material(tmp_path):
     directory = tmp_path / "material"
@@ -91,7 +137,6 @@ def material(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="NOT CHECKED: terraform is not on this machine")
 def test_terraform_applies_changes_imports_and_destroys_every_lattice_resource(own, tmp_path, material):
     terraform = Terraform(tmp_path / "main", own, material)
     terraform.init()
@@ -146,7 +191,6 @@ def test_terraform_applies_changes_imports_and_destroys_every_lattice_resource(o
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="NOT CHECKED: terraform is not on this machine")
 def test_terraform_gives_a_vpc_ipv6_and_what_stands_in_it(own, tmp_path, material):
     terraform = Terraform(tmp_path / "ipv6", own, material, WITH_IPV6)
     terraform.init()
