@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trellis_auth::policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind};
+use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind};
 
 struct Echo;
 
@@ -16,11 +16,11 @@ impl Context for Echo {
 }
 
 fuzz_target!(|text: &str| {
-    let account = "111122223333".parse().expect("twelve digits");
+    let account = "111122223333";
     let callers = [
         Caller::anonymous(),
-        Caller::root(&account),
-        Caller::session(&account, "/", "cart", "AROACART000000000000", "s")
+        Caller::root(account),
+        Caller::session(account, "/", "cart", "AROACART000000000000", "s")
             .with_tags([("team".to_owned(), "red".to_owned())]),
     ];
     for kind in [PolicyKind::Identity, PolicyKind::Resource, PolicyKind::Trust] {

@@ -1,7 +1,6 @@
-//! Who is calling, and what they may do: AWS Signature Version 4 and IAM policies.
+//! Who is calling: AWS Signature Version 4.
 //!
-//! Bytes and values in, a [`Verified`] caller and a [`policy::Decision`] out; no I/O and no clock
-//! of its own. [`verify`] is
+//! Bytes and values in, a [`Verified`] caller out; no I/O and no clock of its own. [`verify`] is
 //! the only way to get a [`Verified`]: it checks form, freshness, scope, the presence of what must
 //! be signed, the signature (in constant time) and the payload, and denies whatever it does not
 //! know. [`sign`] and [`presign`] are the other side, for clients and tests. Neither secrets nor
@@ -11,7 +10,6 @@ mod canonical;
 mod credential;
 mod error;
 mod parameters;
-pub mod policy;
 mod request;
 mod rules;
 mod sign;

@@ -14,9 +14,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trellis_auth::policy::{self, Access, ConditionKey, Decision, Policy, PolicyKind};
 use trellis_model::resource::lattice::{Home, ResourceConfiguration, ResourcePolicy};
 use trellis_model::{AccountId, Arn};
+use trellis_policy::{Access, Caller, ConditionKey, Context as Circumstances, Decision, Policy, PolicyKind};
 use trellis_store::Read;
 
 use crate::context::Context;
@@ -143,7 +143,7 @@ impl<'a> Want<'a> {
     }
 }
 
-impl policy::Context for Want<'_> {
+impl Circumstances for Want<'_> {
     fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) {
         self.facts.iter().filter(|(name, _)| *name == key.name()).for_each(|(_, value)| visit(value));
     }
@@ -183,7 +183,7 @@ fn is_allowed(
     let policy = put.and_then(|put| Policy::parse(&put.policy, PolicyKind::Resource).ok());
     if let Some(policy) = policy {
         let name = ctx.caller.arn.rsplit('/').next().unwrap_or_default();
-        let caller = policy::Caller::user(receiver, "/", name, &ctx.caller.access_key_id);
+        let caller = Caller::user(receiver.as_str(), "/", name, &ctx.caller.access_key_id);
         let access = Access {
             caller: &caller,
             action: &format!("vpc-lattice:{}", want.action),

@@ -6,17 +6,18 @@ use std::process::Command;
 /// Crate -> the crates of this workspace it may use. `trellis` may use all of them; `bench` drives the
 /// binary through its API, and the data plane alone on loopback.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("model", &[]),
+    ("policy", &[]),
     ("store", &[]),
-    ("auth", &["model"]),
+    ("model", &["policy"]),
+    ("auth", &["model", "policy"]),
     ("api", &["model"]),
     ("ca", &["model"]),
     ("dns", &["model"]),
     ("net", &["model"]),
     ("feed", &["model"]),
     ("logs", &["model"]),
-    ("control", &["model", "auth", "api", "ca", "store"]),
-    ("proxy", &["model", "auth"]),
+    ("control", &["model", "auth", "policy", "api", "ca", "store"]),
+    ("proxy", &["model", "auth", "policy"]),
     ("kube", &["model", "api"]),
     ("bench", &["auth", "model", "proxy"]),
 ];

@@ -1,9 +1,9 @@
 //! Auth policies of services and service networks: kept to the letter, one for each.
 
 use serde::{Deserialize, Serialize};
-use trellis_auth::policy::{Policy, PolicyKind};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{AuthPolicy, AuthType};
+use trellis_policy::{Policy, PolicyKind};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;

@@ -3,8 +3,8 @@
 //! there are; where none is, the policy that the shares amount to is shown.
 
 use serde::{Deserialize, Serialize};
-use trellis_auth::policy::{Policy, PolicyKind};
 use trellis_model::Arn;
+use trellis_policy::{Policy, PolicyKind};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;

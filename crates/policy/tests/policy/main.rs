@@ -5,9 +5,7 @@ mod documents;
 mod layers;
 mod principals;
 
-use trellis_auth::policy::{
-    Access, Caller, ConditionKey, Context, Decision, Organization, Policy, PolicyKind,
-};
+use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Organization, Policy, PolicyKind};
 
 pub(crate) const SERVICE: &str = "arn:aws:vpc-lattice:us-east-1:111122223333:service/svc-0123456789abcdef0";
 
@@ -28,17 +26,15 @@ impl Context for Facts {
     }
 }
 
-pub(crate) fn account() -> trellis_model::AccountId {
-    "111122223333".parse().unwrap()
-}
+pub(crate) const ACCOUNT: &str = "111122223333";
 
 pub(crate) fn alice() -> Caller {
-    Caller::user(&account(), "/team/", "alice", "AIDAALICE00000000000")
+    Caller::user(ACCOUNT, "/team/", "alice", "AIDAALICE00000000000")
 }
 
 /// A pod's session: role `app/cart`, session tags, an organisation.
 pub(crate) fn cart() -> Caller {
-    Caller::session(&account(), "/app/", "cart", "AROACART000000000000", "eks-demo-cart-1")
+    Caller::session(ACCOUNT, "/app/", "cart", "AROACART000000000000", "eks-demo-cart-1")
         .with_tags([("kubernetes-namespace".to_owned(), "shop".to_owned()), ("team".into(), "Red*".into())])
         .with_organization(Organization {
             id: "o-abc1234567".into(),

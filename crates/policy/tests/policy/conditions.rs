@@ -1,6 +1,6 @@
 //! Condition operators, each with values present, absent and of the wrong kind.
 
-use trellis_auth::policy::Decision;
+use trellis_policy::Decision;
 
 use crate::{Facts, ask, cart, policy};
 

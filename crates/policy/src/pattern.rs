@@ -1,7 +1,7 @@
 //! Patterns: `*` for any text, `?` for one character, `${key}` for a value of the access.
 
-use super::condition::ConditionKey;
-use super::{Access, StatementFault};
+use crate::condition::ConditionKey;
+use crate::{Access, StatementFault};
 
 /// Longest pattern compiled, in bytes; bounds the work of one match.
 const MAX_PATTERN_BYTES: usize = 2048;
@@ -229,12 +229,12 @@ fn arn_parts(text: &str) -> [&str; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Caller;
+    use crate::Caller;
 
     const WILD: Syntax = Syntax { wildcards: true, variables: true };
 
     fn matches(pattern: &str, text: &str) -> Match {
-        let caller = Caller::user(&"111122223333".parse().unwrap(), "/", "al*ce", "AIDA1");
+        let caller = Caller::user("111122223333", "/", "al*ce", "AIDA1");
         let access = Access { caller: &caller, action: "", resource: "", context: &() };
         Pattern::compile(pattern, WILD).unwrap().matches(text, false, &access)
     }

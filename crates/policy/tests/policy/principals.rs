@@ -1,19 +1,16 @@
 //! Who is meant by a Principal, for each kind of caller.
 
-use trellis_auth::policy::{Caller, Decision};
+use trellis_policy::{Caller, Decision};
 
-use crate::{Facts, account, alice, ask, cart, policy};
+use crate::{ACCOUNT, Facts, alice, ask, cart, policy};
 
 fn callers() -> [(&'static str, Caller); 6] {
     [
         ("anonymous", Caller::anonymous()),
-        ("root", Caller::root(&account())),
+        ("root", Caller::root(ACCOUNT)),
         ("alice", alice()),
         ("cart", cart()),
-        (
-            "federated",
-            Caller::federated_user(&account(), "bob").with_federated_provider("idp.example".into()),
-        ),
+        ("federated", Caller::federated_user(ACCOUNT, "bob").with_federated_provider("idp.example".into())),
         ("service", Caller::service("pods.eks.amazonaws.com")),
     ]
 }

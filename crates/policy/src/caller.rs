@@ -1,8 +1,6 @@
 //! Who asks, in the forms that policies name callers by.
 
-use trellis_model::AccountId;
-
-use super::ConditionKey;
+use crate::ConditionKey;
 
 /// What sort of principal a caller is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +30,7 @@ pub struct Organization {
 #[derive(Debug, Clone)]
 pub struct Caller {
     kind: CallerKind,
-    account: Option<AccountId>,
+    account: Option<Box<str>>,
     /// Root, user, session or federated-user ARN; the host-like name of a service; else empty.
     name: String,
     /// Of a session.
@@ -51,14 +49,14 @@ impl Caller {
     }
 
     /// The account itself.
-    pub fn root(account: &AccountId) -> Self {
+    pub fn root(account: &str) -> Self {
         let mut caller = Self::of(CallerKind::Root, Some(account), format!("arn:aws:iam::{account}:root"));
         caller.user_id = Some(account.to_string());
         caller
     }
 
     /// An IAM user: `path` is `/` or `/team/`, `user_id` its `AIDA...`.
-    pub fn user(account: &AccountId, path: &str, name: &str, user_id: &str) -> Self {
+    pub fn user(account: &str, path: &str, name: &str, user_id: &str) -> Self {
         let mut caller =
             Self::of(CallerKind::User, Some(account), format!("arn:aws:iam::{account}:user{path}{name}"));
         caller.user_id = Some(user_id.to_owned());
@@ -68,7 +66,7 @@ impl Caller {
 
     /// A session named `session` of the role `name` at `path`, whose id is `role_id` (`AROA...`).
     /// The session's ARN leaves the path out, as AWS does.
-    pub fn session(account: &AccountId, path: &str, name: &str, role_id: &str, session: &str) -> Self {
+    pub fn session(account: &str, path: &str, name: &str, role_id: &str, session: &str) -> Self {
         let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{session}");
         let mut caller = Self::of(CallerKind::Session, Some(account), arn);
         caller.role_arn = Some(format!("arn:aws:iam::{account}:role{path}{name}"));
@@ -77,7 +75,7 @@ impl Caller {
     }
 
     /// A federated user of GetFederationToken.
-    pub fn federated_user(account: &AccountId, name: &str) -> Self {
+    pub fn federated_user(account: &str, name: &str) -> Self {
         let mut caller = Self::of(
             CallerKind::FederatedUser,
             Some(account),
@@ -109,10 +107,10 @@ impl Caller {
         self
     }
 
-    fn of(kind: CallerKind, account: Option<&AccountId>, name: String) -> Self {
+    fn of(kind: CallerKind, account: Option<&str>, name: String) -> Self {
         Self {
             kind,
-            account: account.cloned(),
+            account: account.map(Into::into),
             name,
             role_arn: None,
             user_id: None,
@@ -128,8 +126,8 @@ impl Caller {
     }
 
     /// Absent for anonymous callers and services.
-    pub fn account(&self) -> Option<&AccountId> {
-        self.account.as_ref()
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
     }
 
     /// The caller's own ARN: of the session, not of its role. `None` for anonymous callers and
@@ -180,7 +178,7 @@ impl Caller {
         match (key.name(), key.argument()) {
             ("aws:principaltype", None) => tell(Some(self.principal_type())),
             ("aws:principalarn", None) => tell(self.role_arn().or_else(|| self.arn())),
-            ("aws:principalaccount", None) => tell(self.account.as_ref().map(AccountId::as_str)),
+            ("aws:principalaccount", None) => tell(self.account()),
             ("aws:userid", None) => tell(self.user_id()),
             ("aws:username", None) => tell(self.user_name.as_deref()),
             ("aws:federatedprovider", None) => tell(self.federated_provider()),

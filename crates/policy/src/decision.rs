@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Access, Policy};
+use crate::{Access, Policy};
 
 /// What one policy says about an access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trellis_auth::policy::{Access, Caller, Guard, Layer, Outcome, Policy, decide};
+use trellis_policy::{Access, Caller, Guard, Layer, Outcome, Policy, decide};
 
 use crate::{SERVICE, alice, policy};
 

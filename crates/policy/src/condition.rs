@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::document::{Many, Members, Scalar};
-use super::pattern::{ArnPattern, Match, Pattern, Syntax};
-use super::{Access, StatementFault};
+use crate::document::{Many, Members, Scalar};
+use crate::pattern::{ArnPattern, Match, Pattern, Syntax};
+use crate::{Access, StatementFault};
 
 /// The name of a circumstance, such as `aws:SourceVpc` or `aws:PrincipalTag/team`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

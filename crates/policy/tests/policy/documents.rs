@@ -1,8 +1,6 @@
 //! The grammar: what is not a policy, and what actions and resources cover.
 
-use trellis_auth::policy::{
-    Access, Decision, MAX_POLICY_BYTES, Policy, PolicyError, PolicyKind, StatementFault,
-};
+use trellis_policy::{Access, Decision, MAX_POLICY_BYTES, Policy, PolicyError, PolicyKind, StatementFault};
 
 use crate::{Facts, SERVICE, alice, ask, policy};
 
@@ -184,7 +182,7 @@ fn a_denying_statement_beats_every_allowing_one_in_any_order() {
 #[test]
 fn what_cannot_be_told_allows_nothing_and_is_denied() {
     // Anonymous callers have no user name: "all but their own" must not become "all".
-    let nobody = trellis_auth::policy::Caller::anonymous();
+    let nobody = trellis_policy::Caller::anonymous();
     for (effect, expected) in [("Allow", Decision::ImplicitDeny), ("Deny", Decision::ExplicitDeny)] {
         for element in [
             r#""NotResource":"*/${aws:username}/*""#,

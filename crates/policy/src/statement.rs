@@ -1,10 +1,10 @@
 //! One statement, compiled: an effect, and what it is about.
 
-use super::condition::{self, Condition};
-use super::document::{EffectText, StatementText};
-use super::pattern::{ArnPattern, Match, Pattern, Syntax};
-use super::principal::Principals;
-use super::{Access, PolicyKind};
+use crate::condition::{self, Condition};
+use crate::document::{EffectText, StatementText};
+use crate::pattern::{ArnPattern, Match, Pattern, Syntax};
+use crate::principal::Principals;
+use crate::{Access, PolicyKind};
 
 /// What is wrong with a statement. Texts quote at most the beginning of what was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,8 @@
 //! The Principal element: which callers a statement is about.
 
-use trellis_model::{AccountId, Arn};
-
-use super::StatementFault;
-use super::caller::{Caller, CallerKind};
-use super::document::PrincipalText;
+use crate::StatementFault;
+use crate::caller::{Caller, CallerKind};
+use crate::document::PrincipalText;
 
 /// One principal that a statement names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +10,7 @@ enum Principal {
     /// `*`: everyone, the anonymous too.
     Everyone,
     /// An account, by number or root ARN: each of its principals.
-    Account(AccountId),
+    Account(Box<str>),
     /// A user, a session or a federated user.
     Exactly(Box<str>),
     /// A role: each of its sessions.
@@ -84,8 +82,8 @@ impl Principal {
         if word == "*" {
             return Some(Self::Everyone);
         }
-        if let Ok(account) = word.parse::<AccountId>() {
-            return Some(Self::Account(account));
+        if is_account(word) {
+            return Some(Self::Account(word.into()));
         }
         let is_unique_id = (16..=128).contains(&word.len())
             && (word.starts_with("AIDA") || word.starts_with("AROA"))
@@ -93,14 +91,17 @@ impl Principal {
         if is_unique_id {
             return Some(Self::UniqueId(word.into()));
         }
-        let arn: Arn = word.parse().ok()?;
-        let account: AccountId = arn.account.parse().ok()?;
-        if !arn.region.is_empty() || arn.resource.contains(['*', '?']) {
+        // arn:{partition}:{service}::{account}:{resource}, without a region.
+        let mut parts = word.strip_prefix("arn:")?.splitn(5, ':');
+        let (partition, service) = (parts.next()?, parts.next()?);
+        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        if partition.is_empty() || !region.is_empty() || !is_account(account) || resource.contains(['*', '?'])
+        {
             return None;
         }
-        let has_name = |kind: &str| arn.resource.strip_prefix(kind).is_some_and(|name| !name.is_empty());
-        match arn.service.as_str() {
-            "iam" if arn.resource == "root" => Some(Self::Account(account)),
+        let has_name = |kind: &str| resource.strip_prefix(kind).is_some_and(|name| !name.is_empty());
+        match service {
+            "iam" if resource == "root" => Some(Self::Account(account.into())),
             "iam" if has_name("user/") => Some(Self::Exactly(word.into())),
             "iam" if has_name("role/") => Some(Self::Role(word.into())),
             "sts" if has_name("assumed-role/") || has_name("federated-user/") => {
@@ -123,4 +124,9 @@ impl Principal {
             Self::Federated(provider) => caller.federated_provider() == Some(provider),
         }
     }
+}
+
+/// Exactly twelve digits.
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
