@@ -205,7 +205,8 @@ impl Known {
                     subnet: instance.subnet.clone(),
                     address: instance.address,
                     ipv6_address: instance.ipv6_address,
-                    command: instance.command.clone(),
+                    // Whoever is attached runs the command, and is the one to see it end.
+                    command: if instance.detached { instance.command.clone() } else { Vec::new() },
                 };
                 (instance.id.clone(), plan)
             })

@@ -46,7 +46,7 @@ pub struct RunInstance {
     /// Ids of groups in the subnet's VPC. Empty: the host is in no group, not even the default one, and nothing of it
     /// is filtered.
     pub security_groups: Vec<String>,
-    /// What runs inside; empty: nothing.
+    /// What runs inside; empty: nothing. Of a host that is not detached it is only shown: whoever made it runs it.
     pub command: Vec<String>,
     /// Whether the host outlives the process that holds it.
     pub detached: bool,

@@ -59,6 +59,24 @@ async fn the_first_plan_after_a_restart_is_there_at_once_and_whole() {
     assert!(after.revision >= before.revision);
 }
 
+#[tokio::test]
+async fn the_command_of_an_attached_host_is_run_by_whoever_is_attached() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    for (name, detached) in [("attached", false), ("detached", true)] {
+        let command = vec!["sleep".to_owned(), "9".to_owned()];
+        let spec = RunInstance { command, detached, ..host(&subnet, name) };
+        installation.control.run_instance(spec).await.unwrap();
+    }
+    let plan = installation.plan(|plan| plan.vpcs.values().any(|vpc| vpc.hosts.len() == 2)).await;
+    for host in plan.vpcs.values().flat_map(|vpc| vpc.hosts.values()) {
+        assert_eq!(host.command.is_empty(), host.name == "attached", "{host:?}");
+    }
+    // It is shown all the same.
+    assert!(installation.control.instances().unwrap().iter().all(|host| host.command == ["sleep", "9"]));
+}
+
 fn block(text: &str) -> ipnet::IpNet {
     text.parse().unwrap()
 }
