@@ -40,13 +40,13 @@ pub struct Change {
 /// What a [`Watch`](crate::Watch) reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Forget everything known: this is the whole state under the prefix, in key order.
+    /// Forget everything known: this is the whole state under the prefix, in key order, one prefix after the other.
     Resync {
         /// Every change up to and including this revision is contained.
         revision: Revision,
         entries: Vec<Entry>,
     },
-    /// One commit's changes under the prefix, in key order; never empty.
+    /// One commit's changes under any of the prefixes, in key order; never empty.
     Changes { revision: Revision, changes: Vec<Change> },
 }
 

@@ -87,7 +87,17 @@ impl Store {
     /// # Errors
     /// None with the embedded engine, whose state is always near; others may have to connect.
     pub fn watch(&self, prefix: &str) -> Result<Watch, StoreError> {
-        Ok(Watch::start(&self.shared.engine, prefix))
+        self.watch_each(&[prefix])
+    }
+
+    /// One watch of several prefixes, none of which begins with another: a commit that changes keys under more than
+    /// one is one event, and a revision stands for everything up to it under all of them. Two watches need not be
+    /// equally far.
+    ///
+    /// # Errors
+    /// As [`Self::watch`].
+    pub fn watch_each(&self, prefixes: &[&str]) -> Result<Watch, StoreError> {
+        Ok(Watch::start(&self.shared.engine, prefixes))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Watching a prefix: the full state once, then every commit in order, from a bounded queue.
+//! Watching prefixes: the full state once, then every commit in order, from a bounded queue.
 //!
 //! The subscription starts, and restarts after falling behind, by emptying its queue *before* it
 //! reads the state: a commit is published after it is readable, so one that the read does not show
@@ -27,7 +27,7 @@ pub(crate) struct Commit {
 /// The writer's end of a watch.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    prefix: String,
+    prefixes: Box<[String]>,
     queue: Mutex<Queue>,
     news: Notify,
 }
@@ -61,13 +61,17 @@ fn weight(change: &Change) -> usize {
 }
 
 impl Subscription {
+    fn tells_of(&self, key: &str) -> bool {
+        self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+    }
+
     pub(crate) fn push(&self, commits: &[Commit]) {
         let mut queue = self.queue();
         for commit in commits {
             if queue.behind {
                 break;
             }
-            let ours = || commit.changes.iter().filter(|change| change.key.starts_with(&self.prefix));
+            let ours = || commit.changes.iter().filter(|change| self.tells_of(&change.key));
             let (count, bytes) =
                 ours().fold((0, 0), |(count, bytes), change| (count + 1, bytes + weight(change)));
             if count == 0 {
@@ -104,7 +108,7 @@ impl Subscription {
     }
 }
 
-/// A stream of [`Event`]s for one prefix; made by [`Store::watch`](crate::Store::watch).
+/// A stream of [`Event`]s; made by [`Store::watch`](crate::Store::watch).
 #[derive(Debug)]
 pub struct Watch {
     engine: Weak<Engine>,
@@ -123,9 +127,10 @@ enum Step {
 }
 
 impl Watch {
-    pub(crate) fn start(engine: &Arc<Engine>, prefix: &str) -> Self {
+    /// No prefix may begin with another.
+    pub(crate) fn start(engine: &Arc<Engine>, prefixes: &[&str]) -> Self {
         let subscription = Arc::new(Subscription {
-            prefix: prefix.to_owned(),
+            prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
             queue: Mutex::default(),
             news: Notify::new(),
         });
@@ -172,10 +177,14 @@ impl Watch {
 
     async fn full_state(&mut self) -> Result<Event, StoreError> {
         let engine = self.engine.upgrade().ok_or(StoreError::Closed)?;
-        let prefix = self.subscription.prefix.clone();
+        let subscription = self.subscription.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut reader = engine.read()?;
-            Ok((reader.revision(), reader.scan(&prefix, None, usize::MAX)?))
+            let mut entries = Vec::new();
+            for prefix in &subscription.prefixes {
+                entries.extend(reader.scan(prefix, None, usize::MAX)?);
+            }
+            Ok((reader.revision(), entries))
         });
         let (revision, entries) = read.await.unwrap_or(Err(StoreError::Closed))?;
         self.resync = false;

@@ -1,7 +1,8 @@
 //! What should be in the kernel: the [`FabricPlan`] of the newest state, kept current.
 //!
-//! Built from watches on `ec2/` and, for VPC associations, resources and their gateways, `lattice/`. A commit
-//! rebuilds the VPCs it touches; the others keep their `Arc`, and so does one that comes out as it was.
+//! Built from one watch on `ec2/` and, for VPC associations, resources and their gateways, `lattice/`: the revision of
+//! a plan stands for everything up to it under both. A commit rebuilds the VPCs it touches; the others keep their
+//! `Arc`, and so does one that comes out as it was.
 
 mod firewall;
 
@@ -32,32 +33,25 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn publish(
     store: Store,
 ) -> Result<(watch::Receiver<Arc<FabricPlan>>, impl Future<Output = ()> + Send + 'static), StoreError> {
-    let mut watches = Watches::start(&store)?;
+    let mut changes = watch(&store)?;
     let mut known = Known::default();
-    let associations = watches.lattice.next().await?;
-    known.follow(Part::Lattice, associations);
-    let first = watches.ec2.next().await?;
-    known.follow(Part::Ec2, first);
+    known.follow(changes.next().await?);
     let (sender, plans) = watch::channel(known.plan.clone());
     let task = async move {
         loop {
-            let (part, event) = tokio::select! {
-                event = watches.ec2.next() => (Part::Ec2, event),
-                event = watches.lattice.next() => (Part::Lattice, event),
-            };
-            match event {
+            match changes.next().await {
                 Ok(event) => {
-                    if known.follow(part, event) {
+                    if known.follow(event) {
                         sender.send_replace(known.plan.clone());
                     }
                 }
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::error!(%error, "the kernel is not told of changes for now");
-                    watches = loop {
+                    changes = loop {
                         tokio::time::sleep(RETRY).await;
-                        match Watches::start(&store) {
-                            Ok(watches) => break watches,
+                        match watch(&store) {
+                            Ok(changes) => break changes,
                             Err(StoreError::Closed) => return,
                             Err(_) => {}
                         }
@@ -69,22 +63,9 @@ pub(super) async fn publish(
     Ok((plans, task))
 }
 
-/// What one watch tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Ec2,
-    Lattice,
-}
-
-struct Watches {
-    ec2: Watch,
-    lattice: Watch,
-}
-
-impl Watches {
-    fn start(store: &Store) -> Result<Self, StoreError> {
-        Ok(Self { ec2: store.watch(keys::EC2)?, lattice: store.watch(keys::LATTICE)? })
-    }
+/// Two watches would not be equally far: a plan could have what is newer in one and lack what is older in the other.
+fn watch(store: &Store) -> Result<Watch, StoreError> {
+    store.watch_each(&[keys::EC2, keys::LATTICE])
 }
 
 /// The records that plans are made of, by id, and the newest plan.
@@ -103,22 +84,11 @@ struct Known {
 
 impl Known {
     /// Takes up what happened. False: it is of no interest here, and the plan is the same.
-    fn follow(&mut self, part: Part, event: Event) -> bool {
+    fn follow(&mut self, event: Event) -> bool {
         let mut touched = BTreeSet::new();
         let revision = match event {
             Event::Resync { revision, entries } => {
-                match part {
-                    Part::Ec2 => {
-                        self.vpcs.clear();
-                        self.subnets.clear();
-                        self.instances.clear();
-                        self.groups.clear();
-                    }
-                    Part::Lattice => {
-                        self.associations.clear();
-                        self.resources = resources::Records::default();
-                    }
-                }
+                *self = Self { plan: self.plan.clone(), is_awaited: true, ..Self::default() };
                 touched.extend(self.plan.vpcs.keys().cloned());
                 for entry in entries {
                     self.take(&entry.key, Some(&entry.value), &mut touched);
@@ -127,13 +97,14 @@ impl Known {
             }
             Event::Changes { revision, changes } => {
                 for change in changes {
+                    self.is_awaited |= change.key.starts_with(keys::EC2);
                     self.take(&change.key, change.value.as_deref(), &mut touched);
                 }
                 revision
             }
         };
         let is_awaited = std::mem::take(&mut self.is_awaited);
-        if part == Part::Lattice && touched.is_empty() && !is_awaited {
+        if touched.is_empty() && !is_awaited {
             return false;
         }
         let mut vpcs = self.plan.vpcs.clone();
@@ -148,8 +119,6 @@ impl Known {
                 }
             }
         }
-        // The two watches need not be equally far.
-        let revision = revision.max(self.plan.revision);
         self.plan = Arc::new(FabricPlan { revision, vpcs });
         true
     }

@@ -49,6 +49,7 @@ contract_tests! { Directory::new();
     watching:
         a_watch_begins_with_the_full_state,
         a_watch_reports_whole_commits_under_its_prefix_only,
+        one_watch_of_several_prefixes_is_equally_far_under_all_of_them,
         watchers_that_come_while_others_write_miss_nothing,
         a_watcher_that_falls_behind_starts_over_with_the_full_state,
         a_cancelled_next_loses_nothing,

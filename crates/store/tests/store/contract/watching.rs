@@ -88,6 +88,33 @@ pub(crate) async fn a_watch_reports_whole_commits_under_its_prefix_only(place: &
     assert_eq!((changes[0].key.as_str(), &changes[0].value), ("a/1", &None));
 }
 
+pub(crate) async fn one_watch_of_several_prefixes_is_equally_far_under_all_of_them(place: &impl Place) {
+    let store = place.open().await;
+    put(&store, "a/1", "1").await;
+    put(&store, "b/1", "1").await;
+    put(&store, "c/1", "1").await;
+    let mut watch = store.watch_each(&["a/", "c/"]).unwrap();
+    let Event::Resync { revision: 3, entries } = watch.next().await.unwrap() else {
+        panic!("not the full state at revision 3");
+    };
+    assert_eq!(entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["a/1", "c/1"]);
+    put(&store, "c/1", "2").await;
+    put(&store, "b/1", "2").await;
+    done(store.transact(|t| {
+        t.put("a/1", b"3".to_vec());
+        t.put("b/1", b"3".to_vec());
+        t.put("c/2", b"3".to_vec());
+        Ok(())
+    }))
+    .await;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let Event::Changes { revision, changes } = watch.next().await.unwrap() else { panic!("not changes") };
+        told.push((revision, changes.into_iter().map(|change| change.key).collect::<Vec<_>>()));
+    }
+    assert_eq!(told, [(4, vec!["c/1".to_owned()]), (6, vec!["a/1".to_owned(), "c/2".to_owned()])]);
+}
+
 pub(crate) async fn watchers_that_come_while_others_write_miss_nothing(place: &impl Place) {
     const WRITERS: u64 = 4;
     const EACH: u64 = 60;
