@@ -15,6 +15,7 @@ pub(crate) mod endpoint_association;
 pub(crate) mod health_check;
 pub(crate) mod identifier;
 pub(crate) mod listener;
+pub(crate) mod named;
 pub(crate) mod place;
 pub(crate) mod resource_association;
 pub(crate) mod resource_configuration;
@@ -213,7 +214,12 @@ where
         Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
     };
     ctx.transact(move |tx| {
-        Token::once(token.as_ref(), tx, mismatch, |tx| function(tx, &context, &input).map(answer))
+        let home = context.home();
+        let is_there = |tx: &mut Transaction<'_>, answer: &Value| {
+            named::told_of(tx, &home, answer).map(|entry| entry.is_some())
+        };
+        let run = |tx: &mut Transaction<'_>| function(tx, &context, &input).map(answer);
+        Token::once(token.as_ref(), tx, mismatch, is_there, run)
     })
     .await
 }

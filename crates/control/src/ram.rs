@@ -156,10 +156,16 @@ where
     let token = Token::take(ctx, SERVICE, name, &mut input);
     let input: I = parse(input)?;
     let context = ctx.clone();
+    let home = ctx.home();
     let mismatch =
         || fault("IdempotentParameterMismatchException", "clientToken was used before with other parameters");
     ctx.transact(move |tx| {
-        Token::once(token.as_ref(), tx, mismatch, |tx| {
+        // Answers that tell of a share.
+        let is_there = |tx: &mut Transaction<'_>, answer: &Value| {
+            let arn = answer["resourceShare"]["resourceShareArn"].as_str();
+            arn.map_or(Ok(true), |arn| share::exists(tx, &home, arn))
+        };
+        Token::once(token.as_ref(), tx, mismatch, is_there, |tx| {
             let mut answer = answer(function(tx, &context, &input)?);
             if let (Some(text), Some(members)) = (&text, answer.as_object_mut()) {
                 members.insert("clientToken".into(), text.as_str().into());
@@ -202,7 +208,7 @@ pub(crate) fn shown(text: &str) -> String {
 /// # Errors
 /// `MalformedArnException`.
 pub(crate) fn arn(text: &str) -> Result<Arn, Refusal> {
-    text.parse().map_err(|_| {
+    text.parse().ok().filter(|arn: &Arn| arn.partition == "aws").ok_or_else(|| {
         refuse(
             "MalformedArnException",
             format_args!("The specified resource ARN {} is not valid.", shown(text)),
@@ -210,17 +216,18 @@ pub(crate) fn arn(text: &str) -> Result<Arn, Refusal> {
     })
 }
 
-/// Owner and id of what an ARN of RAM in the region of `home` names: `{kind}/{id}`.
+/// Owner and id of what an ARN of RAM names: `{kind}/{id}`.
 ///
 /// # Errors
 /// `MalformedArnException` for what is no ARN of that kind.
-fn named(text: &str, home: &Home, kind: &str) -> Result<(Home, String), Refusal> {
+fn named(text: &str, kind: &str) -> Result<(Home, String), Refusal> {
     let parsed = arn(text)?;
     let id = parsed.resource.strip_prefix(kind).and_then(|id| id.strip_prefix('/'));
-    let account = parsed.account.parse().ok();
-    match (id, account) {
-        (Some(id), Some(account)) if parsed.service == "ram" && !id.is_empty() && !id.contains('/') => {
-            let region = parsed.region.parse().unwrap_or_else(|_| home.region.clone());
+    let home = parsed.account.parse().ok().zip(parsed.region.parse().ok());
+    match (id, home) {
+        (Some(id), Some((account, region)))
+            if parsed.service == "ram" && !id.is_empty() && !id.contains('/') =>
+        {
             Ok((Home { account, region }, id.to_owned()))
         }
         _ => Err(refuse(

@@ -2,7 +2,8 @@
 //!
 //! "Same token + same parameters: the original success is returned with no new work; same token +
 //! different parameters: failure." The answer is kept in the store beside what the call wrote, in the
-//! same transaction, so a client that lost the first answer to a crash still gets it.
+//! same transaction, so a client that lost the first answer to a crash still gets it. Once what it told of
+//! is gone there is nothing left to tell of, and the call is made anew.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -60,18 +61,21 @@ impl Token {
     }
 
     /// The answer given to this request before; else that of `run`, kept for the next time. Without a
-    /// `token` it is asked for the first time, always.
+    /// `token` it is asked for the first time, always. `is_there` tells whether what an answer made still is.
     ///
     /// # Errors
     /// `mismatch` when the token came with other parameters; what `run` refuses.
-    pub(crate) fn once(
+    pub(crate) fn once<'tx>(
         token: Option<&Self>,
-        tx: &mut Transaction<'_>,
+        tx: &mut Transaction<'tx>,
         mismatch: impl FnOnce() -> Exception,
-        run: impl FnOnce(&mut Transaction<'_>) -> Result<Value, Refusal>,
+        is_there: impl FnOnce(&mut Transaction<'tx>, &Value) -> Result<bool, Refusal>,
+        run: impl FnOnce(&mut Transaction<'tx>) -> Result<Value, Refusal>,
     ) -> Result<Value, Refusal> {
         let Some(token) = token else { return run(tx) };
-        if let Some(before) = token.replay(tx, mismatch)? {
+        if let Some(before) = token.replay(tx, mismatch)?
+            && is_there(tx, &before)?
+        {
             return Ok(before);
         }
         let answer = run(tx)?;

@@ -13,11 +13,12 @@ use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, Status, VpcAssociation,
 };
-use trellis_store::{Read, Transaction};
+use trellis_store::{Entry, Read, Transaction};
 
+use super::identifier;
 use super::place::{Place, kind};
 use crate::context::Context;
-use crate::record::{any, get, get_id, put, put_pending};
+use crate::record::{any, decode, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, access_denied, check_settled, conflict, not_found};
 use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
@@ -293,22 +294,23 @@ pub(crate) fn find<A: Association>(
     place: &Place,
     id: &str,
 ) -> Result<Option<A>, Refusal> {
-    if let Some(near) = get(state, &place.association(A::KIND, id))? {
+    entry(state, place, A::KIND, id)?.map(|entry| decode(&entry)).transpose()
+}
+
+/// As [`find`], for one of a kind, as record keys name it.
+pub(crate) fn entry(
+    state: &mut impl Read,
+    place: &Place,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Entry>, Refusal> {
+    if let Some(near) = state.get(&place.association(kind, id))? {
         return Ok(Some(near));
     }
     let owner = get_id(state, &place.far_association(id))?.and_then(|account| account.parse().ok());
     let Some(account) = owner else { return Ok(None) };
     let near = Place::new(Home { account, region: place.home.region.clone() });
-    get(state, &near.association(A::KIND, id))
-}
-
-/// Whether the account of `place` is party to the association.
-pub(crate) fn exists<A: Association>(
-    state: &mut impl Read,
-    place: &Place,
-    id: &str,
-) -> Result<bool, Refusal> {
-    Ok(find::<A>(state, place, id)?.is_some())
+    Ok(state.get(&near.association(kind, id))?)
 }
 
 /// Where the associations of the network that `text` means are listed for the caller: with the network
@@ -335,9 +337,9 @@ pub(crate) fn listing_place(
         Err(ours) => return Err(ours),
     };
     let own = Place::new(ctx.home());
-    let id = text.rsplit('/').next().and_then(|id| id.parse::<ServiceNetworkId>().ok());
-    match id {
-        Some(id) if any(state, &mine(&own, &id))? => Ok((own, id)),
+    let shared = Shared::ServiceNetwork;
+    match identifier::whose::<ServiceNetworkId>(text, &own.home, shared.arn_prefix(), Kind::ServiceNetwork) {
+        Ok((_, id)) if any(state, &mine(&own, &id))? => Ok((own, id)),
         _ => Err(refusal),
     }
 }

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get_id};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
-use crate::sharing::Want;
+use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
 
 #[derive(Debug, Deserialize)]
@@ -209,8 +209,8 @@ fn asked_service(state: &mut Reader, ctx: &Context, text: &str) -> Result<Servic
         Err(ours) => return Err(ours),
     };
     let own = Place::new(ctx.home());
-    match text.rsplit('/').next().and_then(|id| id.parse().ok()) {
-        Some(id) if any(state, &own.service_networks(&id))? => Ok(id),
+    match identifier::whose(text, &own.home, Shared::Service.arn_prefix(), Kind::Service) {
+        Ok((_, id)) if any(state, &own.service_networks(&id))? => Ok(id),
         _ => Err(refusal),
     }
 }

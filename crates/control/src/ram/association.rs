@@ -170,7 +170,7 @@ pub(crate) fn disassociate(
 
 /// Another account's share that the caller has accepted, where it asks to take itself out and nothing else.
 fn received(state: &mut impl Read, ctx: &Context, input: &Change) -> Result<Option<Share>, Refusal> {
-    let (owner, id) = named(&input.resource_share_arn, &ctx.home(), "resource-share")?;
+    let (owner, id) = named(&input.resource_share_arn, "resource-share")?;
     let own = &ctx.caller.account;
     let is_itself = input.resource_arns.is_empty()
         && input.principals.iter().all(|text| resource::account(text).is_ok_and(|account| account == *own));

@@ -160,7 +160,7 @@ fn describe(invitation: Invitation, now: Moment) -> Description {
 /// The invitation to the caller that `text` is the ARN of.
 fn received(state: &mut impl Read, ctx: &Context, text: &str) -> Result<Invitation, Refusal> {
     let home = ctx.home();
-    let (sender, id) = named(text, &home, "resource-share-invitation")?;
+    let (sender, id) = named(text, "resource-share-invitation")?;
     let found: Option<Invitation> = get(state, &format!("{}{id}", invitations(&home)))?;
     found.filter(|invitation| invitation.sender == sender).ok_or_else(|| {
         refuse(
@@ -248,7 +248,7 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
         received(state, ctx, text)?;
     }
     for text in &input.resource_share_arns {
-        named(text, &ctx.home(), "resource-share")?;
+        named(text, "resource-share")?;
     }
     let invitations: Vec<Invitation> = all(state, &invitations(&ctx.home()))?;
     let asked = |asked: &[String], arn: &str| asked.is_empty() || asked.iter().any(|text| text == arn);

@@ -51,7 +51,7 @@ fn chosen(
         }
     };
     for text in arns {
-        named(text, &home, "resource-share")?;
+        named(text, "resource-share")?;
         if !shares.iter().any(|share| share.arn() == *text) {
             return Err(unknown("ResourceShare", text));
         }

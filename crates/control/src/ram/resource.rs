@@ -75,7 +75,7 @@ pub(super) fn account(text: &str) -> Result<AccountId, Refusal> {
     if let Ok(account) = text.parse() {
         return Ok(account);
     }
-    let Ok(parsed) = text.parse::<Arn>() else {
+    let Some(parsed) = text.parse::<Arn>().ok().filter(|arn| arn.partition == "aws") else {
         return Err(invalid(format_args!(
             "Principal ID {} is malformed: 12 digits are expected.",
             shown(text)

@@ -140,7 +140,7 @@ pub(crate) fn find(state: &mut impl Read, owner: &Home, id: &str) -> Result<Opti
 /// `MalformedArnException`; `UnknownResourceException`, also for another account's.
 pub(super) fn own(state: &mut impl Read, ctx: &Context, text: &str) -> Result<Share, Refusal> {
     let home = ctx.home();
-    let (owner, id) = named(text, &home, "resource-share")?;
+    let (owner, id) = named(text, "resource-share")?;
     let share = if owner == home { find(state, &owner, &id)? } else { None };
     share.ok_or_else(|| unknown("ResourceShare", text))
 }
@@ -384,8 +384,12 @@ pub(crate) fn enable_organization(_: &mut Reader, ctx: &Context, _: &Enable) -> 
 
 /// Checks that `text` is the ARN of a share of `home` that is there.
 pub(crate) fn locate(state: &mut impl Read, home: &Home, text: &str) -> Result<(), Refusal> {
+    if exists(state, home, text)? { Ok(()) } else { Err(unknown("ResourceShare", text)) }
+}
+
+/// Whether the share of `home` that `text` is the ARN of is there.
+pub(crate) fn exists(state: &mut impl Read, home: &Home, text: &str) -> Result<bool, Refusal> {
     arn(text)?;
-    let (owner, id) = named(text, home, "resource-share")?;
-    let is_there = owner == *home && find(state, &owner, &id)?.is_some();
-    if is_there { Ok(()) } else { Err(unknown("ResourceShare", text)) }
+    let (owner, id) = named(text, "resource-share")?;
+    Ok(owner == *home && find(state, &owner, &id)?.is_some())
 }

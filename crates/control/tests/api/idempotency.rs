@@ -101,3 +101,33 @@ async fn every_create_takes_a_token() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_token_whose_resource_is_gone_makes_a_new_one() {
+    let trellis = Installation::new().await;
+    let input = json!({"name": "cart", "clientToken": "token-1"});
+    let first = trellis.ok("CreateService", input.clone()).await;
+    let by_id = json!({"serviceIdentifier": first["id"]});
+    trellis.wait_status("GetService", by_id.clone(), "ACTIVE").await;
+    trellis.ok("DeleteService", by_id.clone()).await;
+    trellis.wait_gone("GetService", by_id).await;
+    let second = trellis.ok("CreateService", input.clone()).await;
+    assert_ne!(second["id"], first["id"]);
+    trellis.wait_status("GetService", json!({"serviceIdentifier": second["id"]}), "ACTIVE").await;
+    assert_eq!(trellis.ok("CreateService", input).await, second);
+    // What the token was used with stays what it was used with.
+    let other = trellis.refused("CreateService", json!({"name": "shop", "clientToken": "token-1"})).await;
+    assert!(other.is(409, "ConflictException"), "{other:?}");
+
+    // An association, which is found by way of the network's owner.
+    let (network, vpc) = (trellis.network().await, trellis.vpc(0).await);
+    let input =
+        json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc, "clientToken": "token-2"});
+    let first = trellis.ok("CreateServiceNetworkVpcAssociation", input.clone()).await;
+    let by_id = json!({"serviceNetworkVpcAssociationIdentifier": first["id"]});
+    trellis.wait_status("GetServiceNetworkVpcAssociation", by_id.clone(), "ACTIVE").await;
+    trellis.ok("DeleteServiceNetworkVpcAssociation", by_id.clone()).await;
+    trellis.wait_gone("GetServiceNetworkVpcAssociation", by_id).await;
+    let second = trellis.ok("CreateServiceNetworkVpcAssociation", input).await;
+    assert_ne!(second["id"], first["id"]);
+}
