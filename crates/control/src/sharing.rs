@@ -83,7 +83,7 @@ impl Shared {
         let named = Self::ALL
             .into_iter()
             .find_map(|kind| Some((kind, arn.resource.strip_prefix(kind.arn_prefix())?)));
-        named.filter(|(_, id)| arn.service == "vpc-lattice" && !id.contains('/'))
+        named.filter(|(_, id)| arn.partition == "aws" && arn.service == "vpc-lattice" && !id.contains('/'))
     }
 }
 

@@ -206,6 +206,9 @@ fn tag_list(tags: &Tags) -> Vec<Value> {
 fn find(state: &mut impl Read, home: &Home, arn: &str) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(invalid(format!("{arn} {why}")).into());
     let Ok(parsed) = arn.parse::<Arn>() else { return refuse("is not an ARN") };
+    if parsed.partition != "aws" {
+        return refuse("is not in the partition aws");
+    }
     if parsed.account != home.account.as_str() || parsed.region != home.region.as_str() {
         return refuse("is not in this account and region");
     }

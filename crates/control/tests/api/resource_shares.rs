@@ -286,3 +286,24 @@ async fn tags_of_shares_are_set_removed_and_found_by_the_tagging_api() {
     let tags = json!({"resourceShareArn": arn, "tags": many});
     assert_eq!(owner.ram_refused("TagResource", tags).await, "TagLimitExceededException");
 }
+
+#[tokio::test]
+async fn the_arn_of_another_partition_or_of_no_region_names_nothing_and_leaves_nothing() {
+    let trellis = Installation::new().await;
+    let owner = Party::owner(&trellis);
+    let share = create(&owner, json!({"name": "x"})).await;
+    let arn = share["resourceShareArn"].as_str().unwrap();
+    let network = trellis.network().await;
+    let before = (trellis.entries("tags/"), trellis.entries("ram/"));
+    for other in [arn.replace("arn:aws:", "arn:aws-cn:"), arn.replace("us-east-1", "")] {
+        let tags = json!({"resourceShareArn": other, "tags": [{"key": "a", "value": "1"}]});
+        assert_eq!(owner.ram_refused("TagResource", tags).await, "MalformedArnException");
+        let tags = json!({"ResourceARNList": [other], "Tags": {"a": "1"}});
+        let answer = trellis.tagging("TagResources", tags).await.unwrap();
+        assert!(!answer["FailedResourcesMap"][&other].is_null(), "{answer}");
+    }
+    let other = network["arn"].as_str().unwrap().replace("arn:aws:", "arn:aws-cn:");
+    let shared = json!({"resourceShareArn": arn, "resourceArns": [other]});
+    assert_eq!(owner.ram_refused("AssociateResourceShare", shared).await, "MalformedArnException");
+    assert_eq!((trellis.entries("tags/"), trellis.entries("ram/")), before);
+}

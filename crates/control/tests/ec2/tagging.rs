@@ -123,6 +123,7 @@ async fn a_resource_that_cannot_be_tagged_fails_alone() {
         "arn:aws:vpc-lattice:us-east-1:111122223333:service/svc-0123456789abcdef0".to_owned(),
         vpc.replace("us-east-1", "eu-west-1"),
         vpc.replace("111122223333", "444455556666"),
+        vpc.replace("arn:aws:", "arn:aws-cn:"),
         "arn:aws:s3:us-east-1:111122223333:bucket".to_owned(),
         "nonsense".to_owned(),
     ];

@@ -81,7 +81,9 @@ impl FromStr for DatabaseArn {
                 && !id.starts_with('-')
                 && !id.ends_with('-')
         };
-        let is_database = arn.0.service == "rds" && arn.parts().is_some_and(|(_, id)| is_label(id));
+        let is_database = arn.0.partition == "aws"
+            && arn.0.service == "rds"
+            && arn.parts().is_some_and(|(_, id)| is_label(id));
         if is_database { Ok(arn) } else { Err(wrong()) }
     }
 }
@@ -142,6 +144,7 @@ mod tests {
         let long = format!("arn:aws:rds:us-east-1:111122223333:db:{}", "x".repeat(64));
         for text in [
             "orders",
+            "arn:aws-cn:rds:us-east-1:111122223333:db:orders",
             "arn:aws:rds:us-east-1:111122223333:snapshot:orders",
             "arn:aws:rds:us-east-1:111122223333:db:",
             "arn:aws:rds:us-east-1:111122223333:db:a:b",
