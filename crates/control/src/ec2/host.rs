@@ -17,7 +17,7 @@ use trellis_store::{Read, TransactError, Transaction};
 use super::tenants::Tenants;
 use super::{place, tag};
 use crate::context::Surroundings;
-use crate::lattice::database;
+use crate::lattice::{database, target};
 use crate::record::{self, put};
 use crate::refusal::Refusal;
 use crate::tag_set::{self, Tags};
@@ -307,10 +307,10 @@ pub(super) fn terminate(
     now: Moment,
 ) -> Result<Instance, Refusal> {
     match instance.state {
-        InstanceState::Pending => finish(tx, &mut instance, now),
+        InstanceState::Pending => finish(tx, &mut instance, now)?,
         InstanceState::Running => {
             instance.state = InstanceState::ShuttingDown;
-            release(tx, &instance);
+            release(tx, &instance)?;
         }
         InstanceState::ShuttingDown | InstanceState::Terminated => return Ok(instance),
     }
@@ -322,20 +322,22 @@ pub(super) fn terminate(
 }
 
 /// The kernel no longer has it, or never had.
-pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) {
+pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) -> Result<(), Refusal> {
     if instance.state.is_wanted() {
-        release(tx, instance);
+        release(tx, instance)?;
     }
     instance.state = InstanceState::Terminated;
     instance.terminated_at = Some(now);
+    Ok(())
 }
 
-/// What it was called, and the database it was, may be another host's.
-fn release(tx: &mut Transaction<'_>, instance: &Instance) {
+/// What it was called, the database it was and, once it is terminated, its address may be another host's.
+fn release(tx: &mut Transaction<'_>, instance: &Instance) -> Result<(), Refusal> {
     place::release_name(tx, &instance.name);
     if let Some(HostedDatabase { arn, .. }) = &instance.database {
         database::forget(tx, &instance.home, arn);
     }
+    target::lose(tx, instance)
 }
 
 /// Forgets those of `instances` that have been terminated for longer than [`KEPT`].

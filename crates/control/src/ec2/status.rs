@@ -7,7 +7,7 @@ use trellis_store::{TransactError, Transaction};
 
 use super::{host, place};
 use crate::context::Surroundings;
-use crate::lattice;
+use crate::lattice::{self, target};
 use crate::record::put;
 use crate::refusal::Refusal;
 
@@ -80,7 +80,7 @@ pub(crate) async fn host_gone(surroundings: &Surroundings, instance: &InstanceId
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
         match instance.state {
-            InstanceState::ShuttingDown => host::finish(tx, &mut instance, now),
+            InstanceState::ShuttingDown => host::finish(tx, &mut instance, now)?,
             InstanceState::Running => instance.state = InstanceState::Pending,
             InstanceState::Pending | InstanceState::Terminated => return Ok(()),
         }
@@ -112,7 +112,7 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<(), Refusal> 
                     (InstanceState::Pending | InstanceState::Running, false)
                     | (InstanceState::ShuttingDown, _) => {
                         let wanted = instance.state.is_wanted();
-                        host::finish(tx, &mut instance, now);
+                        host::finish(tx, &mut instance, now)?;
                         if wanted {
                             instance.reason = Some("the process that held the host ended".to_owned());
                         }
@@ -120,7 +120,7 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<(), Refusal> 
                 }
                 put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
             }
-            Ok(())
+            target::lose_all(tx)
         })
         .await;
     Ok(outcome?)

@@ -2,7 +2,8 @@
 //!
 //! A target's key is (id, port). Registering several is a partial success: each is looked at alone,
 //! and those that cannot be are reported with a code. A deregistered target stays listed as DRAINING
-//! until its requests have ended.
+//! until its requests have ended. The target of an instance has its address until the instance is to go:
+//! from then on it has none, whoever gets the address, and is listed as gone until it is deregistered.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,8 +14,9 @@ use trellis_model::health::TargetStatus;
 use trellis_model::moment::Moment;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
-    IpAddressType, Target, TargetGroup, TargetGroupConfig, TargetGroupType,
+    Home, IpAddressType, Target, TargetGroup, TargetGroupConfig, TargetGroupType,
 };
+use trellis_model::resource::vpc as ec2;
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
@@ -22,8 +24,9 @@ use super::vpc::{self, Vpc};
 use super::{action, target_group};
 use crate::context::Context;
 use crate::health_board::TargetKey;
+use crate::keys::{self, Scope, last_part};
 use crate::page::{Listing, Page};
-use crate::record::{count, decode, get, put};
+use crate::record::{count, decode, get, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota};
 
 /// The code of everything that cannot be a target of its group.
@@ -285,6 +288,9 @@ fn status(
     if target.draining_since.is_some() {
         return (TargetStatus::Draining, Some("DeregistrationInProgress"));
     }
+    if target.address.is_none() && group.kind == TargetGroupType::Instance {
+        return (TargetStatus::Unhealthy, Some("InstanceTerminated"));
+    }
     if !is_used {
         return (TargetStatus::Unused, Some("TargetGroupNotInUse"));
     }
@@ -300,6 +306,42 @@ fn status(
         Some(TargetStatus::Unhealthy) => (TargetStatus::Unhealthy, Some("HealthCheckFailed")),
         _ => (TargetStatus::Initial, Some("InitialHealthChecking")),
     }
+}
+
+/// The instance is to go: what is registered by its id leads nowhere from now on.
+pub(crate) fn lose(tx: &mut Transaction<'_>, instance: &ec2::Instance) -> Result<(), Refusal> {
+    let place = Place::new(instance.home.clone());
+    let groups = scan_all(tx, &place.vpc_target_groups(&instance.vpc))?;
+    for group in groups.iter().filter_map(|entry| last_part(&entry.key).parse::<TargetGroupId>().ok()) {
+        for entry in scan_all(tx, &format!("{}{}|", place.targets(&group), instance.id))? {
+            put(tx, &entry.key, &Target { address: None, ..decode(&entry)? });
+        }
+    }
+    Ok(())
+}
+
+/// As [`lose`], for every instance that went while nobody saw to its targets.
+pub(crate) fn lose_all(tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+    // lattice/{account}/{region}/target/{tg}/{id}|{port}
+    for entry in scan_all(tx, keys::LATTICE)? {
+        let mut parts = entry.key.splitn(6, '/').skip(1);
+        let (Some(account), Some(region), Some(kind::TARGET), _, Some(id)) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let instance = id.split_once('|').and_then(|(id, _)| id.parse::<InstanceId>().ok());
+        let (Some(instance), Ok(account), Ok(region)) = (instance, account.parse(), region.parse()) else {
+            continue;
+        };
+        let home = Home { account, region };
+        let found: Option<ec2::Instance> = get(tx, &Scope::ec2(&home).record("instance", &instance))?;
+        let target: Target = decode(&entry)?;
+        if target.address.is_some() && found.is_none_or(|instance| !instance.state.is_wanted()) {
+            put(tx, &entry.key, &Target { address: None, ..target });
+        }
+    }
+    Ok(())
 }
 
 /// When a draining target began to drain; `None` when it is registered again or gone.

@@ -66,6 +66,15 @@ impl Installation {
     }
 
     pub(crate) async fn with_quotas(quotas: &[(&str, u64)]) -> Self {
+        Self::start(quotas, Duration::ZERO).await
+    }
+
+    /// Answers wait so long for what they tell of to settle.
+    pub(crate) async fn settling(longest: Duration) -> Self {
+        Self::start(&[], longest).await
+    }
+
+    async fn start(quotas: &[(&str, u64)], settling: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ahead = Ahead::default();
         let txt = TxtRecords::default();
@@ -77,6 +86,7 @@ impl Installation {
             }),
             txt_lookup_interval: Duration::from_millis(5),
             certificate_check_interval: Duration::from_millis(20),
+            settling,
             ..process::config(quotas, &ahead)
         };
         let store = Store::open(dir.path()).unwrap();
@@ -131,6 +141,17 @@ impl Installation {
         let store = process::reopen(dir.path()).await;
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
         Self { control, store, dir: Some(dir), config, ahead, names, txt, data_plane: None }
+    }
+
+    /// As [`restart`](Self::restart), with answers that wait so long.
+    pub(crate) async fn restart_settling(mut self, longest: Duration) -> Self {
+        self.config.settling = longest;
+        self.restart().await
+    }
+
+    /// The revision that last wrote what the store has at `key`.
+    pub(crate) fn revision(&self, key: &str) -> u64 {
+        self.store.read().unwrap().get(key).unwrap().unwrap().modified
     }
 
     /// What the secrets in the store are sealed with.
@@ -447,6 +468,18 @@ impl Installation {
             .unwrap();
     }
 
+    /// Takes a record of EC2 away, as if nothing had seen to it.
+    pub(crate) async fn remove(&self, kind: &str, id: &str) {
+        let key = format!("ec2/{ACCOUNT}/{REGION}/{kind}/{id}");
+        self.store
+            .transact(move |tx| {
+                tx.delete(&key);
+                Ok::<_, std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+    }
+
     /// Puts a resource into a status that is otherwise over before a client can look.
     pub(crate) async fn set_status(&self, kind: &str, resource: &Value, status: &str) {
         let key = format!("lattice/{ACCOUNT}/{REGION}/{kind}/{}", resource["id"].as_str().unwrap());
@@ -542,6 +575,11 @@ impl Installation {
 
     /// A host in the one subnet of `vpc` that is the database at `arn`.
     pub(crate) async fn database(&self, vpc: &VpcId, arn: &str, port: u16) -> Instance {
+        self.host(vpc, Some(HostedDatabase { arn: arn.parse().unwrap(), port })).await
+    }
+
+    /// A host in the one subnet of `vpc`, pending.
+    pub(crate) async fn host(&self, vpc: &VpcId, database: Option<HostedDatabase>) -> Instance {
         let subnet = self.subnets(vpc).remove(0);
         let key = format!("place/{subnet}");
         self.store
@@ -559,7 +597,7 @@ impl Installation {
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: true,
-            database: Some(HostedDatabase { arn: arn.parse().unwrap(), port }),
+            database,
         };
         self.control.run_instance(host).await.unwrap()
     }

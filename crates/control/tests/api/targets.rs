@@ -183,3 +183,69 @@ async fn what_is_not_registered_cannot_be_deregistered() {
         .await;
     assert!(missing.is(404, "ResourceNotFoundException"));
 }
+
+#[tokio::test]
+async fn an_instance_that_is_gone_says_so_and_whoever_gets_its_address_gets_none_of_its_traffic() {
+    let trellis = Installation::new().await;
+    let vpc = trellis.vpc(0).await;
+    let group =
+        trellis.group_with("INSTANCE", json!({"port": 80, "protocol": "HTTP", "vpcIdentifier": vpc})).await;
+    let service = trellis.service().await;
+    let listener = trellis.listener(&service).await;
+    trellis.forward_all(&service, &listener, &group).await;
+    let first = trellis.host(&vpc, None).await;
+    trellis.control.host_ready(&first.id).await;
+    trellis
+        .ok("RegisterTargets", input(&group, json!([{"id": first.id}, {"id": first.id, "port": 81}])))
+        .await;
+    let mut snapshots = trellis.control.snapshots();
+    let snapshot = snapshots.wait_for(has_target).await.unwrap().clone();
+    for target in &snapshot.target_groups.values().next().unwrap().targets {
+        target.health.set(TargetStatus::Healthy);
+    }
+    drop(snapshot);
+
+    trellis.control.terminate_instance(&first.name).await.unwrap();
+    snapshots.wait_for(|snapshot| !has_target(snapshot)).await.unwrap();
+    trellis.control.host_gone(&first.id).await;
+    let second = trellis.host(&vpc, None).await;
+    assert_eq!(second.address, first.address);
+    trellis.control.host_ready(&second.id).await;
+    let gone = |port: u16| json!({"id": first.id, "port": port, "status": "UNHEALTHY", "reasonCode": "InstanceTerminated"});
+    assert_eq!(listed(&trellis, &group, json!([])).await, [gone(80), gone(81)]);
+    let again = trellis.ok("RegisterTargets", input(&group, json!([{"id": first.id}]))).await;
+    assert_eq!(again["unsuccessful"][0]["failureCode"], "UnsupportedTarget");
+
+    // The one that has the address is a target of its own, and the one that is gone can be deregistered.
+    trellis.ok("RegisterTargets", input(&group, json!([{"id": second.id}]))).await;
+    let snapshot = snapshots.wait_for(has_target).await.unwrap().clone();
+    assert_eq!(snapshot.target_groups.values().next().unwrap().targets.len(), 1);
+    drop(snapshot);
+    trellis
+        .ok("DeregisterTargets", input(&group, json!([{"id": first.id}, {"id": first.id, "port": 81}])))
+        .await;
+    let is_left = |answer: &Result<Value, crate::installation::Fault>| {
+        answer.as_ref().unwrap()["items"].as_array().unwrap().len() == 1
+    };
+    let left = trellis.wait("ListTargets", input(&group, json!([])), is_left).await.unwrap();
+    assert_eq!(left["items"][0]["id"], json!(second.id));
+}
+
+#[tokio::test]
+async fn targets_of_instances_that_went_unseen_are_gone_after_a_restart() {
+    let trellis = Installation::new().await;
+    let vpc = trellis.vpc(0).await;
+    let group =
+        trellis.group_with("INSTANCE", json!({"port": 80, "protocol": "HTTP", "vpcIdentifier": vpc})).await;
+    let [kept, ended] = [trellis.host(&vpc, None).await, trellis.host(&vpc, None).await];
+    for host in [&kept, &ended] {
+        trellis.control.host_ready(&host.id).await;
+    }
+    trellis.ok("RegisterTargets", input(&group, json!([{"id": kept.id}, {"id": ended.id}]))).await;
+    trellis.remove("instance", ended.id.as_str()).await;
+    let trellis = trellis.restart().await;
+    let listed = listed(&trellis, &group, json!([])).await;
+    let reason = |id: &str| listed.iter().find(|target| target["id"] == id).unwrap()["reasonCode"].clone();
+    assert_eq!(reason(kept.id.as_str()), "TargetGroupNotInUse");
+    assert_eq!(reason(ended.id.as_str()), "InstanceTerminated");
+}

@@ -153,7 +153,7 @@ pub struct Target {
     /// Absent for Lambda functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Where connections go; absent where none can.
+    /// Where connections go; absent where none can, as once an instance is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
     pub registered_at: Moment,
