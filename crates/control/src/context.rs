@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use trellis_api::Exception;
@@ -51,6 +52,8 @@ pub(crate) struct Surroundings {
     pub(crate) random: Random,
     pub(crate) health: HealthBoard,
     pub(crate) vault: Vault,
+    /// How long an answer waits for what it tells of to settle.
+    pub(crate) settling: Duration,
 }
 
 impl Context {

@@ -31,14 +31,16 @@ pub(crate) mod target_group;
 pub(crate) mod vpc;
 pub(crate) mod vpc_association;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trellis_api::{Exception, Operation, Reason};
+use trellis_model::resource::lattice::Status;
 use trellis_store::{Reader, Transaction};
 
 use crate::context::Context;
 use crate::refusal::Refusal;
+use crate::settling;
 use crate::token::Token;
 
 /// The service part of idempotency tokens' keys.
@@ -193,7 +195,8 @@ where
 {
     let input: I = parse(input)?;
     let context = ctx.clone();
-    ctx.transact(move |tx| function(tx, &context, &input).map(answer)).await
+    let done = ctx.transact(move |tx| function(tx, &context, &input).map(answer)).await?;
+    settled(ctx, done).await
 }
 
 async fn create<I, O>(
@@ -213,15 +216,42 @@ where
         let message = "clientToken was used before with different parameters";
         Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
     };
-    ctx.transact(move |tx| {
-        let home = context.home();
-        let is_there = |tx: &mut Transaction<'_>, answer: &Value| {
-            named::told_of(tx, &home, answer).map(|entry| entry.is_some())
-        };
-        let run = |tx: &mut Transaction<'_>| function(tx, &context, &input).map(answer);
-        Token::once(token.as_ref(), tx, mismatch, is_there, run)
-    })
-    .await
+    let done = ctx
+        .transact(move |tx| {
+            let home = context.home();
+            let is_there = |tx: &mut Transaction<'_>, answer: &Value| {
+                named::told_of(tx, &home, answer).map(|entry| entry.is_some())
+            };
+            let run = |tx: &mut Transaction<'_>| function(tx, &context, &input).map(answer);
+            Token::once(token.as_ref(), tx, mismatch, is_there, run)
+        })
+        .await?;
+    settled(ctx, done).await
+}
+
+/// The part of a record that moves.
+#[derive(Deserialize)]
+struct Moving {
+    status: Status,
+}
+
+/// The answer with the status as it is once it has settled or the wait for that is over. What is gone by then is told
+/// of as going: there is no word for it.
+async fn settled(ctx: &Context, mut answer: Value) -> Result<Value, Exception> {
+    let status = Moving::deserialize(&answer).ok().filter(|moving| moving.status.is_in_progress());
+    let (Some(_), Some(deadline)) = (status, settling::deadline(ctx)) else { return Ok(answer) };
+    let Some(entry) = named::told_of(&mut ctx.read()?, &ctx.home(), &answer)? else { return Ok(answer) };
+    let status = settling::wait(ctx, deadline, &entry.key, |record| match record {
+        None => Some(None),
+        Some(record) => {
+            let Moving { status } = serde_json::from_slice(record).ok()?;
+            (!status.is_in_progress()).then_some(Some(status))
+        }
+    });
+    if let Some(Some(status)) = status.await {
+        answer["status"] = self::answer(status);
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

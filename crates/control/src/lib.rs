@@ -21,6 +21,7 @@ mod ram;
 mod record;
 mod refusal;
 mod resources;
+mod settling;
 mod sharing;
 mod snapshot;
 mod sts;
@@ -90,6 +91,9 @@ pub struct Config {
     pub sealing_key: Arc<SealingKey>,
     /// How often certificates are looked through for those that need a successor. Default one hour.
     pub certificate_check_interval: Duration,
+    /// How long an answer waits, at most, for the kernel and the data plane to make true what it tells of, so that it
+    /// tells of it as settled. Default: not at all, as nobody may be there to report.
+    pub settling: Duration,
     pub clock: Clock,
     pub random: Random,
 }
@@ -108,6 +112,7 @@ impl Default for Config {
             txt_lookup_interval: Duration::from_secs(60),
             sealing_key: Arc::new(SealingKey::generate().expect("the system gives random bytes")),
             certificate_check_interval: Duration::from_secs(3600),
+            settling: Duration::ZERO,
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -176,6 +181,7 @@ impl Control {
             txt_lookup_interval,
             sealing_key,
             certificate_check_interval,
+            settling,
             clock,
             random,
         } = config;
@@ -200,7 +206,7 @@ impl Control {
             .map_err(Refusal::from)?;
         let vault = Vault::open(&store, sealing_key, &random, clock.now()).await?;
         let health = HealthBoard::default();
-        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health, vault });
+        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health, vault, settling });
         let Surroundings { store, health, .. } = &*surroundings;
         certificate_renewal::renew(&surroundings).await?;
 

@@ -30,6 +30,8 @@ const DEFAULT_ACCOUNT: &str = "111122223333";
 const DEFAULT_REGION: &str = "us-east-1";
 /// How long the kernel may take to agree with the stored state at start.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+/// How long an answer waits for kernel and data plane, so that what settles at once is answered as settled.
+const SETTLING: Duration = Duration::from_millis(300);
 /// How long the last access logs may take to be delivered at the end; what is left waits on disk.
 const LAST_LOGS: Duration = Duration::from_secs(5);
 
@@ -100,6 +102,7 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
                 let domains = domains.clone();
                 Box::pin(async move { domains.txt(&name).await })
             }),
+            settling: SETTLING,
             ..Config::default()
         },
     )

@@ -1,6 +1,8 @@
-use serde_json::json;
+use std::time::Duration;
 
-use crate::installation::{Installation, has_target};
+use serde_json::{Value, json};
+
+use crate::installation::{ACCOUNT, Fault, Installation, REGION, has_target, ids};
 
 #[tokio::test]
 async fn a_restart_goes_on_with_whatever_was_in_progress() {
@@ -79,4 +81,79 @@ async fn an_older_snapshot_in_force_does_not_finish_a_newer_association() {
     assert_eq!(still["status"], "CREATE_IN_PROGRESS");
     trellis.control.kernel_applied(new);
     trellis.wait_status("GetServiceNetworkVpcAssociation", by_id, "ACTIVE").await;
+}
+
+#[tokio::test]
+async fn a_plan_of_a_revision_has_everything_up_to_it() {
+    let mut trellis = Installation::new().await;
+    let network = trellis.network().await;
+    trellis.stop_data_plane().await;
+    // Changes of EC2 and of VPC Lattice, one right after the other.
+    for second in 1..40 {
+        let vpc = trellis.vpc(second).await;
+        let group = trellis.security_group(&vpc).await;
+        let mut plans = trellis.control.fabric_plans();
+        let input = json!({
+            "serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc, "securityGroupIds": [group],
+        });
+        let (created, _) = tokio::join!(trellis.ok("CreateServiceNetworkVpcAssociation", input), async {
+            for _ in 0..4 {
+                trellis.security_group(&vpc).await;
+            }
+        },);
+        let id = created["id"].as_str().unwrap();
+        let since = trellis.revision(&format!("lattice/{ACCOUNT}/{REGION}/vpc-association/{id}"));
+        let plan = plans.wait_for(|plan| plan.revision >= since).await.unwrap().clone();
+        assert!(plan.vpcs[&vpc].service_clients.is_some(), "{} does not know of {since}", plan.revision);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_tells_of_what_settles_at_once_as_settled() {
+    let trellis = Installation::settling(Duration::from_secs(60)).await;
+    let (network, vpc) = (trellis.network().await, trellis.vpc(0).await);
+    let service = trellis.ok("CreateService", json!({"name": "cart"})).await;
+    assert_eq!(service["status"], "ACTIVE");
+    let pair = json!({"serviceNetworkIdentifier": network["id"], "serviceIdentifier": service["id"]});
+    let pair = trellis.ok("CreateServiceNetworkServiceAssociation", pair).await;
+    assert_eq!(pair["status"], "ACTIVE");
+    let input = json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc});
+    let client = trellis.ok("CreateServiceNetworkVpcAssociation", input).await;
+    assert_eq!(client["status"], "ACTIVE");
+    let by_id = json!({"serviceNetworkVpcAssociationIdentifier": client["id"]});
+    let mut update = by_id.clone();
+    update["securityGroupIds"] = json!([trellis.security_group(&vpc).await]);
+    assert_eq!(trellis.ok("UpdateServiceNetworkVpcAssociation", update).await["status"], "ACTIVE");
+    let group = json!({"name": "web", "type": "IP", "config": {"protocol": "HTTP", "vpcIdentifier": vpc}});
+    assert_eq!(trellis.ok("CreateTargetGroup", group).await["status"], "ACTIVE");
+
+    // What goes is gone when the answer comes, which has no other word for it.
+    let deleted = trellis.ok("DeleteServiceNetworkVpcAssociation", by_id.clone()).await;
+    assert_eq!(deleted["status"], "DELETE_IN_PROGRESS");
+    let gone = trellis.refused("GetServiceNetworkVpcAssociation", by_id).await;
+    assert!(gone.is(404, "ResourceNotFoundException"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_longer_than_it_was_told_to_and_a_refusal_not_at_all() {
+    let mut trellis = Installation::settling(Duration::from_millis(20)).await;
+    let (network, vpc) = (trellis.network().await, trellis.vpc(0).await);
+    trellis.stop_data_plane().await;
+    let input = json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": vpc});
+    let client = trellis.ok("CreateServiceNetworkVpcAssociation", input.clone()).await;
+    assert_eq!(client["status"], "CREATE_IN_PROGRESS");
+
+    // A minute would be noticed.
+    let trellis = trellis.restart_settling(Duration::from_secs(3600)).await;
+    let by_id = json!({"serviceNetworkVpcAssociationIdentifier": client["id"]});
+    let refused = trellis.refused("DeleteServiceNetworkVpcAssociation", by_id).await;
+    assert!(refused.is(409, "ConflictException"), "{refused:?}");
+    // Other calls go on while one waits.
+    let input = json!({"serviceNetworkIdentifier": network["id"], "vpcIdentifier": trellis.vpc(1).await});
+    let both = |answer: &Result<Value, Fault>| ids(answer.as_ref().unwrap()).len() == 2;
+    let listed = json!({"serviceNetworkIdentifier": network["id"]});
+    tokio::select! {
+        answer = trellis.ok("CreateServiceNetworkVpcAssociation", input) => panic!("nobody waited: {answer}"),
+        _ = trellis.wait("ListServiceNetworkVpcAssociations", listed, both) => {}
+    }
 }
