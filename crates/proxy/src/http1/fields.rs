@@ -22,8 +22,35 @@ pub(crate) enum Field {
     ForwardedFor,
 }
 
-/// Looks a field name up, by length first.
+/// What a field called `name` means here.
+///
+/// CGI-like servers read `_` and `-` alike. A name that says with underscores what a field with a
+/// meaning says with dashes (`Transfer_Encoding`, `Content_Length`) is none that a proxy acts on, and
+/// yet one that a target might: it is [`Field::Reserved`], so that no target sees it.
 pub(crate) fn field(name: &[u8]) -> Field {
+    match known(name) {
+        Field::Other if memchr::memchr(b'_', name).is_some() => with_dashes(name),
+        field => field,
+    }
+}
+
+fn with_dashes(name: &[u8]) -> Field {
+    let mut space = [0; LONGEST_KNOWN];
+    let Some(dashed) = space.get_mut(..name.len()) else { return Field::Other };
+    for (to, from) in dashed.iter_mut().zip(name) {
+        *to = if *from == b'_' { b'-' } else { *from };
+    }
+    match known(dashed) {
+        Field::Other => Field::Other,
+        _ => Field::Reserved,
+    }
+}
+
+/// Bytes of `proxy-authorization`, the longest name [`known`] lists.
+const LONGEST_KNOWN: usize = 19;
+
+/// Looks a field name up, by length first.
+fn known(name: &[u8]) -> Field {
     let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
     match name.len() {
         2 if is("te") => Field::Te,
@@ -154,6 +181,25 @@ mod tests {
         {
             assert_eq!(field(name.as_bytes()), Field::Other, "{name}");
         }
+    }
+
+    #[test]
+    fn names_that_mean_something_once_underscores_are_dashes_are_caught() {
+        for name in [
+            "Transfer_Encoding",
+            "content_length",
+            "Proxy_Connection",
+            "keep_alive",
+            "PROXY_AUTHORIZATION",
+            "http2_settings",
+            "user_agent",
+        ] {
+            assert_eq!(field(name.as_bytes()), Field::Reserved, "{name}");
+        }
+        for name in ["content_type", "x_api_key", "_", "transfer_encoding_of_an_entirely_different_kind"] {
+            assert_eq!(field(name.as_bytes()), Field::Other, "{name}");
+        }
+        assert!(forbidden_in_trailers(b"Content_Length"));
     }
 
     #[test]

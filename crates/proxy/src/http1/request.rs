@@ -280,10 +280,13 @@ impl matching::RequestHead for RequestHead<'_, '_> {
     }
 
     /// Every value by itself, then, when there are several, all of them joined by a comma. Fields
-    /// that only this proxy may write do not exist when a client sends them.
+    /// that only this proxy may write do not exist when a client sends them, and the host is the one
+    /// that the service was found by and the target is told.
     fn any_header(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        if field(name.as_bytes()) == Field::Reserved {
-            return false;
+        match field(name.as_bytes()) {
+            Field::Reserved => return false,
+            Field::Host if self.absolute => return each(self.authority),
+            _ => {}
         }
         let values = || {
             self.headers

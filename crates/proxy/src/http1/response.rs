@@ -3,7 +3,9 @@
 use httparse::{Header, Response as Raw};
 
 use super::fields::{Connection, Field, field};
-use super::{Framing, HeadError, MAX_HEAD, Storage, Version, check_line_ends, content_length, copy_fields};
+use super::{
+    Framing, HeadError, MAX_HEAD, Storage, Version, check_line_ends, content_length, copy_fields, offset,
+};
 
 /// A response head that passed every check. Slices are of the buffer it was read from.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub struct ResponseHead<'h, 'b> {
     /// 100 to 599.
     pub status: u16,
     reason: &'b [u8],
-    /// Every line ends in CRLF, so that lines can be copied as they are.
+    /// Every line ends in CRLF and has its colon behind the name, so that lines can be copied as they are.
     tidy: bool,
     pub framing: Framing,
     /// The target is willing to take another request on this connection.
@@ -46,7 +48,10 @@ pub fn parse<'h, 'b>(
     to_head: bool,
 ) -> Result<Option<ResponseHead<'h, 'b>>, HeadError> {
     let mut raw = Raw::new(&mut []);
-    let config = httparse::ParserConfig::default();
+    let mut config = httparse::ParserConfig::default();
+    // "A proxy MUST remove any such whitespace from a response message before forwarding the message
+    // downstream" (RFC 9112, 5.1); in a request it is refused.
+    config.allow_spaces_after_header_name_in_responses(true);
     let length = match config.parse_response_with_uninit_headers(&mut raw, buf, storage)? {
         httparse::Status::Complete(length) if length <= MAX_HEAD => length,
         httparse::Status::Partial if buf.len() <= MAX_HEAD => return Ok(None),
@@ -110,7 +115,6 @@ pub fn parse<'h, 'b>(
     let framing = match length {
         _ if bodiless || to_head || status == 304 => Framing::None,
         _ if chunked => Framing::Chunked,
-        Some(0) => Framing::None,
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
     };
@@ -123,7 +127,10 @@ pub fn parse<'h, 'b>(
     // "a recipient MAY recognize a single LF as a line terminator" (RFC 9112, 2.2): from a target
     // it is harmless, because lines that end so are written again from their parts.
     let first = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
-    let tidy = check_line_ends(bytes, first, headers).is_ok();
+    let colon_follows = |header: &Header<'_>| {
+        bytes.get(offset(bytes, header.name.as_bytes()) + header.name.len()) == Some(&b':')
+    };
+    let tidy = check_line_ends(bytes, first, headers).is_ok() && headers.iter().all(colon_follows);
     Ok(Some(ResponseHead {
         bytes,
         headers,

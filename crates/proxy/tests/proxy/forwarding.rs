@@ -295,6 +295,28 @@ fn upgrades_are_dropped_and_tunnels_and_echoes_refused() {
 }
 
 #[test]
+fn in_absolute_form_rule_service_and_target_see_one_host() {
+    let (by_rule, by_default) = (TestTarget::saying("rule"), TestTarget::saying("default"));
+    let of_a = HttpMatch {
+        headers: [HeaderMatch {
+            name: "host".into(),
+            value: Text { how: TextMatch::Exact("a".into()), case_sensitive: false },
+        }]
+        .into(),
+        ..HttpMatch::default()
+    };
+    let mut spec = service("a", forward(&group(1, &[by_default.address])));
+    spec.rules = vec![(of_a, forward(&group(2, &[by_rule.address])))];
+    spec.custom_domain = Some("b");
+    let fixture = Fixture::new(world(vec![spec]));
+    let mut client = fixture.client();
+    assert_eq!(client.call("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").text(), "rule");
+    assert_eq!(by_rule.last_request().header("host").as_deref(), Some("a"));
+    assert_eq!(client.call("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n").text(), "default");
+    assert_eq!(by_default.last_request().header("host").as_deref(), Some("b"));
+}
+
+#[test]
 fn http_1_0_is_answered_and_stays_only_when_asked() {
     let target = TestTarget::saying("x");
     let fixture = Fixture::new(world(vec![service("a", forward(&group(1, &[target.address])))]));

@@ -37,11 +37,22 @@ fn lines_that_end_in_a_bare_line_feed_are_written_again_properly() {
 }
 
 #[test]
+fn blanks_before_a_colon_are_removed() {
+    let sent =
+        "HTTP/1.1 200 OK\r\nX-Space : 1\r\nX-Tab\t : 2\r\nContent-Length : 0\r\nDate: then\r\nX-A: 3\r\n\r\n";
+    let expected = "HTTP/1.1 200 OK\r\nX-Space: 1\r\nX-Tab: 2\r\nContent-Length: 0\r\nDate: then\r\nX-A: 3\r\n\
+                    x-amzn-requestid: some-id\r\n\r\n";
+    assert_eq!(delivered(sent, STAY), expected);
+    let mut storage = storage();
+    assert_eq!(parse(sent.as_bytes(), &mut storage, false).unwrap().unwrap().framing, Framing::Length(0));
+}
+
+#[test]
 fn the_end_of_a_body_follows_status_method_and_fields() {
     let cases: [(&str, bool, Framing, bool); 13] = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", false, Framing::Length(3), true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", true, Framing::None, true),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", false, Framing::None, true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", false, Framing::Length(0), true),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", false, Framing::Chunked, true),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", true, Framing::None, true),
         ("HTTP/1.1 200 OK\r\n", false, Framing::UntilClose, false),
@@ -94,7 +105,8 @@ fn what_does_not_end_for_certain_or_is_not_http_1_is_refused() {
         "\x15\x03\x01\x00\x02",
         "HTTP/2 200\r\n\r\n",
         "HTTP/1.1 2x0 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n X: y\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX y: z\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: y\r\n folded\r\n\r\n",
         "<html>",
     ] {
