@@ -1,8 +1,10 @@
 //! Health checks: one probe per target and interval, on a fresh connection, from inside the
 //! target's VPC, whatever the workers are doing.
 
+mod names;
 mod probe;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use trellis_model::{TargetGroupId, VpcId};
 use crate::metrics::ProbeCells;
 use crate::random::Random;
 use crate::worker::{Dial, Stage};
+use names::Name;
 use probe::ProbeTls;
 
 /// Everything the checker is given when it starts.
@@ -47,6 +50,7 @@ struct Checker {
 struct Probed {
     check: HealthCheck,
     health: Arc<TargetHealth>,
+    name: Name,
     task: AbortHandle,
 }
 
@@ -106,7 +110,9 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
                     .any(|target| target.address == *address && Arc::ptr_eq(&target.health, &known.health))
         })
     });
+    let names = names::of_groups(snapshot);
     for group in snapshot.target_groups.values() {
+        let name = || names.get(&group.id).map(|name| (*name).into());
         let check = group.health_check.as_ref();
         for target in &group.targets {
             let Some(check) = check else {
@@ -114,23 +120,25 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
                 continue;
             };
             let key = (group.id.clone(), target.address);
-            if probed.contains_key(&key) {
+            if let Some(known) = probed.get(&key) {
+                known.name.replace(name());
                 continue;
             }
             // UNUSED until now, or not probed until now: nothing is known of it.
             if !matches!(target.health.status(), TargetStatus::Healthy | TargetStatus::Unhealthy) {
                 checker.set(&target.health, TargetStatus::Initial);
             }
+            let (health, name) = (target.health.clone(), Name::new(RefCell::new(name())));
             let task = tokio::task::spawn_local(watch_over(
                 checker.clone(),
                 group.vpc.clone(),
                 target.address,
+                name.clone(),
                 check.clone(),
-                target.health.clone(),
+                health.clone(),
             ));
-            let known =
-                Probed { check: check.clone(), health: target.health.clone(), task: task.abort_handle() };
-            probed.insert(key, known);
+            let task = task.abort_handle();
+            probed.insert(key, Probed { check: check.clone(), health, name, task });
         }
     }
 }
@@ -141,6 +149,7 @@ async fn watch_over(
     checker: Rc<Checker>,
     vpc: VpcId,
     address: SocketAddr,
+    name: Name,
     check: HealthCheck,
     health: Arc<TargetHealth>,
 ) {
@@ -153,7 +162,9 @@ async fn watch_over(
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let Ok(permit) = checker.room.acquire().await else { return };
-        let outcome = probe::probe(&checker.dial, &checker.tls, &vpc, address, &check).await;
+        let called = name.borrow().clone();
+        let outcome =
+            probe::probe(&checker.dial, &checker.tls, &vpc, address, called.as_deref(), &check).await;
         drop(permit);
         let passed = outcome.is_ok();
         let cell = if passed { &checker.cells.passed } else { &checker.cells.failed };

@@ -17,7 +17,7 @@ use crate::stream::{Scratch, Stream, TlsStream};
 use crate::tls::{self, TargetTls};
 use crate::worker::Dial;
 
-/// What probes over TLS share. The target is called by its address, so by no name.
+/// What probes over TLS share.
 #[derive(Debug)]
 pub(super) struct ProbeTls {
     targets: TargetTls,
@@ -36,9 +36,10 @@ impl ProbeTls {
         &self,
         socket: TcpStream,
         address: SocketAddr,
+        name: Option<&str>,
         version: ProtocolVersion,
     ) -> io::Result<Box<TlsStream>> {
-        self.targets.begin(socket, None, address.ip(), version, self.scratch.clone())
+        self.targets.begin(socket, name, address.ip(), version, self.scratch.clone())
     }
 }
 
@@ -65,15 +66,17 @@ pub(super) enum ProbeError {
     Status(u16),
 }
 
-/// Asks `address` once. `Ok` when its status is one the check's matcher takes.
+/// Asks `address` once. `Ok` when its status is one the check's matcher takes. A target that speaks TLS
+/// is called `name`, as requests call it, in the handshake and in `Host`; others by their address.
 pub(super) async fn probe(
     dial: &Dial,
     tls: &ProbeTls,
     vpc: &VpcId,
     address: SocketAddr,
+    name: Option<&str>,
     check: &HealthCheck,
 ) -> Result<(), ProbeError> {
-    let asked = tokio::time::timeout(check.timeout, ask(dial, tls, vpc, address, check)).await;
+    let asked = tokio::time::timeout(check.timeout, ask(dial, tls, vpc, address, name, check)).await;
     let status = asked.unwrap_or(Err(ProbeError::TimedOut))?;
     if check.matcher.matches(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
 }
@@ -83,6 +86,7 @@ async fn ask(
     tls: &ProbeTls,
     vpc: &VpcId,
     address: SocketAddr,
+    name: Option<&str>,
     check: &HealthCheck,
 ) -> Result<u16, ProbeError> {
     let stream = dial(vpc, address).and_then(TcpStream::from_std).map_err(ProbeError::Connect)?;
@@ -91,7 +95,7 @@ async fn ask(
         return Err(ProbeError::Connect(error));
     }
     let stream = if check.tls {
-        let mut begun = tls.begin(stream, address, check.version).map_err(ProbeError::NoTls)?;
+        let mut begun = tls.begin(stream, address, name, check.version).map_err(ProbeError::NoTls)?;
         poll_fn(|cx| begun.poll_handshake(cx)).await.map_err(ProbeError::NoTls)?;
         Stream::Tls(begun)
     } else {
@@ -99,18 +103,19 @@ async fn ask(
     };
     // The path was checked when the target group was made; a line break must not get this far.
     let path: String = check.path.chars().filter(|char| char.is_ascii_graphic()).collect();
+    let host = name.filter(|_| check.tls).map_or_else(|| address.to_string(), str::to_owned);
     match check.version {
-        ProtocolVersion::Http1 => over_http1(stream, address, &path).await,
-        ProtocolVersion::Http2 | ProtocolVersion::Grpc => over_http2(stream, address, &path, check.tls).await,
+        ProtocolVersion::Http1 => over_http1(stream, &host, &path).await,
+        ProtocolVersion::Http2 | ProtocolVersion::Grpc => over_http2(stream, &host, &path, check.tls).await,
     }
 }
 
 /// What probes call themselves.
 const USER_AGENT: &str = "Trellis-HealthChecker/1.0";
 
-async fn over_http1(mut stream: Stream, address: SocketAddr, path: &str) -> Result<u16, ProbeError> {
+async fn over_http1(mut stream: Stream, host: &str, path: &str) -> Result<u16, ProbeError> {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: {USER_AGENT}\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.map_err(ProbeError::Broken)?;
@@ -144,18 +149,13 @@ async fn over_http1(mut stream: Stream, address: SocketAddr, path: &str) -> Resu
 const BOUNDS: Bounds = Bounds { streams: 0, stream_window: 65_535, connection_window: 65_535 };
 
 /// Without TLS it is HTTP/2 from the first byte, as the target's protocol version says.
-async fn over_http2(
-    mut stream: Stream,
-    address: SocketAddr,
-    path: &str,
-    secure: bool,
-) -> Result<u16, ProbeError> {
+async fn over_http2(mut stream: Stream, host: &str, path: &str, secure: bool) -> Result<u16, ProbeError> {
     let mut codec = Codec::client(BOUNDS);
     let slot = codec.begin(false).ok_or(ProbeError::Closed)?;
     let mut head = codec.write_head(slot).ok_or(ProbeError::Closed)?;
     head.pseudo(b":method", b"GET");
     head.pseudo(b":scheme", if secure { b"https" } else { b"http" });
-    head.pseudo(b":authority", address.to_string().as_bytes());
+    head.pseudo(b":authority", host.as_bytes());
     head.pseudo(b":path", path.as_bytes());
     head.field(b"user-agent", USER_AGENT.as_bytes());
     head.field(b"accept", b"*/*");

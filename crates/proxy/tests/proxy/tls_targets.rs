@@ -1,6 +1,6 @@
 //! HTTPS target groups and health checks over TLS.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use trellis_model::health::{HealthCheck, ProtocolVersion, StatusMatcher, TargetStatus};
@@ -93,11 +93,8 @@ fn an_end_without_close_notify_is_not_the_end_of_a_body() {
     assert_eq!(reasons, ["-", "TargetConnectionClosed"]);
 }
 
-#[test]
-fn a_target_is_probed_over_tls() {
-    let own = identity(&["inner"]);
-    let (sealed, plain) = (secure_target(own.server(&[]), "well"), TestTarget::saying("not sealed"));
-    let check = HealthCheck {
+fn check() -> HealthCheck {
+    HealthCheck {
         tls: true,
         version: ProtocolVersion::Http1,
         port: None,
@@ -107,8 +104,47 @@ fn a_target_is_probed_over_tls() {
         healthy_threshold: 2,
         unhealthy_threshold: 2,
         matcher: StatusMatcher([(200, 200)].into()),
+    }
+}
+
+#[test]
+fn probes_call_a_target_by_the_name_that_requests_call_it_by() {
+    let config = identity(&["inner"]).server(&[]);
+    // The name in the hello, and Host.
+    type Called = (Option<String>, String);
+    let called: Arc<Mutex<Vec<Called>>> = Arc::default();
+    let names = called.clone();
+    let target = TestTarget::new(move |wire, _| {
+        let Ok(mut wire) = accepted(wire.stream, &config) else { return };
+        let name = match wire.session() {
+            rustls::Connection::Server(session) => session.server_name().map(str::to_owned),
+            rustls::Connection::Client(_) => None,
+        };
+        while let Some(request) = wire.read_message() {
+            names.lock().unwrap().push((name.clone(), request.header("host").unwrap()));
+            wire.send(ok("sealed"));
+        }
+    });
+    let used = https_group(1, Some(check()), &[&target]);
+    let with_domain = |domain| {
+        let mut spec = service("generated.test", forward(&used));
+        spec.custom_domain = domain;
+        world(vec![spec])
     };
-    let used = https_group(1, Some(check), &[&sealed, &plain]);
+    let fixture = Fixture::new(with_domain(Some("shop.test")));
+    let seen = |name: &str| called.lock().unwrap().contains(&(Some(name.to_owned()), name.to_owned()));
+    eventually("a probe says the custom domain", || seen("shop.test"));
+    assert!(called.lock().unwrap().iter().all(|(name, _)| name.as_deref() == Some("shop.test")));
+    assert_eq!(fixture.client().get("shop.test", "/").text(), "sealed");
+    fixture.change(with_domain(None));
+    eventually("a probe says the generated name", || seen("generated.test"));
+}
+
+#[test]
+fn a_target_is_probed_over_tls() {
+    let own = identity(&["inner"]);
+    let (sealed, plain) = (secure_target(own.server(&[]), "well"), TestTarget::saying("not sealed"));
+    let used = https_group(1, Some(check()), &[&sealed, &plain]);
     used.targets[0].health.set(TargetStatus::Initial);
     let _fixture = Fixture::new(world(vec![service("a", forward(&used))]));
     eventually("one is healthy", || used.targets[0].health.status() == TargetStatus::Healthy);
