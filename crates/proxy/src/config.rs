@@ -95,6 +95,15 @@ pub struct Limits {
     pub resource_idle: Duration,
     /// Wait for `100 Continue` of a target before saying it in its place. Default 1 s.
     pub continue_timeout: Duration,
+    /// How long a target may be silent once its client has said that it will send no more, and nothing
+    /// can be sent to find out whether the client is still there: an answer has begun, or it speaks
+    /// HTTP/1.0. Then both connections end. Default 5 s.
+    pub half_closed_patience: Duration,
+    /// How long a connection to a target rests after an answer that ended with its head: to HEAD, a 204,
+    /// a 304. A target that sends a body all the same, as some do for HEAD, would have it taken for the
+    /// next answer, which may be somebody else's; what comes while the connection rests ends it.
+    /// Default 100 ms.
+    pub rest_after_head: Duration,
     /// Probes under way at once, over all targets. Default 256.
     pub concurrent_probes: usize,
 }
@@ -113,6 +122,8 @@ impl Default for Limits {
             connection_lifetime: Duration::from_secs(600),
             resource_idle: Duration::from_secs(350),
             continue_timeout: Duration::from_secs(1),
+            half_closed_patience: Duration::from_secs(5),
+            rest_after_head: Duration::from_millis(100),
             concurrent_probes: 256,
         }
     }

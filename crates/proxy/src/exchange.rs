@@ -4,6 +4,8 @@
 //! heard everything. The common case passes through here in one go: one write of head and body,
 //! one read, one write.
 
+mod waiting;
+
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,12 +19,26 @@ use crate::http1::response::{self, Delivery};
 use crate::http1::{self, Framing, HeadError, Version};
 use crate::pump::{Pump, PumpError};
 use crate::record::Record;
+use crate::stream::Stream;
 use crate::upstream::Upstream;
 use crate::watchdog::Alarm;
 use crate::worker::Worker;
 
 /// Interim responses a target may send before the final one.
 const MAX_INTERIM: u32 = 32;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What has moved so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moved {
+    /// Of the request's body, from the client.
+    request: u64,
+    /// Of the request, to the target.
+    sent: u64,
+    /// Of the answer.
+    answer: u64,
+}
 
 /// What is known of the request that matters to the exchange.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +67,9 @@ pub(crate) enum Ending {
         /// The client may still be sending.
         linger: bool,
     },
-    /// The kept connection turned out to be closed; nothing has been received and what has been
-    /// sent is still held, so the request can be sent again.
-    Stale,
+    /// The target has closed before it answered; all of the request is still held, and sending it
+    /// again does no harm.
+    Again,
     /// The client has been told nothing yet and can be told this.
     Failed(u16, Failure),
     /// The client has been told something that will not be finished.
@@ -74,7 +90,7 @@ pub(crate) struct Exchange<'a> {
     /// Nothing has been waited for yet, except perhaps a connection that was there.
     fresh: bool,
     /// The target takes no more of it.
-    refused: Option<io::ErrorKind>,
+    refused: bool,
     /// The first byte of the answer came in this very poll.
     answered_now: bool,
     /// From the target.
@@ -86,6 +102,10 @@ pub(crate) struct Exchange<'a> {
     interims: u32,
     awaiting_continue: bool,
     response: Option<Response>,
+    /// When nothing will have moved for as long as either side may be silent.
+    silence_ends: Millis,
+    /// A client that sends no more has been sent something, to see whether it is still there.
+    client_asked: bool,
 }
 
 struct Response {
@@ -117,7 +137,7 @@ impl<'a> Exchange<'a> {
             patience,
             requesting: true,
             fresh: upstream_is_kept,
-            refused: None,
+            refused: false,
             answered_now: false,
             inbox: Inbox::default(),
             scanned: 0,
@@ -125,18 +145,11 @@ impl<'a> Exchange<'a> {
             interims: 0,
             awaiting_continue: asked.expects_continue,
             response: None,
+            silence_ends: 0,
+            client_asked: false,
         };
         exchange.arm();
         exchange
-    }
-
-    fn arm(&mut self) {
-        let patience = if self.awaiting_continue {
-            self.patience.min(self.worker.limits.continue_timeout.as_millis() as Millis)
-        } else {
-            self.patience
-        };
-        self.client.watched.arm(self.worker.clock.coarse().saturating_add(patience));
     }
 
     /// To be polled until it is ready, then [`Exchange::finish`]ed.
@@ -146,9 +159,11 @@ impl<'a> Exchange<'a> {
         if let Poll::Ready(ending) = self.poll_both(cx) {
             return Poll::Ready(ending);
         }
-        if self.moved() != before {
+        let after = self.moved();
+        if after != before {
             self.arm();
         }
+        self.acknowledge(before, after);
         self.client.watched.register(cx);
         match self.client.watched.alarm() {
             None => Poll::Pending,
@@ -156,19 +171,33 @@ impl<'a> Exchange<'a> {
                 // The target is silent. The client may be waiting for it for ever, so it is told to
                 // go on; should the target say so too, later, that is allowed.
                 self.awaiting_continue = false;
-                self.interim.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.interim.extend_from_slice(CONTINUE);
                 self.arm();
                 cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Alarm::Deadline) if self.client.ended && self.worker.clock.coarse() < self.silence_ends => {
+                if self.client_is_gone() {
+                    return Poll::Ready(Ending::Broken(Failure::ClientConnectionClosed));
+                }
+                if !self.interim.is_empty() {
+                    cx.waker().wake_by_ref();
+                }
+                self.arm_look();
                 Poll::Pending
             }
             Some(alarm) => Poll::Ready(self.on_alarm(alarm)),
         }
     }
 
-    /// A number that changes with every byte that moves.
-    fn moved(&self) -> u64 {
-        let response = self.response.as_ref().map_or(0, |response| response.pump.written + 1);
-        self.request.written + self.request.consumed + response + self.inbox.unread().len() as u64
+    /// Numbers that change with every byte that moves.
+    fn moved(&self) -> Moved {
+        let written = self.response.as_ref().map_or(0, |response| response.pump.written + 1);
+        Moved {
+            request: self.request.consumed,
+            sent: self.request.written,
+            answer: written + self.inbox.unread().len() as u64 + u64::from(self.interims),
+        }
     }
 
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -190,10 +219,10 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Err(PumpError::SourceMalformed)) => {
                     return Poll::Ready(self.failed(400, Failure::ClientProtocolError));
                 }
-                Poll::Ready(Err(PumpError::SinkClosed(error))) => {
+                Poll::Ready(Err(PumpError::SinkClosed)) => {
                     // It may have answered before it closed: "413" and the like.
                     self.requesting = false;
-                    self.refused = Some(error.kind());
+                    self.refused = true;
                 }
             }
         }
@@ -219,7 +248,11 @@ impl<'a> Exchange<'a> {
         while !client.ended && client.inbox.has_room() {
             match ready!(client.inbox.poll_fill(cx, &mut client.stream, &self.worker.buffers)) {
                 // Half closed: it sends no more but still listens.
-                Ok(0) => client.ended = true,
+                Ok(0) => {
+                    client.ended = true;
+                    self.arm_look();
+                    break;
+                }
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(Ending::Broken(Failure::ClientConnectionClosed)),
             }
@@ -254,12 +287,12 @@ impl<'a> Exchange<'a> {
                 }
             }
             match ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers)) {
-                Ok(0) => return Poll::Ready(Err(self.on_target_closed(None))),
+                Ok(0) => return Poll::Ready(Err(self.on_target_closed())),
                 // What came is not TLS as it should be.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
                 }
-                Err(error) => return Poll::Ready(Err(self.on_target_closed(Some(error.kind())))),
+                Err(_) => return Poll::Ready(Err(self.on_target_closed())),
                 Ok(_) if self.record.answered.is_none() => {
                     self.record.answered = Some(self.worker.clock.now());
                     self.answered_now = true;
@@ -328,7 +361,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn client_may_stay(&self) -> bool {
-        self.asked.keep_alive && self.refused.is_none() && self.worker.may_stay(&self.client.watched)
+        self.asked.keep_alive && !self.refused && self.worker.may_stay(&self.client.watched)
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -337,16 +370,19 @@ impl<'a> Exchange<'a> {
         match ready!(response.pump.poll(cx, source, &mut self.inbox, sink, &self.worker.buffers)) {
             Ok(()) => Poll::Ready(Ending::Delivered {
                 at_once: self.answered_now,
-                reusable: response.reusable
-                    && !self.requesting
-                    && self.refused.is_none()
-                    && self.inbox.is_empty(),
+                reusable: response.reusable && !self.requesting && !self.refused && self.inbox.is_empty(),
                 stay: !response.close,
-                linger: self.requesting || self.refused.is_some(),
+                linger: self.requesting || self.refused,
             }),
             Err(PumpError::SourceClosed) => Poll::Ready(self.cut(Failure::TargetConnectionClosed)),
             Err(PumpError::SourceMalformed) => Poll::Ready(self.cut(Failure::TargetProtocolError)),
-            Err(PumpError::SinkClosed(_)) => Poll::Ready(self.cut(Failure::ClientConnectionClosed)),
+            Err(PumpError::SinkClosed) => {
+                if response.pump.written == 0 {
+                    // It was gone before it could be told anything.
+                    self.record.status = 0;
+                }
+                Poll::Ready(Ending::Broken(Failure::ClientConnectionClosed))
+            }
         }
     }
 
@@ -364,43 +400,16 @@ impl<'a> Exchange<'a> {
     }
 
     /// The target has closed, or reset, before a whole head came.
-    fn on_target_closed(&mut self, error: Option<io::ErrorKind>) -> Ending {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        if self.upstream.reused && self.record.answered.is_none() && self.request.is_replayable() {
-            // "A proxy MUST NOT automatically retry non-idempotent requests", unless it can tell
-            // that the first was never applied (RFC 9110, 9.2.2): a reset says that the target did
-            // not read what it was sent.
-            let reset =
-                |kind: io::ErrorKind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset);
-            let pending = || self.upstream.stream.take_error().ok().flatten().map(|error| error.kind());
-            if self.asked.idempotent
-                || self.refused.is_some_and(reset)
-                || error.is_some_and(reset)
-                || pending().is_some_and(reset)
-            {
-                return Ending::Stale;
-            }
+    fn on_target_closed(&mut self) -> Ending {
+        // "A proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110, 9.2.2). That a
+        // target resets does not say that it has not acted on what it was sent, so only what was
+        // never sent is an exception. Over TLS what was sent before an error is not known.
+        let unsent = self.request.written == 0 && matches!(self.upstream.stream, Stream::Tcp(_));
+        if self.record.answered.is_none() && self.request.is_replayable() && (self.asked.idempotent || unsent)
+        {
+            return Ending::Again;
         }
         Ending::Failed(502, Failure::TargetConnectionClosed)
-    }
-
-    fn on_alarm(&self, alarm: Alarm) -> Ending {
-        let waits_for_client = match &self.response {
-            Some(response) => response.pump.is_writing(),
-            None => !self.interim.is_empty() || (self.requesting && !self.request.is_writing()),
-        };
-        match (alarm, &self.response) {
-            (Alarm::Cut, None) => Ending::Failed(503, Failure::InternalError),
-            (Alarm::Cut, Some(_)) => Ending::Broken(Failure::InternalError),
-            (Alarm::Lifetime, None) => Ending::Failed(504, Failure::ConnectionDurationExceeded),
-            (Alarm::Lifetime, Some(_)) => Ending::Broken(Failure::ConnectionDurationExceeded),
-            (Alarm::Deadline, None) if waits_for_client => {
-                Ending::Failed(408, Failure::ClientConnectionClosed)
-            }
-            (Alarm::Deadline, None) => Ending::Failed(504, Failure::TargetDataTimeout),
-            (Alarm::Deadline, Some(_)) if waits_for_client => Ending::Broken(Failure::ClientConnectionClosed),
-            (Alarm::Deadline, Some(_)) => Ending::Broken(Failure::TargetDataTimeout),
-        }
     }
 
     /// Gives the memory back and leaves the byte counts in the record. Whether a response that was

@@ -10,9 +10,13 @@
 //! - `x-forwarded-for` is appended to; the path in logs and rules is without the query, undecoded.
 //! - An unknown host, and a service without a listener on the port, get 404; a client too slow with
 //!   head or body 408; a group without targets 503; a target that is silent 504.
-//! - One more try, at another target, when a connect fails. A request is sent again only when a
-//!   kept connection turns out to be closed, and, unless it is idempotent, only when the kernel
-//!   tells that the target did not read it.
+//! - One more try, at another target, when a connect fails. What may act twice is never sent twice:
+//!   a request is sent again only if it is idempotent, or nothing of it has been sent; then once more
+//!   when a kept connection turns out to be closed, and once at another target when a new one is.
+//! - A client that closes while its request runs is let go, and the target with it. One that has only
+//!   closed its half is still answered: to tell them apart it is sent `100 Continue` when the answer
+//!   takes its time, to which a client that is gone answers with a reset. Once an answer has begun, or
+//!   over HTTP/1.0, nothing can be sent: then a target may be silent for five seconds.
 //! - A TLS client that names no service gets the alert `missing_extension`; one whose name has no TLS
 //!   listener on the port, or no certificate, `unrecognized_name`. After the handshake the Host alone
 //!   decides, among services with an HTTPS listener on the port; it need not be the name in the hello.
@@ -20,8 +24,8 @@
 //!   more than 16 KiB, with two names, or with one that DNS could not have, is refused with an alert.
 //! - Plain HTTP on a port for TLS gets 400, unless another service of the network speaks it there.
 //! - TLS 1.2 with RSA key exchange or CBC suites is not spoken, to either side.
-//! - HTTPS targets are called by the name the client asked for, in the handshake too; probes call
-//!   them by no name. Nothing about their certificates is checked.
+//! - HTTPS targets are called by the name the client asked for, in the handshake too, and by probes as
+//!   by requests. Nothing about their certificates is checked.
 //! - A TLS passthrough connection on which nothing moves for the idle timeout is reset on both sides,
 //!   as is one that reaches its greatest age; the log says `TargetDataTimeout`.
 //! - HTTP/2 is agreed on by ALPN and in no other way: on plain ports its preface gets 400. What the

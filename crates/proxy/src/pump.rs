@@ -25,7 +25,7 @@ pub(crate) enum PumpError {
     /// The source's chunks, or its TLS records, are malformed.
     SourceMalformed,
     /// The sink could not be written.
-    SinkClosed(io::Error),
+    SinkClosed,
 }
 
 /// A head and a body on their way.
@@ -106,7 +106,7 @@ impl Pump {
     ) -> Poll<Result<(), PumpError>> {
         loop {
             if self.writing {
-                ready!(self.poll_write(cx, inbox, to)).map_err(PumpError::SinkClosed)?;
+                ready!(self.poll_write(cx, inbox, to)).map_err(|_| PumpError::SinkClosed)?;
                 if self.batch.last {
                     return Poll::Ready(Ok(()));
                 }

@@ -106,6 +106,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         if !client.inbox.has_room() {
             client.inbox.grow();
         }
+        client.stream.acknowledge();
         let (status, failure) = match client.read(worker).await {
             Ok(1..) => continue,
             // What came is not TLS as it should be.
@@ -297,7 +298,8 @@ async fn forward(
         let in_flight = InFlight::new(route.clone(), index);
 
         // 10. A connection from inside the target's VPC: one that is kept, or a new one.
-        let kept = if fresh_only { None } else { Upstream::take_idle(target, record.name.as_deref()) };
+        let kept =
+            if fresh_only { None } else { Upstream::take_idle(worker, target, record.name.as_deref()) };
         let mut upstream = match kept {
             Some(upstream) => upstream,
             None => match Upstream::connect(worker, view, target, record.name.clone(), &client.watched).await
@@ -321,6 +323,8 @@ async fn forward(
             },
         };
 
+        let was_kept = upstream.reused;
+
         // 11. Stream both ways.
         let (ending, ends_by_close) = {
             let mut exchange = Exchange::new(worker, client, record, &mut upstream, request, *asked);
@@ -341,12 +345,22 @@ async fn forward(
                     (false, false) => Next::Close,
                 };
             }
-            Ending::Stale => {
-                // The target closed the connection while it was kept. Its successor will be new.
+            Ending::Again if was_kept || (failed_target.is_none() && view.targets.len() > 1) => {
+                // A connection that was closed while it was kept has a new one as its successor; a
+                // target that closes a new one has another target.
                 state.cells.retries.add(1);
-                fresh_only = true;
+                if was_kept {
+                    fresh_only = true;
+                } else {
+                    failed_target = Some(index);
+                }
                 request.replay();
                 record.forwarded = None;
+            }
+            Ending::Again => {
+                record.failure = Some(Failure::TargetConnectionClosed);
+                let rest = Some(request.rest());
+                return give_answer(worker, client, record, asked, Answer::plain(502), rest).await;
             }
             Ending::Failed(status, failure) => {
                 record.failure = Some(failure);

@@ -13,6 +13,12 @@ use tokio::net::TcpStream;
 
 pub(crate) use tls::{Scratch, TlsStream};
 
+/// Whether so many bytes can have come without the kernel acknowledging them at once, as it does with
+/// two full segments. In a VPC those are of up to 8.5 KB.
+pub(crate) fn is_little(bytes: u64) -> bool {
+    (1..17_000).contains(&bytes)
+}
+
 /// A connection to a client or to a target.
 ///
 /// What has been written may wait inside until it is flushed; a plain socket has nothing that
@@ -43,6 +49,12 @@ impl Stream {
     /// Closing resets the connection, so that nobody takes what was sent for all of it.
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
         self.socket().set_zero_linger()
+    }
+
+    /// Has what was read acknowledged now and not with what is sent next.
+    pub(crate) fn acknowledge(&self) {
+        // Without it the other side may wait a little longer.
+        let _ = self.socket().set_quickack(true);
     }
 
     /// The error that waits on the socket, if one does.

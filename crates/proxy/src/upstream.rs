@@ -28,6 +28,8 @@ pub(crate) struct Upstream {
     /// What the target was called in the handshake, over TLS.
     name: Option<Rc<str>>,
     window: Window,
+    /// Its last answer ended with its head: to HEAD, a 204, a 304.
+    bodiless: bool,
     open: Open,
 }
 
@@ -52,6 +54,8 @@ impl Drop for Open {
 #[derive(Debug)]
 pub(crate) struct Idle {
     upstream: Upstream,
+    /// Not used before.
+    rests_until: Millis,
     expires: Millis,
 }
 
@@ -77,11 +81,13 @@ pub(crate) enum ConnectError {
 
 impl Upstream {
     /// The most recently used idle connection to `target`, under `name`, if there is one.
-    pub(crate) fn take_idle(target: &TargetState, name: Option<&str>) -> Option<Self> {
+    pub(crate) fn take_idle(worker: &Worker, target: &TargetState, name: Option<&str>) -> Option<Self> {
         let mut idle = target.idle.borrow_mut();
+        let now = worker.clock.coarse();
         loop {
-            // The last one, unless the service has two names and TLS targets.
-            let index = idle.iter().rposition(|idle| idle.upstream.name.as_deref() == name)?;
+            // The last one, unless it rests, or the service has two names and TLS targets.
+            let fits = |idle: &Idle| idle.rests_until <= now && idle.upstream.name.as_deref() == name;
+            let index = idle.iter().rposition(fits)?;
             let Idle { mut upstream, .. } = idle.remove(index)?;
             if upstream.stream.is_quiet() {
                 return Some(upstream);
@@ -92,6 +98,7 @@ impl Upstream {
     /// The body of an answer will come next.
     pub(crate) fn expect_body(&mut self, worker: &Worker, framing: Framing) {
         self.window.before(framing, &self.stream, &worker.limit_window);
+        self.bodiless = framing == Framing::None;
     }
 
     /// Keeps the connection for another request, after an answer of `length` bytes. At the bound the
@@ -107,7 +114,9 @@ impl Upstream {
         if idle.len() >= bound {
             idle.pop_front();
         }
-        idle.push_back(Idle { upstream: self, expires });
+        let rest = worker.limits.rest_after_head.as_millis() as Millis;
+        let rests_until = if self.bodiless { worker.clock.coarse().saturating_add(rest) } else { 0 };
+        idle.push_back(Idle { upstream: self, rests_until, expires });
     }
 
     /// Connects to `target` of `group`, which is called `name` if it speaks TLS. `watched` is the
@@ -144,7 +153,8 @@ impl Upstream {
                 Stream::Tls(secured?)
             }
         };
-        Ok(Self { stream, reused: false, name, window: Window::default(), open: Open::new(&group.cells) })
+        let (window, open) = (Window::default(), Open::new(&group.cells));
+        Ok(Self { stream, reused: false, name, window, bodiless: false, open })
     }
 
     /// The connection for another use than requests; it counts as open while the second is there.

@@ -21,6 +21,7 @@ use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::http1::response;
 use crate::http1::{self, HeadError};
+use crate::stream::{Stream, is_little};
 use crate::upstream::Upstream;
 use crate::watchdog::Alarm;
 use crate::worker::Worker;
@@ -49,8 +50,10 @@ pub(super) async fn attempt(
         chunked,
         begun: false,
         requesting: true,
-        refused: None,
+        sent_some: false,
+        refused: false,
         inbox: Inbox::default(),
+        unacknowledged: 0,
         scanned: 0,
         interims: 0,
         awaiting_continue,
@@ -79,10 +82,14 @@ struct OverHttp1<'a, 'c> {
     begun: bool,
     /// The request is still being written.
     requesting: bool,
+    /// Some of it has left.
+    sent_some: bool,
     /// The target takes no more of it.
-    refused: Option<io::ErrorKind>,
+    refused: bool,
     /// From the target.
     inbox: Inbox,
+    /// Bytes read since the answer was last waited for.
+    unacknowledged: u64,
     /// Bytes of `inbox` known not to hold a whole head.
     scanned: usize,
     interims: u32,
@@ -110,7 +117,7 @@ impl OverHttp1<'_, '_> {
     }
 
     fn is_reusable(&self) -> bool {
-        self.reusable && !self.requesting && self.refused.is_none() && self.inbox.is_empty()
+        self.reusable && !self.requesting && !self.refused && self.inbox.is_empty()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -175,16 +182,18 @@ impl OverHttp1<'_, '_> {
             }
             let before = self.batch.sent;
             let written = self.batch.poll_write(cx, &mut self.call.upload, &mut self.upstream.stream);
-            self.moved += u64::from(self.batch.sent != before);
+            let sent_some = self.batch.sent != before;
+            self.moved += u64::from(sent_some);
+            self.sent_some |= sent_some;
             match ready!(written) {
                 Ok(()) => {
                     self.moved += 1;
                     self.call.went();
                 }
-                Err(error) => {
+                Err(_) => {
                     // It may have answered before it closed: "413" and the like.
                     self.requesting = false;
-                    self.refused = Some(error.kind());
+                    self.refused = true;
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -213,7 +222,8 @@ impl OverHttp1<'_, '_> {
                 continue;
             }
             self.inbox.rewind(0);
-            let read = ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers));
+            let read = self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers);
+            let read = ready!(or_acknowledge(read, &mut self.unacknowledged, &self.upstream.stream));
             self.moved += 1;
             match read {
                 Ok(1..) => {}
@@ -282,7 +292,8 @@ impl OverHttp1<'_, '_> {
             if !self.inbox.has_room() && !self.inbox.grow() {
                 return Poll::Ready(Err(Ending::Failed(502, Failure::TargetProtocolError)));
             }
-            let read = ready!(self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers));
+            let read = self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers);
+            let read = ready!(or_acknowledge(read, &mut self.unacknowledged, &self.upstream.stream));
             self.moved += 1;
             match read {
                 Ok(1..) => {
@@ -331,21 +342,32 @@ impl OverHttp1<'_, '_> {
 
     /// The target has closed, or reset, before a whole head came.
     fn on_target_closed(&mut self, error: Option<io::ErrorKind>) -> Ending {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let reset = |kind: io::ErrorKind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset);
-        // As over HTTP/1: what is not idempotent is sent again only if the target did not read it.
-        let unread = || {
-            let pending = self.upstream.stream.take_error().ok().flatten();
-            self.refused.is_some_and(reset)
-                || error.is_some_and(reset)
-                || pending.is_some_and(|error| reset(error.kind()))
-        };
-        let untouched = self.upstream.reused && self.call.record.answered.is_none();
-        if untouched && self.call.upload.is_replayable() && (self.call.idempotent || unread()) {
+        // As over HTTP/1: what is not idempotent is sent again only if nothing of it was ever sent.
+        let unsent = !self.sent_some && matches!(self.upstream.stream, Stream::Tcp(_));
+        let untouched = self.call.record.answered.is_none();
+        if untouched && self.call.upload.is_replayable() && (self.call.idempotent || unsent) {
             return Ending::Again;
         }
         Ending::Failed(502, error.map_or(Failure::TargetConnectionClosed, failure_of))
     }
+}
+
+/// As over HTTP/1: when more of an answer is waited for, what came of it is acknowledged at once.
+fn or_acknowledge(
+    read: Poll<io::Result<usize>>,
+    unacknowledged: &mut u64,
+    target: &Stream,
+) -> Poll<io::Result<usize>> {
+    match &read {
+        Poll::Ready(Ok(count)) => *unacknowledged += *count as u64,
+        Poll::Ready(Err(_)) => {}
+        Poll::Pending => {
+            if is_little(std::mem::take(unacknowledged)) {
+                target.acknowledge();
+            }
+        }
+    }
+    read
 }
 
 fn broken(failure: Failure) -> Ending {

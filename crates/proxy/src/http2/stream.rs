@@ -185,7 +185,7 @@ async fn attempt(
     let expires = worker.clock.coarse().saturating_add(call.patience);
     let name = call.record.name.clone();
     if group.group.version == ProtocolVersion::Http1 {
-        let kept = if again { None } else { Upstream::take_idle(target, name.as_deref()) };
+        let kept = if again { None } else { Upstream::take_idle(worker, target, name.as_deref()) };
         let mut upstream = match kept {
             Some(upstream) => upstream,
             None => Box::pin(Upstream::connect(worker, group, target, name, &call.watched)).await?,

@@ -97,7 +97,43 @@ fn responses_without_a_body_end_at_their_head() {
         let answer = client.read_answer_to(method).unwrap();
         assert_eq!(answer.header("content-length").as_deref(), length, "{method} {path}");
     }
-    assert_eq!(target.connections(), 1);
+}
+
+#[test]
+fn late_bytes_of_a_target_after_an_answer_without_a_body_are_nobodys_answer() {
+    for (method, head) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"),
+        ("DELETE", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n"),
+    ] {
+        let closed = Arc::new(AtomicUsize::new(0));
+        let counter = closed.clone();
+        let target = TestTarget::new(move |mut wire, number| {
+            wire.read_until("\r\n\r\n");
+            if number > 0 {
+                return wire.send(ok("mine"));
+            }
+            wire.send(head);
+            eventually("another connection has been served, or this one", || {
+                wire.stream.set_nonblocking(true).unwrap();
+                let asked = wire.stream.peek(&mut [0]).is_ok();
+                wire.stream.set_nonblocking(false).unwrap();
+                asked || counter.load(Ordering::SeqCst) == 1
+            });
+            // A body that looks like an answer.
+            wire.send(ok("forged"));
+            wire.read_to_end();
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        let limits = Limits { rest_after_head: Duration::from_secs(60), ..Limits::default() };
+        let fixture = Fixture::with(world(vec![service("a", forward(&group(1, &[target.address])))]), limits);
+        let mut client = fixture.client();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.read_answer_to("HEAD").unwrap();
+        assert_eq!(client.get("a", "/").text(), "mine", "{method}");
+        closed.store(1, Ordering::SeqCst);
+        eventually("the late bytes close the connection", || closed.load(Ordering::SeqCst) == 2);
+    }
 }
 
 #[test]

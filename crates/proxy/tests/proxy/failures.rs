@@ -103,17 +103,81 @@ fn a_client_that_resets_while_its_target_is_at_work_lets_the_target_go() {
     assert_eq!(reasons(&mut fixture), [(0, "ClientConnectionClosed".to_owned())]);
 }
 
+/// Reads a request, says `begun`, and waits for the proxy to close; counts that.
+fn never_finishing(begun: &'static str) -> (TestTarget, Arc<AtomicUsize>) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counter = ended.clone();
+    let target = TestTarget::new(move |mut wire, _| {
+        wire.read_message();
+        wire.send(begun);
+        wire.read_to_end();
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    (target, ended)
+}
+
+#[test]
+fn a_client_that_closes_while_its_target_is_at_work_lets_the_target_go() {
+    let (target, ended) = never_finishing("");
+    let mut fixture = one_service(&target);
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the target is at work", || target.connections() == 1);
+    drop(client);
+    eventually("the target is let go", || ended.load(Ordering::SeqCst) == 1);
+    assert_eq!(reasons(&mut fixture), [(0, "ClientConnectionClosed".to_owned())]);
+}
+
+#[test]
+fn a_client_that_closes_while_a_target_is_silent_in_its_answer_lets_the_target_go() {
+    let (target, ended) = never_finishing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+    let limits = Limits { half_closed_patience: Duration::from_millis(300), ..Limits::default() };
+    let mut fixture = Fixture::with(world(vec![service("a", forward(&group(1, &[target.address])))]), limits);
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.read_until("hi\r\n").is_some());
+    drop(client);
+    eventually("the target is let go", || ended.load(Ordering::SeqCst) == 1);
+    assert_eq!(reasons(&mut fixture), [(200, "ClientConnectionClosed".to_owned())]);
+}
+
+#[test]
+fn an_http_1_0_client_that_closes_lets_its_target_go() {
+    let (target, ended) = never_finishing("");
+    let limits = Limits { half_closed_patience: Duration::from_millis(300), ..Limits::default() };
+    let mut fixture = Fixture::with(world(vec![service("a", forward(&group(1, &[target.address])))]), limits);
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    eventually("the target is at work", || target.connections() == 1);
+    drop(client);
+    eventually("the target is let go", || ended.load(Ordering::SeqCst) == 1);
+    assert_eq!(reasons(&mut fixture), [(0, "ClientConnectionClosed".to_owned())]);
+}
+
 #[test]
 fn a_client_that_has_closed_its_half_still_gets_its_answer() {
-    let target = TestTarget::new(|mut wire, _| {
+    let go = Arc::new(AtomicUsize::new(0));
+    let gate = go.clone();
+    let target = TestTarget::new(move |mut wire, number| {
         wire.read_message();
-        std::thread::sleep(Duration::from_millis(50));
+        if number > 0 {
+            eventually("the client was asked", || gate.load(Ordering::SeqCst) > 0);
+        }
         wire.send(ok("late"));
     });
     let fixture = one_service(&target);
     let mut client = fixture.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.finish_sending();
+    assert_eq!(client.read_message().unwrap().text(), "late");
+    assert!(client.is_closed());
+
+    // One that waits longer is asked whether it is there: who is not answers with a reset.
+    let mut client = fixture.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.finish_sending();
+    assert_eq!(client.read_until("\r\n\r\n").unwrap(), "HTTP/1.1 100 Continue\r\n\r\n");
+    go.store(1, Ordering::SeqCst);
     assert_eq!(client.read_message().unwrap().text(), "late");
     assert!(client.is_closed());
 }
@@ -244,16 +308,21 @@ fn groups_that_speak_what_is_not_spoken_here_are_a_502() {
 fn a_kept_connection_the_target_has_closed_costs_no_request() {
     // Each connection serves one request and closes without saying so.
     let served = Arc::new(AtomicUsize::new(0));
-    let counter = served.clone();
+    let closed = Arc::new(AtomicUsize::new(0));
+    let (counter, closes) = (served.clone(), closed.clone());
     let target = TestTarget::new(move |mut wire, _| {
         if let Some(request) = wire.read_message() {
             counter.fetch_add(1, Ordering::SeqCst);
             wire.send(ok(&request.text()));
+            drop(wire);
+            closes.fetch_add(1, Ordering::SeqCst);
         }
     });
     let fixture = one_service(&target);
     let mut client = fixture.client();
     for n in 0..50 {
+        // What is not idempotent may only be sent once, so it comes after the end of the connection.
+        eventually("the target has closed", || closed.load(Ordering::SeqCst) == 2 * n);
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{n:03}");
         assert_eq!(client.call(request).text(), format!("{n:03}"));
         assert_eq!(client.get("a", "/").status(), 200);
@@ -263,25 +332,56 @@ fn a_kept_connection_the_target_has_closed_costs_no_request() {
 
 #[test]
 fn a_request_that_may_have_been_applied_is_not_sent_again() {
-    // The second request on a connection is read in full and then the connection closes.
-    let reads = Arc::new(AtomicUsize::new(0));
-    let counter = reads.clone();
-    let target = TestTarget::new(move |mut wire, _| {
-        wire.read_message();
-        wire.send(ok("first"));
-        if wire.read_message().is_some() {
-            counter.fetch_add(1, Ordering::SeqCst);
+    // The second request on a connection is read in full and then the connection closes, or is reset.
+    for reset in [false, true] {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counter = reads.clone();
+        let target = TestTarget::new(move |mut wire, _| {
+            wire.read_message();
+            wire.send(ok("first"));
+            if wire.read_message().is_some() {
+                if reset {
+                    socket2::SockRef::from(&wire.stream).set_linger(Some(Duration::ZERO)).unwrap();
+                }
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let fixture = one_service(&target);
+        for (n, method) in ["POST", "PATCH", "REPORT"].into_iter().enumerate() {
+            let mut client = fixture.client();
+            assert_eq!(client.get("a", "/").text(), "first");
+            let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+            assert_eq!(client.call(request).status(), 502, "{method}");
+            assert_eq!((reads.load(Ordering::SeqCst), target.connections()), (n + 1, n + 1), "{method}");
         }
+        // An idempotent one is.
+        let mut client = fixture.client();
+        assert_eq!(client.get("a", "/").text(), "first");
+        assert_eq!(client.get("a", "/").text(), "first");
+        assert_eq!((reads.load(Ordering::SeqCst), target.connections()), (4, 5));
+    }
+}
+
+#[test]
+fn what_is_idempotent_is_tried_at_another_target_when_one_breaks_off() {
+    let dying = TestTarget::new(|mut wire, _| {
+        wire.read_message();
+        socket2::SockRef::from(&wire.stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
-    let fixture = one_service(&target);
-    let mut client = fixture.client();
-    assert_eq!(client.get("a", "/").text(), "first");
-    assert_eq!(client.call("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").status(), 502);
-    assert_eq!((reads.load(Ordering::SeqCst), target.connections()), (1, 1));
-    // An idempotent one is.
-    assert_eq!(client.get("a", "/").text(), "first");
-    assert_eq!(client.get("a", "/").text(), "first");
-    assert_eq!((reads.load(Ordering::SeqCst), target.connections()), (2, 3));
+    let alive = TestTarget::saying("alive");
+    let fixture =
+        Fixture::new(world(vec![service("a", forward(&group(1, &[dying.address, alive.address])))]));
+    for _ in 0..4 {
+        assert_eq!(fixture.client().get("a", "/").text(), "alive");
+    }
+    assert!(dying.connections() > 0);
+    // What is not idempotent has one try; each worker goes round the targets.
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let statuses: Vec<u16> = (0..6).map(|_| fixture.client().call(post).status()).collect();
+    assert!(
+        statuses.contains(&502) && statuses.iter().all(|status| matches!(status, 200 | 502)),
+        "{statuses:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The proxy over loopback, with hand-written clients and targets that speak raw TCP.
 
+mod acknowledging;
 mod bodies;
 mod changes;
 mod failures;
