@@ -5,6 +5,8 @@ what of the statement is not true yet, or why it never will be; `None` when all 
 tests and makes docs/data-plane.md of it; a name that no test has is an error.
 """
 
+import rfc_rows
+
 SECTIONS = [
     ("Names", [
         ("A service's generated name resolves in every VPC associated with a network that has the service.",
@@ -204,6 +206,14 @@ SECTIONS = [
         ("A group without targets is 503.", ["a_group_without_targets_is_a_503"], None),
         ("A connect that fails is tried once more at another target, then 500.",
          ["a_refused_connect_is_tried_once_more_at_another_target", "a_connect_that_fails_everywhere_is_a_500"], None),
+        ("A target that breaks off before it answers has idempotent requests tried once at another; others are 502.",
+         ["what_is_idempotent_is_tried_at_another_target_when_one_breaks_off",
+          "a_request_that_may_have_been_applied_is_not_sent_again"], None),
+        ("A client that goes while its request runs is noticed and logged, and its target let go.",
+         ["a_client_that_closes_while_its_target_is_at_work_lets_the_target_go",
+          "a_client_that_has_closed_its_half_still_gets_its_answer"], None),
+        ("A message in two pieces does not wait for a delayed acknowledgement of ours.",
+         ["a_message_in_two_pieces_has_its_first_acknowledged_at_once"], None),
         ("What a target says that is not HTTP is 502; a silent one is 504.",
          ["garbage_from_a_target_is_a_502", "a_silent_target_is_a_504_and_a_silent_client_a_408"], None),
         ("Malformed requests, and what two parsers could read differently, are 400.",
@@ -251,7 +261,10 @@ SECTIONS = [
          ["a_target_is_spoken_to_over_tls_whatever_its_certificate_says",
           "a_target_that_does_not_speak_tls_is_a_target_protocol_error",
           "an_end_without_close_notify_is_not_the_end_of_a_body", "a_target_is_probed_over_tls",
-          "test_an_https_target_group_is_probed_and_served_over_tls"], None),
+          "probes_call_a_target_by_the_name_that_requests_call_it_by",
+          "test_an_https_target_group_is_probed_and_served_over_tls"],
+         "targets that offer nothing but RSA key exchange or CBC suites: their requests are 502 and their checks fail, "
+         "for the reason listeners do not speak them"),
     ]),
     ("TLS passthrough", [
         ("The target makes the handshake with the client; nothing is added, and only the custom domain is served.",
@@ -311,6 +324,7 @@ SECTIONS = [
           "a_small_head_that_grows_large_is_refused", "a_window_that_stays_shut_costs_its_stream_after_the_idle_timeout",
           "more_streams_than_announced_are_refused"], None),
     ]),
+    *rfc_rows.SECTIONS,
     ("gRPC", [
         ("Unary and streaming calls cross both ways, with trailers, status and message.",
          ["test_a_call_and_its_trailers_cross", "test_streams_cross_both_ways", "messages_stream_both_ways",

@@ -108,6 +108,7 @@ pub(crate) const GRPC_STATUS: &[u8] = b"grpc-status";
 
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

@@ -26,6 +26,14 @@ impl Body {
         }
     }
 
+    /// The body of a response.
+    pub(crate) fn of_response(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self::Chunked(Decoder::of_response()),
+            other => Self::new(other),
+        }
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Over => true,

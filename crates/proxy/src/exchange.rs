@@ -342,7 +342,7 @@ impl<'a> Exchange<'a> {
             self.scanned = 0;
             return Ok(None);
         }
-        let body = Body::new(head.framing);
+        let body = Body::of_response(head.framing);
         let unsized_body = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
         // An HTTP/1.0 client knows no chunks; the end of the connection ends the body.
         let until_close = unsized_body && http10;

@@ -85,6 +85,12 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
                 matches!(head.method, b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE");
             asked.keep_alive = head.keep_alive;
             asked.expects_continue = head.expects_continue;
+            if head.secure_scheme && client.tls.is_none() {
+                // "a request for an "https" resource MUST be rejected unless it has been received over a
+                // connection that has been secured" (RFC 9110, 7.4)
+                record.failure = Some(Failure::ClientProtocolError);
+                break 'plan Plan::Answer(Answer::plain(400));
+            }
             // 5 to 9. The service, who is calling, the policies, the rule, the target group.
             let decision = decide(worker, &client.seen(), &head, &mut record);
             if let Some(site) = &record.site {
@@ -188,6 +194,12 @@ pub(crate) fn decide(worker: &Worker, seen: &Seen<'_>, head: &impl Head, record:
         return Decision::Answer(Answer::plain(405));
     }
 
+    if head.method() == b"OPTIONS" && head.any_header("max-forwards", &mut |value| is_zero(value)) {
+        // "If the received value is zero (0), the intermediary MUST NOT forward the request; instead,
+        // the intermediary MUST respond as the final recipient" (RFC 9110, 7.6.2).
+        return Decision::Answer(Answer::plain(200));
+    }
+
     // 5. The service, by Host, within the service network of the client's VPC.
     let (view, entrance) = (worker.view(), seen.entrance);
     let Some(ingress) = view.snapshot.ingresses.get(&entrance.vpc) else {
@@ -247,6 +259,11 @@ pub(crate) fn decide(worker: &Worker, seen: &Seen<'_>, head: &impl Head, record:
         });
     }
     Decision::Forward(route)
+}
+
+/// Whether a number is zero, however many digits it has.
+fn is_zero(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|digit| *digit == b'0')
 }
 
 /// The protocol matrix: whether targets of `version` are given what the client `speaks`.

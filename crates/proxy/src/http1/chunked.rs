@@ -49,6 +49,8 @@ pub struct Decoder {
     /// While digits are read, their value; in data, the bytes to come.
     remaining: u64,
     trailers: Vec<u8>,
+    /// Blanks before the colon of a trailer field are removed, not refused.
+    lenient: bool,
 }
 
 /// What one [`Decoder::decode`] took from the buffer.
@@ -62,11 +64,17 @@ pub struct Step {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { state: State::Size(0), remaining: 0, trailers: Vec::new() }
+        Self { state: State::Size(0), remaining: 0, trailers: Vec::new(), lenient: false }
     }
 }
 
 impl Decoder {
+    /// Of the body of a response, from which "a proxy MUST remove any such whitespace" between a field's
+    /// name and its colon (RFC 9112, 5.1).
+    pub fn of_response() -> Self {
+        Self { lenient: true, ..Self::default() }
+    }
+
     /// The last chunk and the trailers have been read.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
@@ -126,6 +134,9 @@ impl Decoder {
             at += 1;
         }
         if self.state == State::Done {
+            if self.lenient {
+                remove_blanks_before_colons(&mut self.trailers);
+            }
             check_trailers(&self.trailers)?;
         }
         Ok(Step { consumed: at, data })
@@ -162,6 +173,24 @@ impl Decoder {
             out.extend_from_slice(field.value);
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+fn remove_blanks_before_colons(trailers: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < trailers.len() {
+        let line = &trailers[at..];
+        let end = memchr::memchr(b'\n', line).map_or(line.len(), |end| end + 1);
+        if let Some(colon) = memchr::memchr(b':', &line[..end]) {
+            let name = line[..colon].trim_ascii_end().len();
+            // Without a name it is a line of another kind, which is refused.
+            if name > 0 && name < colon {
+                trailers.drain(at + name..at + colon);
+                at += end - (colon - name);
+                continue;
+            }
+        }
+        at += end;
     }
 }
 
@@ -271,6 +300,22 @@ mod tests {
             (&long_trailers, ChunkError::Trailers),
         ] {
             assert_eq!(decode(&[body.as_bytes()]), Err(expected), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_before_the_colon_of_a_responses_trailer_are_removed() {
+        let decode = |text: &str| {
+            let mut decoder = Decoder::of_response();
+            decoder.decode(&mut text.as_bytes().to_vec())?;
+            let mut trailers = Vec::new();
+            decoder.write_trailers(&mut trailers);
+            Ok(String::from_utf8(trailers).unwrap())
+        };
+        let fields = "0\r\nX-A \t: 1\r\nContent-Length : 2\r\nX-B: a : b\r\n\r\n";
+        assert_eq!(decode(fields), Ok("X-A: 1\r\nX-B: a : b\r\n".to_owned()));
+        for malformed in ["0\r\n : 1\r\n\r\n", "0\r\nX y: 1\r\n\r\n", "0\r\n X: 1\r\n\r\n"] {
+            assert_eq!(decode(malformed), Err(ChunkError::Trailers), "{malformed:?}");
         }
     }
 

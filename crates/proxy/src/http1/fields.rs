@@ -13,6 +13,7 @@ pub(crate) enum Field {
     /// Meant for the next hop only, whatever `Connection` says.
     HopByHop,
     Host,
+    MaxForwards,
     /// Fields that only this proxy may write, however they are spelt.
     Reserved,
     RequestId,
@@ -61,6 +62,7 @@ fn known(name: &[u8]) -> Field {
         10 if is("connection") => Field::Connection,
         10 if is("keep-alive") => Field::HopByHop,
         10 if is("user-agent") => Field::UserAgent,
+        12 if is("max-forwards") => Field::MaxForwards,
         14 if is("content-length") => Field::ContentLength,
         14 if is("http2-settings") => Field::HopByHop,
         15 if is("x-forwarded-for") => Field::ForwardedFor,
@@ -93,6 +95,15 @@ fn reserved(name: &[u8]) -> bool {
     matches!(name, [b'x' | b'X', b'-' | b'_', ..])
         && ((name.len() >= PREFIX.len() && same(PREFIX))
             || NAMES.iter().any(|text| text.len() == name.len() && same(text)))
+}
+
+/// What `Max-Forwards` says after this hop: "an updated Max-Forwards field with a field value that is
+/// the lesser of a) the received value decremented by one (1) or b) the recipient's maximum supported
+/// value" (RFC 9110, 7.6.2). `None` for what is no number, and for zero, which must not be forwarded.
+pub(crate) fn fewer_forwards(value: &[u8]) -> Option<u32> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let number = || std::str::from_utf8(value).ok()?.parse::<u32>().ok();
+    digits.then(|| number().unwrap_or(u32::MAX))?.checked_sub(1)
 }
 
 /// Most names one message's `Connection` fields may add to those known anyway.
@@ -138,7 +149,7 @@ impl<'b> Connection<'b> {
 /// Fields that may not come after a body: those that frame it, route it, authenticate it, or that
 /// only this proxy may write (RFC 9110, 6.5.1).
 pub(crate) fn forbidden_in_trailers(name: &[u8]) -> bool {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 15] = [
         "authorization",
         "age",
         "cache-control",
@@ -148,7 +159,6 @@ pub(crate) fn forbidden_in_trailers(name: &[u8]) -> bool {
         "cookie",
         "expires",
         "location",
-        "max-forwards",
         "range",
         "retry-after",
         "set-cookie",

@@ -3,7 +3,7 @@
 use httparse::{Header, Request as Raw};
 use trellis_model::matching;
 
-use super::fields::{Connection, Field, field};
+use super::fields::{Connection, Field, fewer_forwards, field};
 use super::{Framing, HeadError, MAX_HEAD, Storage, Version, check_line_ends, content_length, copy_fields};
 
 /// A request head that passed every check. Slices are of the buffer it was read from.
@@ -24,12 +24,16 @@ pub struct RequestHead<'h, 'b> {
     /// HTTP/1.0 request has neither.
     pub authority: &'b [u8],
     absolute: bool,
+    /// The absolute form says `https`.
+    pub secure_scheme: bool,
     pub framing: Framing,
     /// The client is willing to send another request on this connection.
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
     accepts_trailers: bool,
+    /// `Max-Forwards` of an OPTIONS request, as the target is told it.
+    max_forwards: Option<u32>,
     /// The client's own request id.
     pub request_id: Option<&'b [u8]>,
     pub user_agent: Option<&'b [u8]>,
@@ -80,10 +84,12 @@ pub fn parse<'h, 'b>(
         path: target,
         authority: b"",
         absolute: false,
+        secure_scheme: false,
         framing: Framing::None,
         keep_alive: false,
         expects_continue: false,
         accepts_trailers: false,
+        max_forwards: None,
         request_id: None,
         user_agent: None,
         forwarded_for: false,
@@ -124,6 +130,10 @@ pub fn parse<'h, 'b>(
                     .split(|b| *b == b',')
                     .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"));
                 true
+            }
+            Field::MaxForwards => {
+                head.max_forwards = fewer_forwards(value).filter(|_| method == b"OPTIONS");
+                head.max_forwards.is_some()
             }
             Field::RequestId => {
                 head.request_id.get_or_insert(value);
@@ -202,11 +212,13 @@ impl<'b> RequestHead<'_, 'b> {
             [b'/', ..] => self.path = without_query(target),
             b"*" if self.method == b"OPTIONS" => {}
             _ => {
-                let scheme = target.get(..7).ok_or(HeadError::Target)?;
-                if !scheme.eq_ignore_ascii_case(b"http://") {
+                let scheme = memchr::memchr(b':', target).ok_or(HeadError::Target)?;
+                let (scheme, rest) = target.split_at(scheme);
+                self.secure_scheme = scheme.eq_ignore_ascii_case(b"https");
+                if !self.secure_scheme && !scheme.eq_ignore_ascii_case(b"http") {
                     return Err(HeadError::Target);
                 }
-                let rest = &target[7..];
+                let rest = rest.strip_prefix(b"://").ok_or(HeadError::Target)?;
                 let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
                 let (authority, origin) = rest.split_at(end);
                 if authority.is_empty() {
@@ -217,6 +229,11 @@ impl<'b> RequestHead<'_, 'b> {
                 if origin.first() == Some(&b'/') {
                     self.origin = Origin::AsSent(origin);
                     self.path = without_query(origin);
+                } else if origin.is_empty() && self.method == b"OPTIONS" {
+                    // "the last proxy on the request chain MUST send a request-target of "*""
+                    // (RFC 9112, 3.2.4)
+                    self.origin = Origin::AsSent(b"*");
+                    self.path = b"*";
                 } else {
                     self.origin = Origin::RootWith(origin);
                     self.path = b"/";
@@ -262,6 +279,10 @@ impl<'b> RequestHead<'_, 'b> {
         out.extend_from_slice(client);
         if self.framing == Framing::Chunked {
             out.extend_from_slice(b"\r\ntransfer-encoding: chunked");
+        }
+        if let Some(forwards) = self.max_forwards {
+            out.extend_from_slice(b"\r\nmax-forwards: ");
+            out.extend_from_slice(itoa::Buffer::new().format(forwards).as_bytes());
         }
         if self.accepts_trailers {
             out.extend_from_slice(b"\r\nte: trailers\r\nconnection: te");

@@ -96,6 +96,7 @@ pub fn parse<'h, 'b>(
             | Field::Expect
             | Field::ForwardedFor
             | Field::Host
+            | Field::MaxForwards
             | Field::Reserved
             | Field::UserAgent => false,
         };

@@ -10,7 +10,7 @@ use trellis_model::matching;
 use super::codec::{Fields, HeadWriter, Pseudo};
 use crate::answer::REQUEST_ID;
 use crate::grpc;
-use crate::http1::fields::{Field, field};
+use crate::http1::fields::{Field, fewer_forwards, field};
 use crate::http1::request::{checked_authority, host_of};
 use crate::http1::{MAX_HEAD, MAX_HEADERS, content_length};
 use crate::record::Shown;
@@ -146,6 +146,12 @@ impl<'a> Checked<'a> {
         matches!(self.method, b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")
     }
 
+    /// `Max-Forwards` of an OPTIONS request, as the target is told it.
+    fn fewer_forwards(&self) -> Option<u32> {
+        let mut values = self.fields.values(b"max-forwards").filter(|_| self.method == b"OPTIONS");
+        values.next().and_then(fewer_forwards)
+    }
+
     /// How long the client of a gRPC call is willing to wait for all of it.
     pub(super) fn grpc_timeout(&self) -> Option<std::time::Duration> {
         grpc::timeout(self.grpc_timeout.filter(|_| self.speaks == Speaks::Grpc)?)
@@ -160,7 +166,14 @@ impl<'a> Checked<'a> {
         out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         out.extend_from_slice(self.authority);
         out.extend_from_slice(b"\r\n");
-        self.fields.copy_lines(out, |kind, name| passes(kind) && name != b"cookie");
+        let forwards = self.fewer_forwards();
+        let counted = |kind| kind == Field::MaxForwards && forwards.is_some();
+        self.fields.copy_lines(out, |kind, name| passes(kind) && name != b"cookie" && !counted(kind));
+        if let Some(forwards) = forwards {
+            out.extend_from_slice(b"max-forwards: ");
+            out.extend_from_slice(itoa::Buffer::new().format(forwards).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         if self.has_cookies {
             // "these MUST be concatenated into a single octet string using the two-octet delimiter"
             // (RFC 9113, 8.2.3)
@@ -190,9 +203,14 @@ impl<'a> Checked<'a> {
         out.pseudo(b":scheme", if secure { b"https" } else { b"http" });
         out.pseudo(b":authority", self.authority);
         out.pseudo(b":path", self.target);
+        let forwards = self.fewer_forwards();
         for (kind, name, value) in self.fields.iter() {
-            if passes(kind) || kind == Field::Te {
-                out.field(name, value);
+            match (kind, forwards) {
+                (Field::MaxForwards, Some(forwards)) => {
+                    out.field(name, itoa::Buffer::new().format(forwards).as_bytes());
+                }
+                _ if passes(kind) || kind == Field::Te => out.field(name, value),
+                _ => {}
             }
         }
         for (name, value) in added.fields {
@@ -237,7 +255,12 @@ pub(super) struct Added<'a> {
 /// Whether a client's field is passed on as it is.
 fn passes(field: Field) -> bool {
     match field {
-        Field::Other | Field::Date | Field::Expect | Field::UserAgent | Field::ContentLength => true,
+        Field::Other
+        | Field::Date
+        | Field::Expect
+        | Field::UserAgent
+        | Field::ContentLength
+        | Field::MaxForwards => true,
         Field::Connection
         | Field::HopByHop
         | Field::Host

@@ -325,7 +325,7 @@ impl OverHttp1<'_, '_> {
             return Ok(Head::Interim);
         }
         self.upstream.expect_body(self.worker, head.framing);
-        let body = Body::new(head.framing);
+        let body = Body::of_response(head.framing);
         self.reusable = head.keep_alive;
         self.awaiting_continue = false;
         let over = body.is_over();

@@ -3,6 +3,7 @@
 mod acknowledging;
 mod bodies;
 mod changes;
+mod conformance;
 mod failures;
 mod forwarding;
 mod health;

@@ -79,7 +79,8 @@ fn what_two_parsers_could_read_differently_is_refused() {
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
         ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
         ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
-        ("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
+        ("GET https:/a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
+        ("GET httpss://a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
         ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
         ("GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n".into(), Target),
         ("GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), Host),
@@ -168,7 +169,7 @@ fn connection_cannot_take_away_fields_that_mean_something() {
 #[test]
 fn the_absolute_form_overrides_host() {
     for (target, origin, authority) in
-        [("http://b:81/p?q", "/p?q", "b:81"), ("HTTP://b", "/", "b"), ("http://b?q", "/?q", "b")]
+        [("http://b:81/p?q", "/p?q", "b:81"), ("HTTP://b", "/", "b"), ("https://b?q", "/?q", "b")]
     {
         let text = format!("GET {target} HTTP/1.1\r\nX: 1\r\nHost: a\r\nY: 2\r\n\r\n");
         let mut storage = storage();
@@ -179,6 +180,32 @@ fn the_absolute_form_overrides_host() {
         let expected =
             format!("GET {origin} HTTP/1.1\r\nHost: {authority}\r\nX: 1\r\nY: 2\r\nx-added: 1\r\n");
         assert!(passed.starts_with(&expected), "{passed}");
+    }
+}
+
+#[test]
+fn options_about_a_server_as_a_whole_reach_it_as_an_asterisk() {
+    for target in ["*", "http://a", "https://a"] {
+        let passed = forwarded(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        assert!(passed.unwrap().unwrap().starts_with("OPTIONS * HTTP/1.1\r\n"), "{target}");
+    }
+    let passed = forwarded(b"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().unwrap();
+    assert!(passed.starts_with("OPTIONS / HTTP/1.1\r\n"), "{passed}");
+}
+
+#[test]
+fn max_forwards_of_options_counts_this_hop() {
+    for (method, value, expected) in [
+        ("OPTIONS", "5", "max-forwards: 4\r\n"),
+        ("OPTIONS", "1", "max-forwards: 0\r\n"),
+        ("OPTIONS", "99999999999", "max-forwards: 4294967294\r\n"),
+        ("OPTIONS", "many", "Max-Forwards: many\r\n"),
+        ("GET", "5", "Max-Forwards: 5\r\n"),
+    ] {
+        let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n");
+        let passed = forwarded(text.as_bytes()).unwrap().unwrap();
+        assert!(passed.contains(expected), "{passed}");
+        assert_eq!(passed.to_lowercase().matches("max-forwards").count(), 1, "{passed}");
     }
 }
 

@@ -85,6 +85,17 @@ fn a_head_for_http1_has_one_cookie_and_nothing_of_this_hop() {
 }
 
 #[test]
+fn max_forwards_of_options_counts_this_hop_over_http2_too() {
+    for (method, expected) in [("OPTIONS", "max-forwards: 4\r\n"), ("GET", "max-forwards: 5\r\n")] {
+        let fields = fields(method, "https://a/", &[("max-forwards", "5")]);
+        let mut out = Vec::new();
+        Checked::new(&fields).unwrap().write_for_http1(&mut out, &added(), false);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(expected) && text.matches("max-forwards").count() == 1, "{text}");
+    }
+}
+
+#[test]
 fn a_head_for_http2_keeps_the_authority_and_te() {
     let fields = fields("POST", "/p.S/M", &[("host", "grpc.example"), ("te", "trailers"), ("x-kept", "yes")]);
     let mut target = Codec::client(Bounds { streams: 0, stream_window: 65_535, connection_window: 65_535 });

@@ -42,6 +42,19 @@ fn answers_are_those_of_http1() {
 }
 
 #[test]
+fn tunnels_are_refused_over_http2_too() {
+    let target = TestTarget::saying("x");
+    let fixture = before(&target);
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        let tunnel = Request::builder().method("CONNECT").uri("a:80").body(()).unwrap();
+        assert_eq!(client.call(tunnel).await.unwrap().status, 405);
+        assert_eq!(client.get("/").await.text(), "x");
+    });
+    assert_eq!(target.requests.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn malformed_heads_get_400_and_the_connection_stays() {
     let target = TestTarget::saying("fine");
     let mut fixture = before(&target);
