@@ -155,6 +155,29 @@ def test_an_operation_that_is_not_there_says_what_to_use_instead(shared):
     assert (code, status) == ("UnsupportedOperation", 400) and "trellis run" in str(response), response
 
 
+# What is not served speaks each protocol: what its clients show of the refusal.
+NOT_SERVED = [
+    (("cloudfront", "list-distributions"), "SignatureDoesNotMatch"),
+    (("s3api", "list-buckets"), "SignatureDoesNotMatch"),
+    (("s3api", "get-bucket-location", "--bucket", "b"), "SignatureDoesNotMatch"),
+    (("sns", "list-topics"), "SignatureDoesNotMatch"),
+    (("dynamodb", "list-tables"), "InvalidSignatureException"),
+    (("apigateway", "get-rest-apis"), "InvalidSignatureException"),
+]
+
+
+@pytest.mark.parametrize("words, code", NOT_SERVED)
+def test_a_service_that_is_not_served_is_refused_in_its_own_protocol(shared, words, code):
+    done = shared.aws(*words, check=False)
+    assert done.returncode != 0
+    assert f"({code})" in done.stderr and "which is not served here" in done.stderr, done.stderr
+
+
+def test_a_form_too_large_for_ec2_is_refused_in_the_words_of_ec2(shared):
+    code, status, _ = refused(shared.ec2.describe_vpcs, VpcIds=["vpc-" + "0" * 2000] * 600)
+    assert (code, status) == ("RequestEntityTooLarge", 413)
+
+
 def test_an_unknown_service_is_named(shared):
     code, status, response = refused(shared.client("sqs").list_queues)
     assert status // 100 == 4 and "sqs" in str(response), response

@@ -15,6 +15,10 @@ PATTERN_SAMPLES = 120
 MAX_LISTED_ENUM = 60
 
 
+# Protocols in whose XML or forms lists and maps have element names.
+ON_XML_WIRES = ("ec2", "query", "rest-xml", "s3")
+
+
 def load_model(name):
     return botocore.session.get_session().get_service_model(name)
 
@@ -62,7 +66,7 @@ class Comparison:
             f"json-{metadata['jsonVersion']}" if protocol == "json" else protocol
             for protocol in metadata["protocols"]
         ]
-        if self.protocol not in protocols:
+        if self.protocol not in protocols and not (self.protocol == "s3" and metadata["serviceId"] == "S3"):
             self.differ("service", f"protocol {self.protocol} is none of {protocols}")
 
     def _operation(self, name):
@@ -70,6 +74,7 @@ class Comparison:
         self.equal(name, "method", ours["method"], theirs.http["method"])
         self.equal(name, "path", ours["uri"], theirs.http["requestUri"])
         self.equal(name, "status", ours["status"], theirs.http.get("responseCode", 200))
+        self.equal(name, "unsigned", ours["unsigned"], theirs.auth_type == "none")
         for direction in ("input", "output"):
             self._shape(f"{name}.{direction}", ours[direction], getattr(theirs, f"{direction}_shape"), direction)
         codes = sorted({shape.name for shape in theirs.error_shapes})
@@ -89,13 +94,18 @@ class Comparison:
 
     def _paging(self, name, ours):
         theirs = self.paginators.get(name)
-        if theirs is None or isinstance(theirs["result_key"], list):
+        if theirs is None:
+            return
+        some = lambda names: names if isinstance(names, list) else [names]
+        # A path, or one name or another, is more than our descriptions say.
+        if any(not name.isidentifier() for name in some(theirs["result_key"]) + some(theirs["output_token"])):
             return
         expected = {
-            "input_token": theirs["input_token"],
-            "output_token": theirs["output_token"],
+            "input_tokens": some(theirs["input_token"]),
+            "output_tokens": some(theirs["output_token"]),
             "limit": theirs.get("limit_key"),
-            "items": theirs["result_key"],
+            "items": some(theirs["result_key"]),
+            "more": theirs.get("more_results"),
         }
         self.equal(name, "paging", ours, expected)
 
@@ -116,11 +126,16 @@ class Comparison:
             self._list(where, ours, theirs, direction)
         elif isinstance(theirs, MapShape):
             self._range(where, ours, theirs)
+            if self.protocol in ON_XML_WIRES:
+                traits = theirs.serialization
+                self.equal(where, "flattened", ours["flattened"], bool(traits.get("flattened")))
+                self.equal(where, "key name", ours["key_name"], theirs.key.serialization.get("name", "key"))
+                self.equal(where, "value name", ours["value_name"], theirs.value.serialization.get("name", "value"))
             self._shape(f"{where}.key", ours["key"], theirs.key, direction)
             self._shape(f"{where}.value", ours["value"], theirs.value, direction)
         elif isinstance(theirs, StringShape):
             self._string(where, ours, theirs, direction)
-        elif theirs.type_name in ("integer", "long"):
+        elif theirs.type_name in ("integer", "long", "float", "double", "blob"):
             self._range(where, ours, theirs)
         elif theirs.type_name == "timestamp":
             self.equal(where, "format", ours["format"], theirs.serialization.get("timestampFormat"))
@@ -141,7 +156,11 @@ class Comparison:
     def _member(self, where, name, member, shape, parent, direction):
         traits = shape.serialization
         self.equal(where, "required", member["required"], name in parent.required_members)
-        self.equal(where, "location", member["location"], traits.get("location"))
+        is_payload = parent.serialization.get("payload") == name
+        self.equal(where, "location", member["location"], "payload" if is_payload else traits.get("location"))
+        if is_payload:
+            stream = bool(shape.serialization.get("streaming") or shape.metadata.get("streaming"))
+            self.equal(where, "stream", member["stream"], stream)
         self.equal(where, "idempotency token", member["token"], bool(shape.metadata.get("idempotencyToken")))
         if direction == "input" and self.protocol in ("ec2", "query"):
             location_name = traits.get("name")
@@ -156,12 +175,12 @@ class Comparison:
 
     def _list(self, where, ours, theirs, direction):
         self._range(where, ours, theirs)
-        if self.protocol in ("ec2", "query"):
+        if self.protocol in ON_XML_WIRES:
             flattened = bool(theirs.serialization.get("flattened"))
             self.equal(where, "flattened", ours["flattened"], flattened)
             # EC2 forms count elements without naming them.
-            if direction == "output" or self.protocol == "query":
-                item = theirs.member.serialization.get("name", "member")
+            if direction == "output" or self.protocol != "ec2":
+                item = theirs.member.serialization.get("name", None if flattened else "member")
                 self.equal(where, "element name", ours["item"], item)
         self._shape(f"{where}[]", ours["element"], theirs.member, direction)
 

@@ -14,7 +14,23 @@ MODEL_NAMES = {
     "tagging": "resourcegroupstaggingapi",
     "ram": "ram",
     "acm": "acm",
+    "acm-pca": "acm-pca",
+    "eks": "eks",
+    "eks-auth": "eks-auth",
+    "elasticloadbalancing": "elbv2",
+    "iam": "iam",
+    "lambda": "lambda",
+    "logs": "logs",
+    "monitoring": "cloudwatch",
+    "organizations": "organizations",
+    "route53": "route53",
 }
+
+
+def descriptions():
+    """The description of every service."""
+    folders = ["crates/api/idl", "crates/services/*"]
+    return sorted(path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.idl"))
 
 
 def build():
@@ -29,9 +45,9 @@ def build():
     raise SystemExit("cargo did not say where it put dump_schema")
 
 
-def schema(directory):
-    """Every described service by its signing name."""
-    text = subprocess.run([directory / "dump_schema"], stdout=subprocess.PIPE, check=True).stdout
+def schema(directory, files):
+    """Every service described in `files` by its signing name."""
+    text = subprocess.run([directory / "dump_schema", *files], stdout=subprocess.PIPE, check=True).stdout
     return {service["signing_name"]: service for service in json.loads(text)}
 
 
@@ -43,9 +59,9 @@ def implemented(directory):
 class Program:
     """One of the programs that answer each JSON line with one."""
 
-    def __init__(self, path):
+    def __init__(self, path, files):
         self.process = subprocess.Popen(
-            [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            [path, *files], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
 
     def ask(self, question):

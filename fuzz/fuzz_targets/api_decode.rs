@@ -22,13 +22,13 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let incoming = Incoming { method: &method, raw_path: path, raw_query: query, headers: &headers, body };
-    let guessed = guess_protocol(&incoming);
-    if let Err(exception) = dispatch::route(&incoming) {
+    let guessed = guess_protocol(Schema::all(), &incoming);
+    if let Err(exception) = dispatch::route(Schema::all(), &incoming) {
         encode_error(None, guessed, &exception, "request");
     }
 
     let services = Schema::all().services();
-    let service = &services[usize::from(which.first().copied().unwrap_or_default()) % services.len()];
+    let service = services[usize::from(which.first().copied().unwrap_or_default()) % services.len()];
     match decode(service, &incoming) {
         Ok(decoded) => {
             validate::input(service, decoded.protocol, decoded.operation, &decoded.input)

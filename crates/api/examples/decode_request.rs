@@ -1,4 +1,4 @@
-//! Decodes requests: JSON lines in, JSON lines out.
+//! Decodes requests of the services that the files given describe: JSON lines in, JSON lines out.
 //!
 //! In: `{"service", "method", "path", "query", "headers": {name: value}, "body": text}`. Out:
 //! `{"operation", "protocol", "input"}` or `{"error": {"code", "status", "message", "members"}}`.
@@ -8,21 +8,24 @@ use std::io::{BufRead, Write};
 use anyhow::{Context, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
-use trellis_api::{Incoming, decode, service_by_signing_name};
+use trellis_api::{Incoming, Schema, decode};
+
+mod described;
 
 fn main() -> Result<()> {
+    let schema = described::schema()?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let answer = answer(&serde_json::from_str(&line?)?)?;
+        let answer = answer(&schema, &serde_json::from_str(&line?)?)?;
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
 }
 
-fn answer(request: &Value) -> Result<Value> {
+fn answer(schema: &Schema, request: &Value) -> Result<Value> {
     let text = |name: &str| request[name].as_str().unwrap_or_default();
-    let service = service_by_signing_name(text("service")).context("no such service")?;
+    let service = schema.by_signing_name(text("service")).context("no such service")?;
     let method = Method::from_bytes(text("method").as_bytes())?;
     let mut headers = HeaderMap::new();
     for (name, value) in request["headers"].as_object().into_iter().flatten() {

@@ -1,14 +1,18 @@
-//! Prints every described service as JSON, for checks against other descriptions.
+//! Prints the services that the files given describe as JSON, for checks against other descriptions.
 
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
-use trellis_api::schema::{Kind, Location, Member, Operation, Range, Schema, Service, TimestampFormat};
+use trellis_api::schema::{Kind, Location, Member, Operation, Range, Service, TimestampFormat};
 
-fn main() -> std::io::Result<()> {
-    let services: Vec<Value> = Schema::all().services().iter().map(service).collect();
+mod described;
+
+fn main() -> anyhow::Result<()> {
+    let services: Vec<Value> =
+        described::schema()?.services().iter().map(|described| service(described)).collect();
     let text = serde_json::to_string_pretty(&services)?;
-    writeln!(std::io::stdout().lock(), "{text}")
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
 }
 
 fn service(service: &Service) -> Value {
@@ -35,6 +39,8 @@ fn service(service: &Service) -> Value {
         "version": service.version,
         "xml_namespace": service.xml_namespace,
         "target_prefix": service.target_prefix,
+        "action_prefix": service.action_prefix,
+        "global": service.global,
         "operations": operations,
         "errors": errors,
         "shapes": shapes,
@@ -44,19 +50,22 @@ fn service(service: &Service) -> Value {
 fn operation(service: &Service, operation: &Operation) -> Value {
     let paging = operation.paging.as_ref().map(|paging| {
         json!({
-            "input_token": paging.input_token,
-            "output_token": paging.output_token,
+            "input_tokens": paging.input_tokens,
+            "output_tokens": paging.output_tokens,
             "limit": paging.limit,
             "items": paging.items,
+            "more": paging.more,
         })
     });
     json!({
-        "method": operation.method.as_str(),
+        "method": operation.method,
         "uri": operation.uri.as_str(),
         "status": operation.status,
         "input": service.shape(operation.input).name,
         "output": service.shape(operation.output).name,
+        "root": operation.root,
         "errors": operation.errors,
+        "unsigned": operation.unsigned,
         "paging": paging,
     })
 }
@@ -72,8 +81,9 @@ fn kind(service: &Service, kind: &Kind) -> Value {
         Kind::List { element, length, item, flattened } => json!({
             "type": "list", "element": name(*element), "range": range(*length), "item": item, "flattened": flattened,
         }),
-        Kind::Map { key, value, length } => json!({
+        Kind::Map { key, value, length, key_name, value_name, flattened } => json!({
             "type": "map", "key": name(*key), "value": name(*value), "range": range(*length),
+            "key_name": key_name, "value_name": value_name, "flattened": flattened,
         }),
         Kind::String { length, pattern, values } => json!({
             "type": "string",
@@ -84,6 +94,9 @@ fn kind(service: &Service, kind: &Kind) -> Value {
         Kind::Integer { range: bounds, wide } => json!({
             "type": if *wide { "long" } else { "integer" }, "range": range(*bounds),
         }),
+        Kind::Float { range: bounds, wide } => json!({
+            "type": if *wide { "double" } else { "float" }, "range": range(*bounds),
+        }),
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Timestamp(format) => json!({
             "type": "timestamp",
@@ -91,9 +104,10 @@ fn kind(service: &Service, kind: &Kind) -> Value {
                 TimestampFormat::Default => Value::Null,
                 TimestampFormat::Iso8601 => "iso8601".into(),
                 TimestampFormat::Unix => "unixTimestamp".into(),
+                TimestampFormat::Http => "rfc822".into(),
             },
         }),
-        Kind::Blob => json!({"type": "blob"}),
+        Kind::Blob { length } => json!({"type": "blob", "range": range(*length)}),
     }
 }
 
@@ -103,6 +117,8 @@ fn member(service: &Service, member: &Member) -> Value {
         Location::Label => "uri".into(),
         Location::Query => "querystring".into(),
         Location::Header => "header".into(),
+        Location::Payload { .. } => "payload".into(),
+        Location::Status => "statusCode".into(),
     };
     json!({
         "shape": service.shape(member.shape).name,
@@ -111,6 +127,8 @@ fn member(service: &Service, member: &Member) -> Value {
         "location": location,
         "required": member.required,
         "token": member.token,
+        "secret": member.secret,
+        "stream": member.location == (Location::Payload { stream: true }),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Encodes answers: JSON lines in, JSON lines out.
+//! Encodes answers of the services that the files given describe: JSON lines in, JSON lines out.
 //!
 //! In: `{"service", "operation", "output": {...}}`, or with `"error": {"code", "status", "message",
 //! "members", "headers"}` in place of the output. Out: `{"status", "headers": {name: value}, "body"}`,
@@ -9,23 +9,26 @@ use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-use trellis_api::{Exception, encode, encode_error, service_by_signing_name, validate};
+use trellis_api::{Exception, Schema, encode, encode_error, validate};
 
 const REQUEST_ID: &str = "0f1e2d3c-4b5a-4678-9a0b-c1d2e3f40516";
 
+mod described;
+
 fn main() -> Result<()> {
+    let schema = described::schema()?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let answer = answer(&serde_json::from_str(&line?)?)?;
+        let answer = answer(&schema, &serde_json::from_str(&line?)?)?;
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
 }
 
-fn answer(order: &Value) -> Result<Value> {
+fn answer(schema: &Schema, order: &Value) -> Result<Value> {
     let text = |name: &str| order[name].as_str().unwrap_or_default();
-    let service = service_by_signing_name(text("service")).context("no such service")?;
+    let service = schema.by_signing_name(text("service")).context("no such service")?;
     let operation = service.operation(text("operation")).context("no such operation")?;
     let (response, problems) = match &order["error"] {
         Value::Null => {

@@ -48,7 +48,7 @@ impl AuthFailure {
                 Self::Incomplete => ("IncompleteSignatureException", 400),
                 Self::AccessDenied => ("AccessDeniedException", 403),
             },
-            Protocol::Query => match self {
+            Protocol::Query | Protocol::RestXml => match self {
                 Self::MissingToken => ("MissingAuthenticationToken", 403),
                 Self::UnknownKey | Self::InvalidToken => ("InvalidClientTokenId", 403),
                 Self::BadSignature | Self::Expired => ("SignatureDoesNotMatch", 403),
@@ -63,6 +63,15 @@ impl AuthFailure {
                 Self::Expired | Self::ExpiredToken => ("RequestExpired", 400),
                 Self::Incomplete => ("IncompleteSignature", 400),
                 Self::AccessDenied => ("UnauthorizedOperation", 403),
+            },
+            Protocol::S3 => match self {
+                Self::MissingToken | Self::AccessDenied => ("AccessDenied", 403),
+                Self::UnknownKey => ("InvalidAccessKeyId", 403),
+                Self::InvalidToken => ("InvalidToken", 400),
+                Self::BadSignature => ("SignatureDoesNotMatch", 403),
+                Self::Expired => ("RequestTimeTooSkewed", 403),
+                Self::ExpiredToken => ("ExpiredToken", 400),
+                Self::Incomplete => ("AuthorizationHeaderMalformed", 400),
             },
         }
     }
@@ -103,12 +112,16 @@ mod tests {
         assert_eq!(code(Protocol::Json11), ("InvalidSignatureException", 403));
         assert_eq!(code(Protocol::Query), ("SignatureDoesNotMatch", 403));
         assert_eq!(code(Protocol::Ec2), ("AuthFailure", 401));
+        assert_eq!(code(Protocol::RestXml), ("SignatureDoesNotMatch", 403));
+        assert_eq!(code(Protocol::S3), ("SignatureDoesNotMatch", 403));
     }
 
     #[test]
     fn no_failure_looks_like_something_to_retry() {
         for failure in AuthFailure::ALL {
-            for protocol in [Protocol::RestJson, Protocol::Json10, Protocol::Query, Protocol::Ec2] {
+            for protocol in
+                [Protocol::RestJson, Protocol::Json10, Protocol::Query, Protocol::Ec2, Protocol::S3]
+            {
                 assert!((400..=403).contains(&failure.code(protocol).1));
             }
         }

@@ -7,15 +7,17 @@
 mod aws_json;
 mod form;
 mod json;
-mod rest_json;
+mod rest;
 mod text;
 mod xml;
+mod xml_body;
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::exception::Exception;
+use crate::fault;
 use crate::schema::{Operation, Protocol, Service};
 use crate::validate;
 
@@ -58,20 +60,12 @@ pub struct Decoded {
 ///
 /// # Errors
 /// The caller's fault in the words of the service's family: an unknown operation, an unreadable
-/// body, or members that break a limit.
+/// body, or members that break a limit. How large a body may be is for [`crate::check_size`] to say, before
+/// anything is done with it.
 pub fn decode(service: &'static Service, incoming: &Incoming<'_>) -> Result<Decoded, Exception> {
     let protocol = protocol_within(service, incoming);
-    if incoming.body.len() > service.max_body {
-        let code =
-            if protocol.is_json() { "RequestEntityTooLargeException" } else { "RequestEntityTooLarge" };
-        return Err(Exception::plain(
-            code,
-            413,
-            format!("The request body is larger than {} bytes.", service.max_body),
-        ));
-    }
     let (operation, input) = match protocol {
-        Protocol::RestJson => rest_json::decode(service, incoming)?,
+        Protocol::RestJson | Protocol::RestXml | Protocol::S3 => rest::decode(service, incoming)?,
         Protocol::Json10 | Protocol::Json11 => aws_json::decode(service, protocol, incoming)?,
         Protocol::Query | Protocol::Ec2 => form::decode(service, incoming)?,
     };
@@ -103,7 +97,7 @@ pub fn encode(
     let empty = Map::new();
     let output = output.as_object().unwrap_or(&empty);
     let mut response = match protocol {
-        Protocol::RestJson => rest_json::encode(service, operation, output),
+        Protocol::RestJson | Protocol::RestXml | Protocol::S3 => rest::encode(service, operation, output),
         Protocol::Json10 | Protocol::Json11 => aws_json::encode(service, protocol, operation, output),
         Protocol::Query | Protocol::Ec2 => xml::encode(service, protocol, operation, output, request_id),
     };
@@ -119,10 +113,13 @@ pub fn encode_error(
     exception: &Exception,
     request_id: &str,
 ) -> Response<Vec<u8>> {
+    let exception = &fault::in_words_of(service, protocol, exception);
     let mut response = match protocol {
-        Protocol::RestJson => rest_json::encode_error(service, exception),
+        Protocol::RestJson => rest::encode_json_error(service, exception),
         Protocol::Json10 | Protocol::Json11 => aws_json::encode_error(service, protocol, exception),
-        Protocol::Query | Protocol::Ec2 => xml::encode_error(service, protocol, exception, request_id),
+        Protocol::Query | Protocol::Ec2 | Protocol::RestXml | Protocol::S3 => {
+            xml::encode_error(service, protocol, exception, request_id)
+        }
     };
     *response.status_mut() =
         StatusCode::from_u16(exception.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -11,8 +11,8 @@ use crate::codec::Incoming;
 use crate::exception::Exception;
 use crate::schema::{Protocol, Schema, Service};
 
-/// Actions of STS that callers without credentials make.
-const UNSIGNED_ACTIONS: [&str; 2] = ["AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"];
+mod unserved;
+
 /// Host names after `<service>[.<region>]`.
 const HOST_SUFFIXES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
 
@@ -25,7 +25,7 @@ pub enum Source {
     Presigned,
     /// The prefix of `X-Amz-Target`; the request is not signed.
     Target,
-    /// An STS action that needs no signature.
+    /// An action that needs no signature.
     UnsignedAction,
     /// The host name; the request is not signed.
     Host,
@@ -45,24 +45,23 @@ pub struct Route<'a> {
 /// # Errors
 /// The family's word for a missing token when nothing names a service, and for a wrong signature
 /// when the scope names one that is not served here; encode it with [`guess_protocol`].
-pub fn route<'a>(incoming: &Incoming<'a>) -> Result<Route<'a>, Exception> {
-    let schema = Schema::all();
+pub fn route<'a>(schema: &Schema, incoming: &Incoming<'a>) -> Result<Route<'a>, Exception> {
     let signed = scope(incoming).map_err(|Unreadable| {
         let message = "The signature's credential must be KEY/DATE/REGION/SERVICE/aws4_request.".to_owned();
-        auth_failure(AuthFailure::Incomplete, guess_protocol(incoming), Some(message))
+        auth_failure(AuthFailure::Incomplete, guess_protocol(schema, incoming), Some(message))
     })?;
     if let Some((scope, source)) = signed {
         return match schema.by_signing_name(scope.service) {
             Some(service) => Ok(Route { service, region: scope.region, source }),
             None => {
-                let served: Vec<&str> =
-                    schema.services().iter().map(|service| service.signing_name.as_str()).collect();
+                let services = schema.services().iter();
+                let served: Vec<&str> = services.map(|service| service.signing_name.as_str()).collect();
                 let named: String = scope.service.chars().take(64).collect();
                 let message = format!(
                     "Credential is scoped to service '{named}', which is not served here. Served: {}.",
                     served.join(", ")
                 );
-                Err(auth_failure(AuthFailure::BadSignature, guess_protocol(incoming), Some(message)))
+                Err(auth_failure(AuthFailure::BadSignature, guess_protocol(schema, incoming), Some(message)))
             }
         };
     }
@@ -70,38 +69,48 @@ pub fn route<'a>(incoming: &Incoming<'a>) -> Result<Route<'a>, Exception> {
     if let Some(service) = target.and_then(|(prefix, _)| schema.by_target_prefix(prefix)) {
         return Ok(Route { service, region: None, source: Source::Target });
     }
-    if form_value(incoming, "Action").is_some_and(|action| UNSIGNED_ACTIONS.contains(&action.as_str()))
-        && let Some(service) = schema.by_signing_name("sts")
+    if let Some(service) =
+        form_value(incoming, "Action").and_then(|action| schema.by_unsigned_operation(&action))
     {
         return Ok(Route { service, region: None, source: Source::UnsignedAction });
     }
-    if let Some((service, region)) = incoming.header("host").and_then(|host| by_host(schema, host)) {
+    if let Some((prefix, region)) = incoming.header("host").and_then(host_names)
+        && let Some(service) = schema.by_endpoint_prefix(prefix)
+    {
         return Ok(Route { service, region, source: Source::Host });
     }
-    Err(auth_failure(AuthFailure::MissingToken, guess_protocol(incoming), None))
+    Err(auth_failure(AuthFailure::MissingToken, guess_protocol(schema, incoming), None))
 }
 
-/// The protocol to answer in before the service is known: from its scope if that names a service,
-/// else from the looks of the request.
-pub fn guess_protocol(incoming: &Incoming<'_>) -> Protocol {
+/// The protocol to answer in before the service is known, or where it is not served: from the target,
+/// else from the service that scope or host name, else from the looks of the request.
+pub fn guess_protocol(schema: &Schema, incoming: &Incoming<'_>) -> Protocol {
     let media_type = incoming.media_type();
     if incoming.headers.contains_key("x-amz-target") || media_type.starts_with("application/x-amz-json-") {
         return if media_type == "application/x-amz-json-1.0" { Protocol::Json10 } else { Protocol::Json11 };
     }
-    let schema = Schema::all();
-    let scoped = scope(incoming).ok().flatten();
-    let named = scoped.and_then(|(scope, _)| schema.by_signing_name(scope.service)).or_else(|| {
-        let (service, _) = by_host(schema, incoming.header("host")?)?;
-        Some(service)
-    });
-    if let Some(service) = named {
-        return service.protocol;
+    let scoped = scope(incoming).ok().flatten().map(|(scope, _)| scope.service);
+    let of_scope = |name| match schema.by_signing_name(name) {
+        Some(service) => Some(service.protocol),
+        None => unserved::protocol(name),
+    };
+    let of_host = || {
+        let (prefix, _) = host_names(incoming.header("host")?)?;
+        match schema.by_endpoint_prefix(prefix) {
+            Some(service) => Some(service.protocol),
+            None => unserved::protocol(prefix),
+        }
+    };
+    if let Some(protocol) = scoped.and_then(of_scope).or_else(of_host) {
+        return protocol;
     }
-    let ec2 = schema.by_signing_name("ec2").map(|service| service.version.as_str());
     match form_value(incoming, "Action") {
-        Some(_) if form_value(incoming, "Version").as_deref() == ec2 => Protocol::Ec2,
+        Some(_) if form_value(incoming, "Version").as_deref() == Some(unserved::EC2_VERSION) => Protocol::Ec2,
         Some(_) => Protocol::Query,
         None if media_type == "application/x-www-form-urlencoded" => Protocol::Query,
+        None if unserved::is_rest_xml_path(incoming.raw_path) || media_type.ends_with("/xml") => {
+            Protocol::RestXml
+        }
         None => Protocol::RestJson,
     }
 }
@@ -151,18 +160,16 @@ fn parse_scope<'a>(credential: &'a str, separator: &str) -> Option<Scope<'a>> {
     Some(Scope { region: (!dated).then_some(region), service })
 }
 
-/// `vpc-lattice.us-east-1.amazonaws.com`, `sts.amazonaws.com`, with or without a port.
-fn by_host<'a>(schema: &'static Schema, host: &'a str) -> Option<(&'static Service, Option<&'a str>)> {
+/// The service's prefix and the region of `vpc-lattice.us-east-1.amazonaws.com` or `sts.amazonaws.com`,
+/// with or without a port.
+fn host_names(host: &str) -> Option<(&str, Option<&str>)> {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let stem = HOST_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?;
     let (prefix, region) = match stem.split_once('.') {
         Some((prefix, region)) => (prefix, Some(region)),
         None => (stem, None),
     };
-    if region.is_some_and(|region| region.contains('.')) {
-        return None;
-    }
-    Some((schema.by_endpoint_prefix(prefix)?, region))
+    (!region.is_some_and(|region| region.contains('.'))).then_some((prefix, region))
 }
 
 /// One parameter of a form, in the query string or in a posted body of a bearable size.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// Seconds a client is asked to wait after a throttled or failed call.
+/// Seconds a client is asked to wait after a failed call.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// An error answer to an API call.
@@ -119,22 +119,12 @@ impl Exception {
         Self::plain("AccessDeniedException", 403, message)
     }
 
-    /// `ThrottlingException` (429), with `Retry-After`.
-    pub fn throttling(message: impl Into<String>) -> Self {
-        Self::plain("ThrottlingException", 429, message).retry_after(RETRY_AFTER_SECONDS)
-    }
+    /// What a fault of ours is called until [`crate::encode_error`] has the service's own word for it.
+    pub const INTERNAL: &'static str = "InternalFailure";
 
-    /// `InternalServerException` (500), with `Retry-After`. Never for a caller's fault: clients
-    /// retry it for minutes.
+    /// A fault of ours (500), with `Retry-After`. Never for a caller's fault: clients retry it for minutes.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self::plain("InternalServerException", 500, message).retry_after(RETRY_AFTER_SECONDS)
-    }
-
-    /// Adds or replaces a modelled member.
-    #[must_use]
-    pub fn with_member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.members.insert(name.into(), value.into());
-        self
+        Self::plain(Self::INTERNAL, 500, message).retry_after(RETRY_AFTER_SECONDS)
     }
 
     /// Asks the client to wait `seconds` before it tries again.
@@ -195,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_faults_worth_a_retry_ask_for_one() {
-        assert_eq!(Exception::throttling("m").headers, [("retry-after", "1".to_owned())]);
+        assert_eq!(Exception::internal("m").headers, [("retry-after", "1".to_owned())]);
         assert_eq!(Exception::internal("m").retry_after(5).headers, [("retry-after", "5".to_owned())]);
         assert!(Exception::access_denied("m").headers.is_empty());
     }

@@ -1,5 +1,6 @@
 //! What is wrong with an input, member by member, and the one answer made of it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::exception::{Exception, Reason};
@@ -168,6 +169,7 @@ impl Faults {
                 let mistyped = self.list.iter().any(|fault| matches!(fault.rule, Rule::Type(_)));
                 if mistyped { unreadable(service, self.protocol, message) } else { invalid(service, message) }
             }
+            Protocol::RestXml | Protocol::S3 => invalid(service, message),
             Protocol::RestJson if service.invalid_input.is_some() => invalid(service, message),
             Protocol::RestJson | Protocol::Ec2 => {
                 let mistyped = self.list.iter().any(|fault| matches!(fault.rule, Rule::Type(_)));
@@ -204,6 +206,8 @@ pub(crate) fn invalid(service: &Service, message: impl Into<String>) -> Exceptio
         (None, Protocol::Json10 | Protocol::Json11) => Exception::plain("ValidationException", 400, message),
         (None, Protocol::Query) => Exception::plain("ValidationError", 400, message),
         (None, Protocol::Ec2) => Exception::ec2("InvalidParameterValue", 400, message),
+        (None, Protocol::RestXml) => Exception::plain("InvalidInput", 400, message),
+        (None, Protocol::S3) => Exception::plain("InvalidRequest", 400, message),
     }
 }
 
@@ -215,5 +219,42 @@ pub(crate) fn unreadable(service: &Service, protocol: Protocol, message: impl In
         Protocol::Json10 | Protocol::Json11 => Exception::plain("SerializationException", 400, message),
         Protocol::Query => Exception::plain("MalformedQueryString", 400, message),
         Protocol::Ec2 => invalid(service, message),
+        Protocol::RestXml => Exception::plain("MalformedInput", 400, message),
+        Protocol::S3 => Exception::plain("MalformedXML", 400, message),
     }
+}
+
+/// Whether a body is of a size that `service` reads; asked before anything else is done with it.
+///
+/// # Errors
+/// The family's word for a body that is too large.
+pub fn check_size(service: &Service, body: &[u8]) -> Result<(), Exception> {
+    if body.len() <= service.max_body {
+        return Ok(());
+    }
+    let (code, status) = match service.protocol {
+        Protocol::RestJson | Protocol::Json10 | Protocol::Json11 => ("RequestEntityTooLargeException", 413),
+        Protocol::Query | Protocol::Ec2 | Protocol::RestXml => ("RequestEntityTooLarge", 413),
+        Protocol::S3 => ("EntityTooLarge", 400),
+    };
+    let message = format!("A request of {} has at most {} bytes.", service.id, service.max_body);
+    Err(Exception::plain(code, status, message))
+}
+
+/// [`Exception::internal`] is everybody's; the answer has the service's own word for it.
+pub(crate) fn in_words_of<'e>(
+    service: Option<&Service>,
+    protocol: Protocol,
+    exception: &'e Exception,
+) -> Cow<'e, Exception> {
+    if exception.code != Exception::INTERNAL {
+        return Cow::Borrowed(exception);
+    }
+    let modelled = service.and_then(Service::internal_error).map(|error| error.code.clone());
+    let code = match (modelled, protocol) {
+        (Some(code), _) => code.into(),
+        (None, Protocol::Ec2 | Protocol::S3) => "InternalError".into(),
+        (None, _) => return Cow::Borrowed(exception),
+    };
+    Cow::Owned(Exception { code, ..exception.clone() })
 }

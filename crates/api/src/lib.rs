@@ -1,14 +1,14 @@
-//! The AWS wire contract: operations, shapes, limits, errors, paging and one codec per protocol.
+//! The AWS wire contract: operations, shapes, limits, errors and one codec per protocol.
 //!
-//! Each service is described in a text file of our own under `idl/` ([`idl`] has the grammar), which
+//! Each service is described in a text file of our own ([`trellis_idl`] has the language), which
 //! becomes tables ([`schema`]). A request goes through three doors: [`dispatch`] finds the service by
 //! the signature's scope, [`decode`] turns bytes into one JSON value keyed by the model's member names
 //! with every limit checked, and [`encode`] or [`encode_error`] turn the answer back into what that
-//! protocol's clients parse. What an operation *does* is not known here.
+//! protocol's clients parse. [`authorise`] says what the caller must be allowed to do in between. What
+//! an operation *does* is not known here.
 
+pub mod authorise;
 pub mod dispatch;
-pub mod idl;
-pub mod paging;
 pub mod schema;
 pub mod validate;
 
@@ -21,6 +21,7 @@ pub use auth_failure::{AuthFailure, auth_failure};
 pub use codec::{Decoded, Incoming, decode, encode, encode_error};
 pub use dispatch::guess_protocol;
 pub use exception::{Exception, Reason};
+pub use fault::check_size;
 pub use schema::{Operation, Protocol, Schema, Service};
 
 /// The service whose signatures name `name` in their scope: `vpc-lattice`, `ec2`, `sts`, `tagging`, `acm`.

@@ -79,7 +79,7 @@ fn walk(
                 walk(service, *element, value, &path.index(index), strictness, faults);
             }
         }
-        (Kind::Map { key, value: element, length }, Value::Object(map)) => {
+        (Kind::Map { key, value: element, length, .. }, Value::Object(map)) => {
             check_length(*length, map.len(), None, path, faults);
             for (name, value) in map {
                 let path = path.key(name);
@@ -97,7 +97,21 @@ fn walk(
                 faults.push(path, Rule::MaxValue(max), Some(&found.to_string()));
             }
         }
-        (Kind::Boolean, Value::Bool(_)) | (Kind::Timestamp(_) | Kind::Blob, Value::String(_)) => {}
+        (Kind::Float { range, .. }, Value::Number(number)) => {
+            let found = number.as_f64().unwrap_or_default();
+            if let Some(min) = range.min.filter(|&min| found < min as f64) {
+                faults.push(path, Rule::MinValue(min), Some(&found.to_string()));
+            }
+            if let Some(max) = range.max.filter(|&max| found > max as f64) {
+                faults.push(path, Rule::MaxValue(max), Some(&found.to_string()));
+            }
+        }
+        (Kind::Blob { length }, Value::String(text)) => {
+            // Base64: three bytes in four characters, less what is padding.
+            let padding = text.bytes().rev().take_while(|&byte| byte == b'=').count();
+            check_length(*length, (text.len() / 4 * 3).saturating_sub(padding), None, path, faults);
+        }
+        (Kind::Boolean, Value::Bool(_)) | (Kind::Timestamp(_), Value::String(_)) => {}
         (kind, _) => faults.push(path, Rule::Type(kind.article()), None),
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;
 use trellis_api::{
-    AuthFailure, Decoded, Exception, Incoming, Protocol, Service, auth_failure, decode, dispatch, encode,
-    encode_error, guess_protocol,
+    AuthFailure, Decoded, Exception, Incoming, Protocol, Schema, Service, auth_failure, check_size, decode,
+    dispatch, encode, encode_error, guess_protocol,
 };
 use trellis_auth::{
     AuthError, Payload, Rules, SignedRequest, SigningKeyCache, Verified, headers_of, verify_with,
@@ -34,9 +34,12 @@ pub(crate) async fn serve(
     };
 
     // 1. The service, by the scope of the signature and never by the path.
-    let service = match dispatch::route(&incoming) {
+    let schema = Schema::all();
+    let service = match dispatch::route(schema, &incoming) {
         Ok(route) => route.service,
-        Err(exception) => return encode_error(None, guess_protocol(&incoming), &exception, &request_id),
+        Err(exception) => {
+            return encode_error(None, guess_protocol(schema, &incoming), &exception, &request_id);
+        }
     };
 
     match perform(surroundings, signing_keys, service, &incoming, &request_id).await {
@@ -62,10 +65,7 @@ async fn perform(
     request_id: &str,
 ) -> Result<(Decoded, Value), Failed> {
     let in_protocol = |exception| (service.protocol, exception);
-    if incoming.body.len() > service.max_body {
-        let message = format!("a request of this service has at most {} bytes", service.max_body);
-        return Err(in_protocol(Exception::plain("RequestEntityTooLargeException", 413, message)));
-    }
+    check_size(service, incoming.body).map_err(in_protocol)?;
 
     // 2. The signature, and with it who calls and in which region.
     let (verified, key) = verify(surroundings, signing_keys, service, incoming).map_err(in_protocol)?;

@@ -38,7 +38,7 @@ pub(super) fn encode(
     operation: &Operation,
     output: &Map<String, Value>,
 ) -> Response<Vec<u8>> {
-    let members = service.members(operation.output);
+    let members = service.members(operation.output).iter();
     let body = json::write_members(service, members, output, TimestampFormat::Unix);
     respond(content_type(protocol), Value::Object(body).to_string().into_bytes())
 }

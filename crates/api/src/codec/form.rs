@@ -1,7 +1,7 @@
 //! Query and EC2 requests: dotted names in a form, in the body or in the query string.
 //!
 //! EC2 counts list elements directly (`Filter.1.Value.2`), Query puts the element's name between
-//! (`Tags.member.1.Key`) unless the list is flattened.
+//! (`Tags.member.1.Key`) unless the list is flattened, and writes maps as `Tags.entry.1.key`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -101,13 +101,21 @@ impl Reader<'_> {
     fn structure(&self, members: &[Member], node: &Node<'_>, path: &Path<'_>, faults: &mut Faults) -> Value {
         let mut object = Map::new();
         for member in members {
-            if let Some(node) = node.child(&member.form)
+            if let Some(node) = node.child(self.form_name(member))
                 && let Some(value) = self.read(member.shape, node, &path.member(member), faults)
             {
                 object.insert(member.name.clone(), value);
             }
         }
         Value::Object(object)
+    }
+
+    /// A flattened list of Query goes by the name of its elements, where they have one.
+    fn form_name<'m>(&'m self, member: &'m Member) -> &'m str {
+        match &self.service.shape(member.shape).kind {
+            Kind::List { item: Some(item), flattened: true, .. } if !self.ec2 => item,
+            _ => &member.form,
+        }
     }
 
     fn read(&self, shape: ShapeId, node: &Node<'_>, path: &Path<'_>, faults: &mut Faults) -> Option<Value> {
@@ -119,6 +127,7 @@ impl Reader<'_> {
             Kind::Structure { .. } if node.is_blank() => None,
             Kind::List { element, item, flattened, .. } => {
                 let bare = self.ec2 || *flattened;
+                let item = item.as_deref().unwrap_or("member");
                 let holder = if bare { Some(node) } else { node.child(item) };
                 let list: Vec<Value> = holder
                     .map(Node::elements)
@@ -130,12 +139,13 @@ impl Reader<'_> {
                     .collect();
                 (!list.is_empty() || node.is_blank()).then_some(Value::Array(list))
             }
-            Kind::Map { key, value, .. } => {
+            Kind::Map { key, value, key_name, value_name, flattened, .. } => {
                 let key_kind = &self.service.shape(*key).kind;
                 let mut map = Map::new();
-                for (_, entry) in node.child("entry").unwrap_or(node).elements() {
-                    let name = entry.child("key").and_then(|node| node.value.as_deref());
-                    if let (Some(name), Some(found)) = (name, entry.child("value"))
+                let holder = if *flattened { Some(node) } else { node.child("entry") };
+                for (_, entry) in holder.map(Node::elements).unwrap_or_default() {
+                    let name = entry.child(key_name).and_then(|node| node.value.as_deref());
+                    if let (Some(name), Some(found)) = (name, entry.child(value_name))
                         && text::read(key_kind, name).is_some()
                         && let Some(found) = self.read(*value, found, &path.key(name), faults)
                     {

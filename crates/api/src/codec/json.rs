@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::text;
 use crate::fault::{Faults, Path, Rule};
-use crate::schema::{Kind, Location, Member, Service, ShapeId, TimestampFormat};
+use crate::schema::{Kind, Member, Service, ShapeId, TimestampFormat};
 
 /// Parses a body that must be an object; an empty one is `{}`. Depth is bounded by the parser (128).
 ///
@@ -43,7 +43,7 @@ pub(super) fn read_members<'m>(
 }
 
 /// The value by the schema, or `None` with a fault recorded.
-fn read(
+pub(super) fn read(
     service: &Service,
     shape: ShapeId,
     value: Value,
@@ -81,9 +81,10 @@ fn read(
         (Kind::Integer { wide, .. }, Value::Number(number)) => {
             number.as_i64().filter(|&number| *wide || i32::try_from(number).is_ok()).map(Value::from)
         }
+        (Kind::Float { .. }, value @ Value::Number(_)) => Some(value),
         (Kind::Timestamp(_), Value::String(text)) => text::timestamp(&text),
         (Kind::Timestamp(_), Value::Number(number)) => number.as_f64().and_then(text::timestamp_from_seconds),
-        (Kind::Blob, Value::String(text)) => text::blob(&text),
+        (Kind::Blob { .. }, Value::String(text)) => text::blob(&text),
         _ => None,
     };
     if read.is_none() {
@@ -92,17 +93,15 @@ fn read(
     read
 }
 
-/// The JSON body of a structure: its body members by wire name. `default_format` is the protocol's
-/// for timestamps without one of their own.
-pub(super) fn write_members(
+/// The JSON object of these members, by wire name. `default_format` is the protocol's for timestamps
+/// without one of their own.
+pub(super) fn write_members<'m>(
     service: &Service,
-    members: &[Member],
+    members: impl Iterator<Item = &'m Member>,
     value: &Map<String, Value>,
     default_format: TimestampFormat,
 ) -> Map<String, Value> {
     members
-        .iter()
-        .filter(|member| member.location == Location::Body)
         .filter_map(|member| {
             let value = write(service, member.shape, value.get(&member.name)?, default_format)?;
             Some((member.wire.clone(), value))
@@ -114,7 +113,7 @@ fn write(service: &Service, shape: ShapeId, value: &Value, default_format: Times
     match (&service.shape(shape).kind, value) {
         (_, Value::Null) => None,
         (Kind::Structure { members, .. }, Value::Object(object)) => {
-            Some(Value::Object(write_members(service, members, object, default_format)))
+            Some(Value::Object(write_members(service, members.iter(), object, default_format)))
         }
         (Kind::List { element, .. }, Value::Array(list)) => Some(Value::Array(
             list.iter().filter_map(|value| write(service, *element, value, default_format)).collect(),
@@ -133,11 +132,12 @@ fn write(service: &Service, shape: ShapeId, value: &Value, default_format: Times
                     let timestamp: Timestamp = text.parse().ok()?;
                     Number::from_f64(timestamp.as_millisecond() as f64 / 1000.0).map(Value::Number)
                 }
+                TimestampFormat::Http => text::http_date(text).map(Value::from),
                 TimestampFormat::Iso8601 | TimestampFormat::Default => Some(value.clone()),
             }
         }
-        (Kind::String { .. } | Kind::Blob, Value::String(_))
-        | (Kind::Integer { .. }, Value::Number(_))
+        (Kind::String { .. } | Kind::Blob { .. }, Value::String(_))
+        | (Kind::Integer { .. } | Kind::Float { .. }, Value::Number(_))
         | (Kind::Boolean, Value::Bool(_)) => Some(value.clone()),
         _ => None,
     }

@@ -1,3 +1,5 @@
+mod language;
+
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 
@@ -77,7 +79,7 @@ fn every_rest_operation_is_found_by_its_own_method_and_path() {
         }
         let headers = HeaderMap::new();
         let incoming = Incoming {
-            method: &operation.method,
+            method: &operation.method.parse().unwrap(),
             raw_path: &path,
             raw_query: "",
             headers: &headers,
@@ -179,10 +181,15 @@ fn a_method_or_path_of_no_operation_is_an_unknown_operation() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_before_it_is_parsed() {
+fn a_body_over_the_limit_is_refused_in_the_words_of_the_service() {
     let body = format!("{{\"name\": \"{}\"}}", "a".repeat(2 << 20));
-    assert_eq!(code(lattice("POST /services", &body)), ("RequestEntityTooLargeException".into(), 413));
-    assert_eq!(code(ec2(&"a".repeat(2 << 20))), ("RequestEntityTooLarge".into(), 413));
+    let refused = |name: &str| {
+        let exception = crate::check_size(service(name), body.as_bytes()).unwrap_err();
+        (exception.code.into_owned(), exception.status)
+    };
+    assert_eq!(refused("vpc-lattice"), ("RequestEntityTooLargeException".into(), 413));
+    assert_eq!(refused("ec2"), ("RequestEntityTooLarge".into(), 413));
+    assert!(crate::check_size(service("ec2"), b"Action=DescribeVpcs").is_ok());
 }
 
 #[test]
@@ -210,7 +217,7 @@ fn a_rest_error_names_its_code_in_a_header_and_its_members_in_the_body() {
         json_of(&body),
         json!({"message": "Name taken", "resourceId": "svc-1", "resourceType": "SERVICE"})
     );
-    let throttled = Exception::throttling("slow down");
+    let throttled = Exception::plain("ThrottlingException", 429, "slow down").retry_after(1);
     let (status, headers, body) =
         split(encode_error(Some(service("vpc-lattice")), Protocol::RestJson, &throttled, "r"));
     assert_eq!((status, &headers["retry-after"]), (429, &HeaderValue::from_static("1")));
@@ -382,6 +389,25 @@ fn xml_errors_have_the_envelope_of_their_family() {
     let broken = Exception::plain("InternalFailure", 500, "m");
     let (_, _, body) = split(encode_error(None, Protocol::Query, &broken, "r"));
     assert!(body.contains("<ErrorResponse><Error><Type>Receiver</Type>"), "{body}");
+}
+
+#[test]
+fn a_fault_of_ours_has_each_services_own_word() {
+    for (name, word) in [
+        ("vpc-lattice", "InternalServerException"),
+        ("ram", "ServerInternalException"),
+        ("tagging", "InternalServiceException"),
+        ("acm", "InternalFailure"),
+        ("sts", "InternalFailure"),
+        ("ec2", "InternalError"),
+    ] {
+        let service = service(name);
+        let answer = encode_error(Some(service), service.protocol, &Exception::internal("m"), "r");
+        let (status, headers, body) = split(answer);
+        let told = headers.get("x-amzn-errortype").map(|code| code.to_str().unwrap());
+        assert_eq!((status, &headers["retry-after"]), (500, &HeaderValue::from_static("1")));
+        assert!(told == Some(word) || body.contains(&format!("<Code>{word}</Code>")), "{name}: {body}");
+    }
 }
 
 // === Anything ===

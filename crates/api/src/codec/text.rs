@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde_json::Value;
+use jiff::fmt::rfc2822;
+use serde_json::{Number, Value};
 use trellis_model::moment::Moment;
 
 use crate::schema::{Kind, TimestampFormat};
@@ -16,15 +17,20 @@ pub(super) fn read(kind: &Kind, text: &str) -> Option<Value> {
         Kind::Integer { wide: false, .. } => text.parse::<i32>().ok().map(Value::from),
         Kind::Boolean if text.eq_ignore_ascii_case("true") => Some(Value::from(true)),
         Kind::Boolean if text.eq_ignore_ascii_case("false") => Some(Value::from(false)),
+        Kind::Float { .. } => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+        Kind::Timestamp(TimestampFormat::Unix) => text.parse().ok().and_then(timestamp_from_seconds),
         Kind::Timestamp(_) => timestamp(text),
-        Kind::Blob => blob(text),
+        Kind::Blob { .. } => blob(text),
         Kind::Boolean | Kind::Structure { .. } | Kind::List { .. } | Kind::Map { .. } => None,
     }
 }
 
-/// Normalised ISO 8601 text for an ISO 8601 text with a zone.
+/// Normalised ISO 8601 text for an ISO 8601 text with a zone, or for a date as HTTP writes it.
 pub(super) fn timestamp(text: &str) -> Option<Value> {
-    let timestamp: Timestamp = text.parse().ok()?;
+    let timestamp: Timestamp = match text.parse() {
+        Ok(timestamp) => timestamp,
+        Err(_) => rfc2822::parse(text).ok()?.timestamp(),
+    };
     Some(Value::from(Moment::from(timestamp).to_string()))
 }
 
@@ -43,15 +49,25 @@ pub(super) fn blob(text: &str) -> Option<Value> {
     STANDARD.decode(text).ok().map(|_| Value::from(text))
 }
 
-/// A scalar as text, or `None` where `value` is no scalar of that kind.
-pub(super) fn write(kind: &Kind, value: &Value) -> Option<String> {
+/// `Sun, 06 Nov 1994 08:49:37 GMT` for a point in time.
+pub(super) fn http_date(text: &str) -> Option<String> {
+    rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&text.parse().ok()?).ok()
+}
+
+/// A scalar as text, or `None` where `value` is no scalar of that kind. `default_format` is the place's
+/// for timestamps without one of their own.
+pub(super) fn write(kind: &Kind, value: &Value, default_format: TimestampFormat) -> Option<String> {
     match (kind, value) {
-        (Kind::Timestamp(TimestampFormat::Unix), Value::String(text)) => {
-            let timestamp: Timestamp = text.parse().ok()?;
-            Some(timestamp.as_second().to_string())
+        (Kind::Timestamp(format), Value::String(text)) => {
+            let format = if *format == TimestampFormat::Default { default_format } else { *format };
+            match format {
+                TimestampFormat::Unix => Some(text.parse::<Timestamp>().ok()?.as_second().to_string()),
+                TimestampFormat::Http => http_date(text),
+                TimestampFormat::Iso8601 | TimestampFormat::Default => Some(text.clone()),
+            }
         }
-        (Kind::String { .. } | Kind::Blob | Kind::Timestamp(_), Value::String(text)) => Some(text.clone()),
-        (Kind::Integer { .. }, Value::Number(number)) => Some(number.to_string()),
+        (Kind::String { .. } | Kind::Blob { .. }, Value::String(text)) => Some(text.clone()),
+        (Kind::Integer { .. } | Kind::Float { .. }, Value::Number(number)) => Some(number.to_string()),
         (Kind::Boolean, Value::Bool(flag)) => Some(flag.to_string()),
         _ => None,
     }

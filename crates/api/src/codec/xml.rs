@@ -1,13 +1,13 @@
-//! XML answers of the Query and EC2 protocols.
+//! XML: the answers of the Query and EC2 protocols, and the errors of all that speak XML.
 
 use http::Response;
 use serde_json::{Map, Value};
 
-use super::{respond, text};
+use super::{insert, respond, text};
 use crate::exception::Exception;
-use crate::schema::{Kind, Operation, Protocol, Service, ShapeId};
+use crate::schema::{Kind, Location, Member, Operation, Protocol, Service, ShapeId, TimestampFormat};
 
-const CONTENT_TYPE: &str = "text/xml;charset=UTF-8";
+pub(super) const CONTENT_TYPE: &str = "text/xml;charset=UTF-8";
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 pub(super) fn encode(
@@ -26,10 +26,10 @@ pub(super) fn encode(
             // What EC2 says where it has nothing to say; old clients look for it.
             xml.text("return", "true");
         }
-        write_members(service, operation.output, output, &mut xml);
+        write_members(service, members, output, &mut xml);
     } else {
         xml.open(&format!("{}Result", operation.name), "");
-        write_members(service, operation.output, output, &mut xml);
+        write_members(service, members, output, &mut xml);
         xml.close();
         xml.open("ResponseMetadata", "");
         xml.text("RequestId", request_id);
@@ -46,30 +46,58 @@ pub(super) fn encode_error(
     request_id: &str,
 ) -> Response<Vec<u8>> {
     let mut xml = Writer::new();
-    if protocol == Protocol::Ec2 {
-        xml.open("Response", "");
-        xml.open("Errors", "");
-        xml.open("Error", "");
-        xml.text("Code", &exception.code);
-        xml.text("Message", &exception.message);
-        xml.close();
-        xml.close();
-        xml.text("RequestID", request_id);
-    } else {
-        xml.open("ErrorResponse", service.map_or("", |service| &service.xml_namespace));
-        xml.open("Error", "");
-        xml.text("Type", if exception.status < 500 { "Sender" } else { "Receiver" });
-        xml.text("Code", &exception.code);
-        xml.text("Message", &exception.message);
-        xml.close();
-        xml.text("RequestId", request_id);
+    let namespace = service.map_or("", |service| &service.xml_namespace);
+    match protocol {
+        Protocol::Ec2 => {
+            xml.open("Response", "");
+            xml.open("Errors", "");
+            xml.open("Error", "");
+            write_exception(service, exception, &mut xml);
+            xml.close();
+            xml.close();
+            xml.text("RequestID", request_id);
+        }
+        Protocol::S3 => {
+            xml.open("Error", "");
+            write_exception(service, exception, &mut xml);
+            xml.text("RequestId", request_id);
+        }
+        _ => {
+            xml.open("ErrorResponse", namespace);
+            xml.open("Error", "");
+            xml.text("Type", if exception.status < 500 { "Sender" } else { "Receiver" });
+            write_exception(service, exception, &mut xml);
+            xml.close();
+            xml.text("RequestId", request_id);
+        }
     }
     xml.close();
-    respond(CONTENT_TYPE, xml.finish())
+    let mut response = respond(CONTENT_TYPE, xml.finish());
+    if protocol == Protocol::S3 {
+        insert(&mut response, "x-amz-request-id", request_id);
+    }
+    response
 }
 
-fn write_members(service: &Service, structure: ShapeId, value: &Map<String, Value>, xml: &mut Writer) {
-    for member in service.members(structure) {
+/// Code and message, and the members that this service's clients find beside them.
+fn write_exception(service: Option<&Service>, exception: &Exception, xml: &mut Writer) {
+    xml.text("Code", &exception.code);
+    xml.text("Message", &exception.message);
+    if let Some(service) = service
+        && let Some(error) = service.error(&exception.code)
+    {
+        write_members(service, service.members(error.shape), &exception.members, xml);
+    }
+}
+
+/// The body members of a structure, by wire name.
+pub(super) fn write_members(
+    service: &Service,
+    members: &[Member],
+    value: &Map<String, Value>,
+    xml: &mut Writer,
+) {
+    for member in members.iter().filter(|member| member.location == Location::Body) {
         if let Some(value) = value.get(&member.name) {
             write(service, member.shape, &member.wire, value, xml);
         }
@@ -78,35 +106,39 @@ fn write_members(service: &Service, structure: ShapeId, value: &Map<String, Valu
 
 fn write(service: &Service, shape: ShapeId, name: &str, value: &Value, xml: &mut Writer) {
     match (&service.shape(shape).kind, value) {
-        (Kind::Structure { .. }, Value::Object(object)) => {
+        (Kind::Structure { members, .. }, Value::Object(object)) => {
             xml.open(name, "");
-            write_members(service, shape, object, xml);
+            write_members(service, members, object, xml);
             xml.close();
         }
-        (Kind::List { element, flattened: true, .. }, Value::Array(list)) => {
+        (Kind::List { element, item, flattened: true, .. }, Value::Array(list)) => {
             for value in list {
-                write(service, *element, name, value, xml);
+                write(service, *element, item.as_deref().unwrap_or(name), value, xml);
             }
         }
         (Kind::List { element, item, .. }, Value::Array(list)) => {
             xml.open(name, "");
             for value in list {
-                write(service, *element, item, value, xml);
+                write(service, *element, item.as_deref().unwrap_or("member"), value, xml);
             }
             xml.close();
         }
-        (Kind::Map { value: element, .. }, Value::Object(map)) => {
-            xml.open(name, "");
+        (Kind::Map { value: element, key_name, value_name, flattened, .. }, Value::Object(map)) => {
+            if !flattened {
+                xml.open(name, "");
+            }
             for (key, value) in map {
-                xml.open("entry", "");
-                xml.text("key", key);
-                write(service, *element, "value", value, xml);
+                xml.open(if *flattened { name } else { "entry" }, "");
+                xml.text(key_name, key);
+                write(service, *element, value_name, value, xml);
                 xml.close();
             }
-            xml.close();
+            if !flattened {
+                xml.close();
+            }
         }
         (kind, value) => {
-            if let Some(text) = text::write(kind, value) {
+            if let Some(text) = text::write(kind, value, TimestampFormat::Iso8601) {
                 xml.text(name, &text);
             }
         }
@@ -114,17 +146,17 @@ fn write(service: &Service, shape: ShapeId, name: &str, value: &Value, xml: &mut
 }
 
 /// Writes elements; names come from descriptions, texts from anywhere.
-struct Writer {
+pub(super) struct Writer {
     out: String,
     open: Vec<String>,
 }
 
 impl Writer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { out: DECLARATION.to_owned(), open: Vec::new() }
     }
 
-    fn open(&mut self, name: &str, namespace: &str) {
+    pub(super) fn open(&mut self, name: &str, namespace: &str) {
         self.out.push('<');
         self.out.push_str(name);
         if !namespace.is_empty() {
@@ -136,7 +168,7 @@ impl Writer {
         self.open.push(name.to_owned());
     }
 
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if let Some(name) = self.open.pop() {
             self.out.push_str("</");
             self.out.push_str(&name);
@@ -144,7 +176,7 @@ impl Writer {
         }
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(super) fn text(&mut self, name: &str, text: &str) {
         self.open(name, "");
         self.escape(text);
         self.close();
@@ -167,7 +199,7 @@ impl Writer {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         while !self.open.is_empty() {
             self.close();
         }

@@ -39,7 +39,7 @@ impl Request {
     }
 
     fn routed(&self) -> Result<(&str, Option<&str>, Source), String> {
-        route(&self.incoming())
+        route(Schema::all(), &self.incoming())
             .map(|route| (route.service.signing_name.as_str(), route.region, route.source))
             .map_err(|exception| format!("{} {}", exception.code, exception.status))
     }
@@ -87,8 +87,14 @@ fn unsigned_requests_are_found_by_target_action_and_host() {
     let target =
         Request::new("POST /").header("x-amz-target", "ResourceGroupsTaggingAPI_20170126.GetResources");
     assert_eq!(target.routed(), Ok(("tagging", None, Source::Target)));
-    let action = Request::new("POST /").form("Action=AssumeRoleWithWebIdentity&Version=2011-06-15");
-    assert_eq!(action.routed(), Ok(("sts", None, Source::UnsignedAction)));
+    let tokens = trellis_idl::parse(
+        "service tokens\n  id T\n  endpoint t\n  protocol query\n  version 1\nop Exchange POST / 200\n  unsigned\nop Look POST / 200\n",
+    );
+    let schema = Schema::new(vec![Box::leak(Box::new(tokens.unwrap()))]);
+    let action = Request::new("POST /").form("Action=Exchange&Version=1");
+    assert_eq!(route(&schema, &action.incoming()).unwrap().source, Source::UnsignedAction);
+    let action = Request::new("POST /").form("Action=Look&Version=1");
+    assert_eq!(route(&schema, &action.incoming()).unwrap_err().code, "MissingAuthenticationToken");
     for (host, expected) in [
         ("vpc-lattice.us-west-2.amazonaws.com", ("vpc-lattice", Some("us-west-2"), Source::Host)),
         ("vpc-lattice.us-west-2.api.aws:443", ("vpc-lattice", Some("us-west-2"), Source::Host)),
@@ -102,15 +108,52 @@ fn unsigned_requests_are_found_by_target_action_and_host() {
     }
 }
 
+/// A request of botocore for a service, signed for it.
+fn signed_for(line: &'static str, service: &str) -> Request {
+    let mut request = Request::new(line);
+    let value =
+        format!("AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/{service}/aws4_request, Signature=0");
+    request.headers.insert("authorization", value.parse().unwrap());
+    request
+}
+
 #[test]
-fn a_service_that_is_not_served_is_named_in_the_answer() {
-    let request = Request::new("GET /2013-04-01/hostedzone").header(
-        "authorization",
-        "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/route53/aws4_request, Signature=0",
-    );
-    let exception = route(&request.incoming()).unwrap_err();
-    assert_eq!((exception.code.as_ref(), exception.status), ("InvalidSignatureException", 403));
-    assert!(exception.message.contains("'route53'"), "{}", exception.message);
+fn a_service_that_is_not_served_is_named_in_an_error_of_its_own_protocol() {
+    for (request, protocol, code, status) in [
+        (
+            signed_for("GET /2013-04-01/hostedzone", "route53"),
+            Protocol::RestXml,
+            "SignatureDoesNotMatch",
+            403,
+        ),
+        (signed_for("GET /", "s3"), Protocol::S3, "SignatureDoesNotMatch", 403),
+        (
+            signed_for("POST /", "iam").form("Action=ListRoles&Version=2010-05-08"),
+            Protocol::Query,
+            "SignatureDoesNotMatch",
+            403,
+        ),
+        (
+            signed_for("POST /", "monitoring").form("Action=ListMetrics"),
+            Protocol::Query,
+            "SignatureDoesNotMatch",
+            403,
+        ),
+        (
+            signed_for("POST /", "dynamodb")
+                .header("x-amz-target", "DynamoDB_20120810.ListTables")
+                .header("content-type", "application/x-amz-json-1.0"),
+            Protocol::Json10,
+            "InvalidSignatureException",
+            403,
+        ),
+        (signed_for("GET /clusters", "eks"), Protocol::RestJson, "InvalidSignatureException", 403),
+    ] {
+        let exception = route(Schema::all(), &request.incoming()).unwrap_err();
+        assert_eq!(guess_protocol(Schema::all(), &request.incoming()), protocol, "{exception}");
+        assert_eq!((exception.code.as_ref(), exception.status), (code, status));
+        assert!(exception.message.contains("is not served here"), "{}", exception.message);
+    }
 }
 
 #[test]
@@ -129,7 +172,7 @@ fn a_credential_that_cannot_be_read_is_an_incomplete_signature() {
 
 #[test]
 fn the_protocol_is_guessed_from_target_scope_and_form() {
-    let guess = |request: Request| guess_protocol(&request.incoming());
+    let guess = |request: Request| guess_protocol(Schema::all(), &request.incoming());
     let json = || Request::new("POST /").header("x-amz-target", "A.B");
     assert_eq!(guess(json()), Protocol::Json11);
     assert_eq!(guess(json().header("content-type", "application/x-amz-json-1.0")), Protocol::Json10);
@@ -138,4 +181,6 @@ fn the_protocol_is_guessed_from_target_scope_and_form() {
     assert_eq!(guess(Request::new("POST /").form("")), Protocol::Query);
     assert_eq!(guess(Request::new("POST /").header("host", "ec2.us-east-1.amazonaws.com")), Protocol::Ec2);
     assert_eq!(guess(Request::new("GET /services")), Protocol::RestJson);
+    assert_eq!(guess(Request::new("GET /2013-04-01/hostedzone")), Protocol::RestXml);
+    assert_eq!(guess(Request::new("GET /x").header("host", "s3.eu-west-1.amazonaws.com")), Protocol::S3);
 }

@@ -30,7 +30,8 @@ fn maximal(service: &Service, shape: ShapeId, choice: usize) -> Value {
         Kind::Integer { range, .. } => range.max.or(range.min).unwrap_or(1).into(),
         Kind::Boolean => true.into(),
         Kind::Timestamp(_) => "2026-01-02T03:04:05.678Z".into(),
-        Kind::Blob => "AAAA".into(),
+        Kind::Float { .. } => 0.5.into(),
+        Kind::Blob { .. } => "AAAA".into(),
     }
 }
 

@@ -203,7 +203,7 @@ impl Installation {
         for member in service.members(operation.input) {
             let Some(value) = input.get(&member.name) else { continue };
             match member.location {
-                Location::Label | Location::Header => {}
+                Location::Label | Location::Header | Location::Payload { .. } | Location::Status => {}
                 Location::Body => drop(body.insert(member.wire.clone(), value.clone())),
                 Location::Query => match value {
                     Value::Array(values) => {

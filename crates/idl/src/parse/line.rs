@@ -1,6 +1,6 @@
 //! Lines of a description, and the words in them.
 
-use super::IdlError;
+use super::mistake::Mistake;
 use crate::schema::Range;
 
 /// A line without its indentation.
@@ -12,8 +12,8 @@ pub(super) struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    pub(super) fn error(&self, problem: impl Into<String>) -> IdlError {
-        IdlError { line: self.number, problem: problem.into() }
+    pub(super) fn error(&self, problem: impl Into<String>) -> Mistake {
+        Mistake { line: self.number, problem: problem.into() }
     }
 
     pub(super) fn words(&self) -> std::str::SplitAsciiWhitespace<'t> {
@@ -38,11 +38,11 @@ pub(super) fn word<'w>(
     line: Line<'_>,
     words: &mut impl Iterator<Item = &'w str>,
     expected: &str,
-) -> Result<&'w str, IdlError> {
+) -> Result<&'w str, Mistake> {
     words.next().ok_or_else(|| line.error(format!("expected {expected}")))
 }
 
-pub(super) fn end<'w>(line: Line<'_>, words: &mut impl Iterator<Item = &'w str>) -> Result<(), IdlError> {
+pub(super) fn end<'w>(line: Line<'_>, words: &mut impl Iterator<Item = &'w str>) -> Result<(), Mistake> {
     words.next().map_or(Ok(()), |word| Err(line.error(format!("did not expect {word:?}"))))
 }
 
@@ -50,7 +50,7 @@ pub(super) fn end<'w>(line: Line<'_>, words: &mut impl Iterator<Item = &'w str>)
 pub(super) fn bounds_then_of<'w>(
     line: Line<'_>,
     words: &mut impl Iterator<Item = &'w str>,
-) -> Result<Range, IdlError> {
+) -> Result<Range, Mistake> {
     match word(line, words, "of")? {
         "of" => Ok(Range::default()),
         bounds => match word(line, words, "of")? {
@@ -61,7 +61,7 @@ pub(super) fn bounds_then_of<'w>(
 }
 
 /// `3..40`, `3..`, `..40` or `21`.
-pub(super) fn range(line: Line<'_>, text: &str) -> Result<Range, IdlError> {
+pub(super) fn range(line: Line<'_>, text: &str) -> Result<Range, Mistake> {
     let bound = |text: &str| match text {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| line.error(format!("{text:?} is no bound"))),
@@ -74,7 +74,7 @@ pub(super) fn range(line: Line<'_>, text: &str) -> Result<Range, IdlError> {
     }
 }
 
-pub(super) fn status(line: Line<'_>, text: &str) -> Result<u16, IdlError> {
+pub(super) fn status(line: Line<'_>, text: &str) -> Result<u16, Mistake> {
     text.parse()
         .ok()
         .filter(|status| (200..600).contains(status))
