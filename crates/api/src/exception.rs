@@ -127,6 +127,13 @@ impl Exception {
         Self::plain(Self::INTERNAL, 500, message).retry_after(RETRY_AFTER_SECONDS)
     }
 
+    /// With modelled members beside the message.
+    #[must_use]
+    pub fn with_members(mut self, members: Map<String, Value>) -> Self {
+        *self.members = members;
+        self
+    }
+
     /// Asks the client to wait `seconds` before it tries again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

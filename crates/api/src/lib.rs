@@ -10,6 +10,7 @@
 pub mod authorise;
 pub mod dispatch;
 pub mod schema;
+pub mod typed;
 pub mod validate;
 
 mod auth_failure;

@@ -63,7 +63,9 @@
 //!
 //! `pages` names the members that carry a page; a place of several parts has them separated by commas.
 
+mod generate;
 mod parse;
 pub mod schema;
 
+pub use generate::generate;
 pub use parse::{Mistake, parse};
