@@ -2,16 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::failure::Failure;
+use crate::grpc;
 use crate::http1::response::{Delivery, write_delivery};
-
-/// `grpc-status` DEADLINE_EXCEEDED: the call's own deadline has passed.
-pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
-/// `grpc-status` UNAVAILABLE: what gRPC clients make of 502, 503 and 504 too.
-pub(crate) const UNAVAILABLE: u32 = 14;
 
 /// A status and a text for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// What the access log says. A gRPC answer is sent with 200 instead.
     pub(crate) status: u16,
     pub(crate) body: Cow<'static, str>,
     /// A gRPC answer made of trailers only: this is its `grpc-status` and `body` its message.
@@ -25,8 +23,22 @@ impl Answer {
     }
 
     /// An answer in the words of gRPC, for a request that came as gRPC.
-    pub(crate) fn grpc(status: u32, message: &'static str) -> Self {
-        Self { status: 200, body: Cow::Borrowed(message), grpc_status: Some(status) }
+    pub(crate) fn grpc(status: u16, grpc_status: u32, message: &'static str) -> Self {
+        Self { status, body: Cow::Borrowed(message), grpc_status: Some(grpc_status) }
+    }
+
+    /// The same answer in the words of gRPC. `failure` is why it is given.
+    pub(crate) fn in_grpc(self, failure: Option<Failure>) -> Self {
+        if self.grpc_status.is_some() {
+            return self;
+        }
+        let grpc_status = Some(grpc::status_of_refusal(self.status, failure));
+        Self { grpc_status, ..self }
+    }
+
+    /// The status it is sent with over HTTP/2.
+    pub(crate) fn http2_status(&self) -> u16 {
+        if self.grpc_status.is_some() { 200 } else { self.status }
     }
 
     /// The text of a denial, as reference clients compare it.
@@ -83,7 +95,7 @@ impl Answer {
             Some(status) => {
                 put(b"content-type", b"application/grpc");
                 put(GRPC_STATUS, itoa::Buffer::new().format(status).as_bytes());
-                put(b"grpc-message", self.body.as_bytes());
+                put(b"grpc-message", &grpc::percent_encoded(&self.body));
             }
             None => {
                 put(b"content-type", b"text/plain");

@@ -1,6 +1,19 @@
 //! The little of gRPC a proxy has to know: what is gRPC, and how long a call may take.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::failure::Failure;
+
+const UNKNOWN: u32 = 2;
+/// The call's own deadline has passed, or nothing moved for too long.
+pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
+const PERMISSION_DENIED: u32 = 7;
+const RESOURCE_EXHAUSTED: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+const INTERNAL: u32 = 13;
+/// The call may be tried again.
+pub(crate) const UNAVAILABLE: u32 = 14;
 
 /// The field of a call's own deadline.
 pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
@@ -32,6 +45,39 @@ pub(crate) fn timeout(value: &[u8]) -> Option<Duration> {
     }
 }
 
+/// What a call is told that is refused here or cannot be brought to a target, and for which HTTP has
+/// `status`. As clients would make it of the status alone (gRPC's "HTTP to gRPC Status Code Mapping"),
+/// except where more is known.
+pub(crate) fn status_of_refusal(status: u16, failure: Option<Failure>) -> u32 {
+    match (status, failure) {
+        (_, Some(Failure::ClientRateLimited)) | (431, _) => RESOURCE_EXHAUSTED,
+        (_, Some(Failure::TargetDataTimeout)) | (408, _) => DEADLINE_EXCEEDED,
+        (500, Some(Failure::TargetConnectionError)) | (429 | 502..=504, _) => UNAVAILABLE,
+        (500, Some(Failure::InternalError)) | (400, _) => INTERNAL,
+        (403, _) => PERMISSION_DENIED,
+        (404 | 405, _) => UNIMPLEMENTED,
+        _ => UNKNOWN,
+    }
+}
+
+/// A text as `grpc-message` has it: "%" and what is not printable ASCII as %XX.
+pub(crate) fn percent_encoded(text: &str) -> Cow<'_, [u8]> {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    if text.bytes().all(plain) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut encoded = Vec::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(byte);
+        } else {
+            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+            encoded.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+    Cow::Owned(encoded)
+}
+
 /// The value of `grpc-status`. `None` when it is no number.
 pub(crate) fn status(value: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok()?.parse().ok()
@@ -58,6 +104,34 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_have_the_status_a_client_can_act_on() {
+        for (status, failure, expected) in [
+            (400, Some(Failure::ClientProtocolError), INTERNAL),
+            (403, Some(Failure::ClientAccessDenied), PERMISSION_DENIED),
+            (404, None, UNIMPLEMENTED),
+            (408, Some(Failure::ClientConnectionClosed), DEADLINE_EXCEEDED),
+            (431, Some(Failure::ClientProtocolError), RESOURCE_EXHAUSTED),
+            (500, None, UNKNOWN),
+            (500, Some(Failure::TargetConnectionError), UNAVAILABLE),
+            (500, Some(Failure::InternalError), INTERNAL),
+            (502, Some(Failure::TargetProtocolError), UNAVAILABLE),
+            (503, Some(Failure::TargetConnectionError), UNAVAILABLE),
+            (503, Some(Failure::ClientRateLimited), RESOURCE_EXHAUSTED),
+            (504, Some(Failure::TargetDataTimeout), DEADLINE_EXCEEDED),
+            (504, Some(Failure::ConnectionDurationExceeded), UNAVAILABLE),
+        ] {
+            assert_eq!(status_of_refusal(status, failure), expected, "{status} {failure:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_printable() {
+        for (text, expected) in [("a b~", "a b~"), ("100%", "100%25"), ("é\n", "%C3%A9%0A")] {
+            assert_eq!(&*percent_encoded(text), expected.as_bytes());
         }
     }
 

@@ -10,12 +10,13 @@ use trellis_model::health::ProtocolVersion;
 use trellis_model::matching;
 use trellis_model::snapshot::{Action, Auth, ListenerProtocol, TargetProtocol};
 
-use crate::answer::{Answer, UNAVAILABLE};
+use crate::answer::Answer;
 use crate::body::Body;
 use crate::client::{Client, Interrupted, Next};
 use crate::clock::Millis;
 use crate::exchange::{Asked, Ending, Exchange};
 use crate::failure::Failure;
+use crate::grpc::UNAVAILABLE;
 use crate::http1::{self, Framing, Version};
 use crate::pump::Pump;
 use crate::record::{Denied, Record, Seen};
@@ -254,7 +255,7 @@ pub(crate) fn decide(worker: &Worker, seen: &Seen<'_>, head: &impl Head, record:
     if group.protocol == TargetProtocol::Tcp || !understands(group.version, speaks, head.method()) {
         record.failure = Some(Failure::TargetProtocolError);
         return Decision::Answer(match speaks {
-            Speaks::Grpc => Answer::grpc(UNAVAILABLE, "the target group does not speak gRPC"),
+            Speaks::Grpc => Answer::grpc(502, UNAVAILABLE, "the target group does not speak gRPC"),
             Speaks::Http1 | Speaks::Http2 => Answer::plain(502),
         });
     }

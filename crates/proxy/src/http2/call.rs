@@ -5,9 +5,10 @@ use std::task::{Context, Poll, ready};
 
 use super::Connection;
 use super::codec::{Fields, HeadWriter, Lost, Reason, Slot};
-use crate::answer::{Answer, DEADLINE_EXCEEDED, GRPC_STATUS};
+use crate::answer::{Answer, GRPC_STATUS};
 use crate::clock::Millis;
 use crate::failure::Failure;
+use crate::grpc::DEADLINE_EXCEEDED;
 use crate::http1::fields::forbidden_in_trailers;
 use crate::record::Record;
 use crate::watchdog::{Alarm, Watched};
@@ -300,10 +301,11 @@ impl<'a> Call<'a> {
         self.connection.codec.borrow_mut().reset(self.slot, reason);
     }
 
-    /// Sends an answer of our own.
-    pub(super) fn give(&mut self, worker: &Worker, answer: &Answer) {
+    /// Sends an answer of our own, in the words of gRPC if the request is.
+    pub(super) fn give(&mut self, worker: &Worker, answer: Answer) {
+        let answer = if self.is_grpc { answer.in_grpc(self.record.failure) } else { answer };
         let body = if self.is_head { "" } else { answer.http2_body() };
-        let sent = self.send_head(answer.status, body.is_empty(), |head, record, text| {
+        let sent = self.send_head(answer.http2_status(), body.is_empty(), |head, record, text| {
             let id = record.request_id.within(text);
             worker.clock.with_date(record.started, |date| {
                 answer.each_field(id, date, |name, value| head.field(name, value));
@@ -316,10 +318,10 @@ impl<'a> Call<'a> {
                 self.connection.codec.borrow_mut().send_last(self.slot, body.as_bytes()).map_err(Gone)
             }
         });
-        if let Some(status) = answer.grpc_status {
-            self.record.grpc_status = Some(status);
-        }
-        if sent.is_err() {
+        if sent.is_ok() {
+            self.record.status = answer.status;
+            self.record.grpc_status = answer.grpc_status.or(self.record.grpc_status);
+        } else {
             self.record.failure.get_or_insert(Failure::ClientConnectionClosed);
         }
     }
@@ -328,7 +330,7 @@ impl<'a> Call<'a> {
     pub(super) fn give_up(&mut self, worker: &Worker) {
         self.record.failure = Some(Failure::TargetDataTimeout);
         if !self.has_begun() {
-            self.give(worker, &Answer::grpc(DEADLINE_EXCEEDED, "the deadline of the call has passed"));
+            self.give(worker, Answer::grpc(504, DEADLINE_EXCEEDED, "the deadline of the call has passed"));
             return;
         }
         self.record.grpc_status = Some(DEADLINE_EXCEEDED);

@@ -238,6 +238,12 @@ impl<'a> Checked<'a> {
     }
 }
 
+/// Whether a head that was refused was one of a gRPC call, as far as it can be told.
+pub(super) fn may_be_grpc(fields: &Fields) -> bool {
+    let is_grpc = fields.values(b"content-type").next().is_some_and(grpc::is_content_type);
+    is_grpc && fields.pseudo(Pseudo::Method) == b"POST"
+}
+
 const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
 
 /// What this proxy adds to a request.

@@ -7,7 +7,7 @@ use trellis_model::snapshot::TargetProtocol;
 
 use super::call::{Call, Ending};
 use super::codec::Slot;
-use super::head::{Added, Checked};
+use super::head::{Added, Checked, may_be_grpc};
 use super::{Connection, over_http1, over_http2};
 use crate::answer::Answer;
 use crate::clock::Millis;
@@ -58,6 +58,10 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: 
     if let Some(idle_timeout) = idle_timeout {
         connection.idle_timeout.set(idle_timeout);
     }
+    call.is_grpc = match &checked {
+        Ok(head) => head.speaks() == Speaks::Grpc,
+        Err(_) => may_be_grpc(&fields),
+    };
     match (decision, &checked) {
         (Decision::Forward(route), Ok(head)) => {
             call.is_head = head.method == b"HEAD";
@@ -65,7 +69,7 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: 
         }
         (Decision::Answer(answer), checked) => {
             call.is_head = checked.as_ref().is_ok_and(|head| head.method == b"HEAD");
-            call.give(&worker, &answer);
+            call.give(&worker, answer);
         }
         // Nothing is decided about a head that was refused but how it is answered.
         (Decision::Forward(_), Err(_)) => {}
@@ -100,7 +104,6 @@ async fn forward(
 ) {
     call.idempotent = head.is_idempotent();
     call.expects_continue = head.expects_continue;
-    call.is_grpc = head.speaks() == Speaks::Grpc;
     call.deadline = head.grpc_timeout().map(|timeout| {
         let millis = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
         worker.clock.millis(call.record.started).saturating_add(millis)
@@ -154,7 +157,7 @@ async fn forward(
         Ending::Delivered | Ending::Again => {}
         Ending::Failed(status, failure) => {
             call.record.failure = Some(failure);
-            call.give(worker, &Answer::plain(status));
+            call.give(worker, Answer::plain(status));
         }
         Ending::Broken(failure, reason) => {
             call.record.failure = Some(failure);

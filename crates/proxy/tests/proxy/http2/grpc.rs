@@ -111,8 +111,13 @@ fn the_deadline_of_a_call_ends_it_with_deadline_exceeded() {
         assert_eq!(answer.trailers.unwrap().get("grpc-status").unwrap(), "4");
         assert_eq!(target.requests.lock().unwrap()[0].headers.get("grpc-timeout").unwrap(), "100m");
     });
-    for line in fixture.log_lines() {
-        assert_eq!((line["grpcResponseCode"].as_u64(), line["responseCode"].as_u64()), (Some(4), Some(200)));
+    let lines = fixture.log_lines();
+    assert_eq!(lines.len(), 2);
+    for (line, status) in lines.iter().zip([504, 200]) {
+        assert_eq!(
+            (line["grpcResponseCode"].as_u64(), line["responseCode"].as_u64()),
+            (Some(4), Some(status))
+        );
         assert_eq!(line["failureReason"], "TargetDataTimeout");
     }
 }
@@ -144,11 +149,119 @@ fn cancelling_a_call_cancels_it_at_the_target() {
 }
 
 #[test]
-fn a_path_that_no_rule_sends_on_is_a_plain_404() {
-    let fixture = fixture(Action::FixedResponse(404));
-    run(async {
-        let answer = Http2::connect(&fixture).await.call(call("Add")).await.unwrap();
-        assert_eq!((answer.status, answer.text().as_str()), (404, "Not Found"));
-        assert_eq!(answer.field("grpc-status"), None);
+fn a_call_that_is_refused_here_or_reaches_no_target_is_told_so_in_the_words_of_grpc() {
+    let silent = TestTarget::new(|mut wire, _| {
+        wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        wire.read_to_end();
     });
+    let dead = group_speaking(1, ProtocolVersion::Grpc, &[nobody()]);
+    let empty = group_speaking(2, ProtocolVersion::Grpc, &[]);
+    let still = group_speaking(3, ProtocolVersion::Grpc, &[silent.address]);
+    let mut services = vec![
+        spec("a", Action::FixedResponse(404)),
+        spec("closed", Action::FixedResponse(404)),
+        spec("dead", forward(&dead)),
+        spec("empty", forward(&empty)),
+        spec("silent", forward(&still)),
+    ];
+    services[1].auth = trellis_model::snapshot::Auth::DenyAll;
+    services[4].idle_timeout = Duration::from_millis(200);
+    let mut fixture = Fixture::new(world(services));
+    let to = |host: &str, path: &str| {
+        let mut asked = request("POST", host, path);
+        asked.headers_mut().insert("content-type", "application/grpc+proto".parse().unwrap());
+        asked
+    };
+    let mut spaced = to("a", "/p.S/M");
+    spaced.headers_mut().append("x", http::HeaderValue::from_bytes(b"y ").unwrap());
+    let mut large = to("a", "/p.S/M");
+    for _ in 0..4 {
+        large.headers_mut().append("x-large", "y".repeat(40_000).parse().unwrap());
+    }
+    let expected = [
+        (to("a", "/p.S/M"), 404, 12, "Not Found"),
+        (to("nobody", "/p.S/M"), 404, 12, "Not Found"),
+        (to("closed", "/p.S/M%"), 403, 7, "/p.S/M%25 because no service-based policy"),
+        (to("dead", "/p.S/M"), 500, 14, "Internal Server Error"),
+        (to("empty", "/p.S/M"), 503, 14, "Service Unavailable"),
+        (to("silent", "/p.S/M"), 504, 4, "Gateway Timeout"),
+        (spaced, 400, 13, "Bad Request"),
+        (large, 431, 8, "Request Header Fields Too Large"),
+    ];
+    let statuses: Vec<_> = expected.iter().map(|(_, status, code, _)| (*status, *code)).collect();
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        for (asked, status, code, words) in expected {
+            let answer = client.call(asked).await.unwrap();
+            assert_eq!((answer.status, answer.body.len()), (200, 0), "{status}: trailers only");
+            assert_eq!(answer.field("content-type").as_deref(), Some("application/grpc"));
+            assert_eq!(answer.field("grpc-status"), Some(code.to_string()), "{status}");
+            let message = answer.field("grpc-message").unwrap();
+            assert!(message.contains(words), "{message}");
+        }
+    });
+    let lines = fixture.log_lines();
+    let logged: Vec<_> = lines
+        .iter()
+        .map(|line| (line["responseCode"].as_u64().unwrap(), line["grpcResponseCode"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(logged, statuses, "the log keeps HTTP's status");
+}
+
+#[test]
+fn calls_are_never_cut_by_what_clients_send_around_them() {
+    let target = cart();
+    let mut fixture = before_grpc(&target);
+    const CALLS: u32 = 1500;
+    run(async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut from, mut to) = tokio::io::split(dial(&fixture).await);
+        let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+            let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+            frame.extend([kind, flags]);
+            frame.extend(stream.to_be_bytes());
+            frame.extend(payload);
+            frame
+        };
+        let literal = |name: &str, value: &str| {
+            [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+        };
+        // :method POST, :scheme https of the static table.
+        let mut head = vec![0x83, 0x87];
+        for (name, value) in [
+            (":path", "/shop.Cart/Add"),
+            (":authority", "a"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+        ] {
+            head.extend(literal(name, value));
+        }
+        to.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        to.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+        for n in 0..CALLS {
+            let stream = 2 * n + 1;
+            let mut call = frame(1, 0x4, stream, &head);
+            call.extend(frame(0, 0, stream, MESSAGE));
+            call.extend(frame(0, 0x1, stream, &[]));
+            to.write_all(&call).await.unwrap();
+            loop {
+                let mut header = [0; 9];
+                from.read_exact(&mut header).await.unwrap();
+                let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+                let mut payload = vec![0; length];
+                from.read_exact(&mut payload).await.unwrap();
+                assert!(![3, 7].contains(&header[3]), "call {n}: {}", String::from_utf8_lossy(&payload));
+                if header[3] == 1 && header[4] & 0x1 != 0 {
+                    break;
+                }
+            }
+            let mut around = frame(8, 0, 0, &[0, 0, 0, 7]);
+            around.extend(frame(8, 0, stream, &[0, 0, 0, 7]));
+            around.extend(frame(6, 0, 0, &[0; 8]));
+            to.write_all(&around).await.unwrap();
+        }
+    });
+    let lines = fixture.log_lines();
+    assert_eq!(lines.len(), CALLS as usize);
+    assert!(lines.iter().all(|line| line["grpcResponseCode"] == 0));
 }

@@ -295,7 +295,10 @@ fn what_the_matrix_refuses_never_reaches_a_target() {
     });
     assert_eq!((plain.connections(), target.connections()), (0, 1));
     let lines = first.log_lines();
-    assert_eq!(lines[0]["grpcResponseCode"], 14);
+    assert_eq!(
+        (lines[0]["responseCode"].as_u64(), lines[0]["grpcResponseCode"].as_u64()),
+        (Some(502), Some(14))
+    );
     assert_eq!(lines[0]["failureReason"], "TargetProtocolError");
     assert_eq!(reasons(&mut second), [(200, "-".to_owned()), (502, "TargetProtocolError".to_owned())]);
 }
