@@ -145,9 +145,16 @@ impl OverHttp2<'_, '_> {
                     }
                 }
                 Piece::End => {
-                    let Some(mut head) = target.write_head(self.slot) else { break };
-                    allowed(upload.trailers()).for_each(|(name, value)| head.field(name, value));
-                    head.finish(true);
+                    // Some servers, grpc-go among them, take trailers of a request for an error.
+                    if allowed(upload.trailers()).next().is_none() {
+                        if target.send(self.slot, b"", true).is_err() {
+                            break;
+                        }
+                    } else {
+                        let Some(mut head) = target.write_head(self.slot) else { break };
+                        allowed(upload.trailers()).for_each(|(name, value)| head.field(name, value));
+                        head.finish(true);
+                    }
                     self.requesting = false;
                 }
             }

@@ -107,6 +107,36 @@ fn pieces_and_trailers_cross_both_ways() {
 }
 
 #[test]
+#[test]
+fn an_end_that_comes_by_itself_is_no_trailers_for_the_target() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let target = Http2Target::new(move |request, mut respond| {
+        let tell = tell.clone();
+        Box::pin(async move {
+            let mut body = request.into_body();
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            while let Some(Ok(piece)) = body.data().await {
+                send(&mut stream, piece).await.unwrap();
+            }
+            tell.send(body.trailers().await.unwrap()).unwrap();
+            stream.send_data(Bytes::new(), true).unwrap();
+        })
+    });
+    let fixture = before_http2(&target);
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        let (answer, mut upload) = client.begin(request("POST", "a", "/")).await;
+        upload.send_data("one".into(), false).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "one");
+        upload.send_data(Bytes::new(), true).unwrap();
+        while let Some(piece) = body.data().await {
+            assert_eq!(piece.unwrap(), "");
+        }
+    });
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
+}
+
 fn large_bodies_cross_both_ways_to_http2() {
     let target = Http2Target::echoing();
     let fixture = before_http2(&target);
