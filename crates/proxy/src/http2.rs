@@ -82,12 +82,13 @@ impl Connection {
         self.used.set(worker.clock.coarse());
     }
 
-    fn ended(&self, worker: &Worker, failure: Option<Failure>) {
+    /// `in_vain`: its client has given it up after so long, and had seen nothing of the answer.
+    fn ended(&self, worker: &Worker, in_vain: Option<Millis>) {
         self.active.set(self.active.get() - 1);
         worker.streams.set(worker.streams.get() - 1);
         self.used.set(worker.clock.coarse());
-        if failure == Some(Failure::ClientConnectionClosed) {
-            self.codec.borrow_mut().was_in_vain();
+        if let Some(waited) = in_vain {
+            self.codec.borrow_mut().was_in_vain(waited);
         }
     }
 
@@ -219,6 +220,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
         let buffers = &self.worker.buffers;
         let connection = self.connection;
         let mut codec = connection.codec.borrow_mut();
+        codec.pass_time(self.worker.clock.coarse());
         for _ in 0..READS {
             let taken = codec.receive(self.inbox.unread());
             self.inbox.consume(taken);
@@ -317,14 +319,16 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
             }
             Leaving::By(_) => {}
             _ if codec.is_finished() => {
-                if let Some(violation) = codec.violation() {
-                    tracing::debug!(%violation, peer = %connection.peer, "an HTTP/2 connection failed");
+                match codec.violation() {
+                    Some(bound) if bound.is_too_much() => {
+                        tracing::warn!(%bound, peer = %connection.peer, "ended an HTTP/2 connection at a bound");
+                        worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
+                    }
+                    Some(violation) => {
+                        tracing::debug!(%violation, peer = %connection.peer, "an HTTP/2 connection failed");
+                    }
+                    None => {}
                 }
-                self.leaving = Leaving::By(now.saturating_add(GRACE));
-            }
-            _ if codec.is_overdrawn(now) => {
-                codec.abort(Reason::ENHANCE_YOUR_CALM, "work for nothing");
-                worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
                 self.leaving = Leaving::By(now.saturating_add(GRACE));
             }
             Leaving::No if !worker.may_stay(watched) || (idle && now >= connection.idle_until()) => {

@@ -52,7 +52,7 @@ impl Peer {
     /// One of the things that holders of streams do.
     fn act(&mut self, what: u8) {
         self.clock += u64::from(what);
-        self.codec.is_overdrawn(self.clock);
+        self.codec.pass_time(self.clock);
         let waiting = self.codec.output().len();
         self.codec.wrote(if what & 1 == 0 { waiting } else { waiting / 3 });
         if self.held.is_empty() {

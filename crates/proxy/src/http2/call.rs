@@ -26,6 +26,7 @@ impl Gone {
         let failure = match self.0 {
             Lost::Violated { .. } => Failure::ClientProtocolError,
             Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => {
+            Lost::TooMuch => Failure::ClientRateLimited,
                 Failure::ClientConnectionClosed
             }
         };

@@ -44,8 +44,6 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const MUCH_OUTPUT: usize = 64 * 1024;
 /// Output that may wait before nothing more is read, which could need an answer.
 const TOO_MUCH_OUTPUT: usize = 2 * MUCH_OUTPUT;
-/// Streams reset for errors of the peer before the connection is ended.
-const MOST_ERRORS: u32 = 256;
 /// Interim answers of one request that may wait to be looked at.
 const MOST_HEADS: usize = 64;
 /// An output buffer that has grown beyond this is not kept while nothing is to be written.
@@ -107,7 +105,6 @@ pub struct Codec {
     /// Streams that wait until something can be sent.
     waiting: VecDeque<Slot>,
     credit: Credit,
-    errors: u32,
     going: Going,
     /// From the peer's GOAWAY: the last stream it serves.
     peer_going: Option<u32>,
@@ -150,7 +147,6 @@ impl Codec {
             block: None,
             waiting: VecDeque::new(),
             credit: Credit::default(),
-            errors: 0,
             going: Going::No,
             peer_going: None,
             failed: None,
@@ -168,7 +164,6 @@ impl Codec {
     /// The first `count` bytes of the output have been written.
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
-        self.credit.sent(count);
         if self.written == self.out.len() {
             self.out.clear();
             self.written = 0;
@@ -212,20 +207,15 @@ impl Codec {
                     // initial GOAWAY frame with the last stream identifier set to 2^31-1 ... After
                     // allowing time for any in-flight stream creation (at least one round-trip time),
                     // the server MAY send another GOAWAY frame" (RFC 9113, 6.8).
-                    frame::write_goaway(&mut self.out, window::LARGEST, Reason::NO_ERROR);
+                    frame::write_goaway(&mut self.out, window::LARGEST, Reason::NO_ERROR, "");
                     frame::write(&mut self.out, frame::PING, 0, 0, GOING);
                 }
                 Role::Client => {
                     self.going = Going::Said(0);
-                    frame::write_goaway(&mut self.out, 0, Reason::NO_ERROR);
+                    frame::write_goaway(&mut self.out, 0, Reason::NO_ERROR, "");
                 }
             }
         }
-    }
-
-    /// Ends the connection, and every stream with it.
-    pub fn abort(&mut self, reason: Reason, what: &'static str) {
-        self.fail(Violation { reason, what });
     }
 
     /// There is nobody to speak to any more.
@@ -236,14 +226,17 @@ impl Codec {
         }
     }
 
-    /// Whether the peer has made too much work for nothing, as of `now`.
-    pub fn is_overdrawn(&mut self, now: Millis) -> bool {
-        self.credit.is_overdrawn(now)
+    /// It is `now`: the peer may make a little more work again. To be called before [`Codec::receive`].
+    pub fn pass_time(&mut self, now: Millis) {
+        self.credit.pass_time(now);
     }
 
-    /// A request of the peer was reset by it.
-    pub(crate) fn was_in_vain(&mut self) {
-        self.credit.set_up_in_vain();
+    /// A request of the peer was reset by it after so long, and it had seen nothing of the answer.
+    pub(crate) fn was_in_vain(&mut self, waited: Millis) {
+        self.credit.reset_after(waited);
+        if let Some(bound) = self.credit.hit() {
+            self.fail(bound.violation());
+        }
     }
 
     /// Gives back memory that is not needed while nothing happens.
@@ -273,10 +266,12 @@ impl Codec {
     fn fail(&mut self, violation: Violation) {
         if self.failed.is_none() && !self.disconnected {
             let last = if self.role == Role::Server { self.last } else { 0 };
-            frame::write_goaway(&mut self.out, last, violation.reason);
+            frame::write_goaway(&mut self.out, last, violation.reason, violation.what);
             self.failed = Some(violation);
+            let why =
+                if violation.is_too_much() { Lost::TooMuch } else { Lost::Violated { connection: true } };
             for slot in self.streams.open_slots() {
-                self.lose(slot, Lost::Violated { connection: true });
+                self.lose(slot, why);
             }
         }
     }

@@ -271,8 +271,10 @@ impl OverHttp2<'_, '_> {
     /// There is no answer: whether the request can be sent again.
     fn refused(&mut self, lost: Lost) -> Ending {
         tracing::debug!(?lost, "a target gave no answer");
-        let connection_lost =
-            matches!(lost, Lost::Disconnected | Lost::Unseen | Lost::Violated { connection: true });
+        let connection_lost = matches!(
+            lost,
+            Lost::Disconnected | Lost::TooMuch | Lost::Unseen | Lost::Violated { connection: true }
+        );
         if connection_lost {
             self.lease.retire();
         }
@@ -292,7 +294,9 @@ impl OverHttp2<'_, '_> {
 fn broken(lost: Lost) -> Ending {
     let reason = match lost {
         Lost::Reset(reason) => reason,
-        Lost::Unseen | Lost::Violated { .. } | Lost::GivenUp | Lost::Disconnected => Reason::INTERNAL_ERROR,
+        Lost::Unseen | Lost::Violated { .. } | Lost::TooMuch | Lost::GivenUp | Lost::Disconnected => {
+            Reason::INTERNAL_ERROR
+        }
     };
     Ending::Broken(failure_of(lost), reason)
 }
@@ -300,7 +304,9 @@ fn broken(lost: Lost) -> Ending {
 fn failure_of(lost: Lost) -> Failure {
     match lost {
         Lost::Violated { .. } => Failure::TargetProtocolError,
-        Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => Failure::TargetConnectionClosed,
+        Lost::Reset(_) | Lost::Unseen | Lost::TooMuch | Lost::GivenUp | Lost::Disconnected => {
+            Failure::TargetConnectionClosed
+        }
     }
 }
 

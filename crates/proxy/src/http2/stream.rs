@@ -80,10 +80,11 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: 
     call.record.finish(&worker, &connection.seen(call.text));
     worker.watchdog.remove(&call.watched);
     call.finish();
-    let failure = call.record.failure;
+    let unseen = call.record.failure == Some(Failure::ClientConnectionClosed) && !call.has_begun();
+    let in_vain = unseen.then(|| worker.clock.coarse().saturating_sub(now));
     drop(call);
     connection.codec.borrow_mut().give_back(fields);
-    connection.ended(&worker, failure);
+    connection.ended(&worker, in_vain);
 }
 
 /// Leaves a line for a request whose head the codec has refused.

@@ -50,12 +50,19 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The peer broke the protocol: the connection ends with GOAWAY.
+/// The peer broke the protocol, or has reached a bound: the connection ends with GOAWAY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {what}")]
 pub struct Violation {
     pub reason: Reason,
     pub what: &'static str,
+}
+
+impl Violation {
+    /// The peer has asked for more than it may. `what` says of what.
+    pub fn is_too_much(&self) -> bool {
+        self.reason == Reason::ENHANCE_YOUR_CALM
+    }
 }
 
 /// What a frame is answered with that cannot be accepted.
@@ -90,6 +97,8 @@ pub enum Lost {
     Unseen,
     /// The peer broke the protocol, on this stream or on the connection.
     Violated { connection: bool },
+    /// The connection ends because the peer asked for more than it may, which is no error.
+    TooMuch,
     /// We have reset it.
     GivenUp,
     /// The connection is gone.

@@ -71,10 +71,12 @@ pub(super) fn write_window_update(out: &mut Vec<u8>, stream: u32, by: u32) {
     write(out, WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
 }
 
-pub(super) fn write_goaway(out: &mut Vec<u8>, last: u32, reason: Reason) {
-    let mut payload = [0; 8];
-    payload[..4].copy_from_slice(&last.to_be_bytes());
-    payload[4..].copy_from_slice(&reason.0.to_be_bytes());
+/// `why` is for whoever looks at the connection at the other end ("Additional Debug Data").
+pub(super) fn write_goaway(out: &mut Vec<u8>, last: u32, reason: Reason, why: &str) {
+    let mut payload = Vec::with_capacity(8 + why.len());
+    payload.extend_from_slice(&last.to_be_bytes());
+    payload.extend_from_slice(&reason.0.to_be_bytes());
+    payload.extend_from_slice(why.as_bytes());
     write(out, GOAWAY, 0, 0, &payload);
 }
 

@@ -93,10 +93,12 @@ impl Codec {
             }
             Some(slot) if part == Part::Answer => return self.answer(slot, fields, end),
             Some(slot) => return self.trailers(slot, fields, end),
-            None if self.role == Role::Server && self.is_idle(id) => return self.request(id, fields, end),
+            None if self.role == Role::Server && self.is_idle(id) => {
+                return self.request(id, fields, end, block.len());
+            }
             None if self.is_idle(id) => Err(Refusal::protocol("HEADERS on an idle stream")),
             None if self.streams.was_reset(id) => {
-                self.credit.read_in_vain();
+                self.credit.read_in_vain(block.len());
                 Ok(())
             }
             None => Err(Refusal::connection(Reason::STREAM_CLOSED, "HEADERS on a closed stream")),
@@ -122,8 +124,8 @@ impl Codec {
         }
     }
 
-    /// A client begins a stream.
-    fn request(&mut self, id: u32, fields: Fields, end: bool) -> Result<(), Refusal> {
+    /// A client begins a stream, with a header block of so many bytes.
+    fn request(&mut self, id: u32, fields: Fields, end: bool, bytes: usize) -> Result<(), Refusal> {
         if id & 1 == 0 {
             return Err(Refusal::protocol("a client's stream with an even number"));
         }
@@ -135,7 +137,6 @@ impl Codec {
         } else if self.streams.open() >= self.bounds.streams as usize
             || self.streams.taken() >= 2 * self.bounds.streams as usize
         {
-            self.credit.read_in_vain();
             frame::write_reset(&mut self.out, id, Reason::REFUSED_STREAM);
             self.streams.remember(id);
             Some(Ok(()))
@@ -147,7 +148,7 @@ impl Codec {
         };
         let length = only_length(&fields).unwrap_or(None);
         if let Some(refusal) = refusal {
-            self.credit.read_in_vain();
+            self.credit.read_in_vain(bytes);
             self.streams.give_back_fields(fields);
             return refusal;
         }
@@ -157,7 +158,7 @@ impl Codec {
             return Err(Refusal::Stream(id, Reason::PROTOCOL_ERROR));
         }
         if fields.is_too_large() {
-            self.credit.read_in_vain();
+            self.credit.read_in_vain(bytes);
         }
         let receive = ReceiveWindow::new(self.bounds.stream_window);
         let slot = self.streams.insert(id, SendWindow::new(self.peer.window), receive);

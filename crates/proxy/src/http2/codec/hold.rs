@@ -36,6 +36,7 @@ impl Codec {
         let stream = self.streams.at_mut(slot);
         stream.receiving = Receiving::Head;
         stream.to_head = to_head;
+        self.credit.exchange();
         Some(slot)
     }
 

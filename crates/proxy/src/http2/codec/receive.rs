@@ -3,7 +3,7 @@
 use super::error::{Lost, Reason, Refusal};
 use super::frame::{self, Head};
 use super::streams::{Receiving, Slot};
-use super::{Codec, GOING, Going, MOST_ERRORS, Role, window};
+use super::{Codec, GOING, Going, Role, window};
 
 impl Codec {
     /// Takes what it can of `bytes`, which is whole frames. How much that is; what is left is to be
@@ -19,13 +19,15 @@ impl Codec {
             } else {
                 let Some(payload) = bytes.get(start..start + head.length) else { break };
                 at = start + head.length;
-                self.credit.came(&head);
                 self.frame(&head, payload)
             };
             match refusal {
                 Ok(()) => {}
                 Err(Refusal::Connection(violation)) => self.fail(violation),
                 Err(Refusal::Stream(id, reason)) => self.refuse(id, reason),
+            }
+            if let Some(bound) = self.credit.hit() {
+                self.fail(bound.violation());
             }
         }
         at
@@ -42,6 +44,9 @@ impl Codec {
             && (head.kind != frame::CONTINUATION || head.stream != block.stream)
         {
             return Err(Refusal::protocol("something within a header block"));
+        }
+        if !matches!(head.kind, frame::DATA | frame::HEADERS | frame::RST_STREAM) {
+            self.credit.came(head);
         }
         match head.kind {
             frame::DATA => self.data_frame(head, payload),
@@ -61,10 +66,7 @@ impl Codec {
 
     /// A stream error of the peer.
     fn refuse(&mut self, id: u32, reason: Reason) {
-        self.errors += 1;
-        if self.errors > MOST_ERRORS {
-            return self.abort(Reason::ENHANCE_YOUR_CALM, "too many errors");
-        }
+        self.credit.error();
         frame::write_reset(&mut self.out, id, reason);
         match self.streams.find(id) {
             Some(slot) => self.lose(slot, Lost::Violated { connection: false }),
@@ -107,6 +109,13 @@ impl Codec {
             Ok(Some(_)) => payload.len() - data.len(),
             Ok(None) | Err(_) => payload.len(),
         };
+        match accepted {
+            Ok(Some(_)) if !data.is_empty() => self.credit.took(data.len()),
+            // The end of a stream comes once.
+            Ok(Some(_)) if end => {}
+            Ok(None) | Err(_) if !data.is_empty() => self.credit.late_data(),
+            _ => self.credit.took_nothing(),
+        }
         match accepted {
             Ok(Some(slot)) if dealt_with > 0 => self.release(slot, dealt_with),
             _ => self.release_on_connection(dealt_with),
@@ -186,6 +195,8 @@ impl Codec {
         };
         if let Some(slot) = self.streams.find(head.stream) {
             self.lose(slot, Lost::Reset(Reason(code)));
+        } else {
+            self.credit.late();
         }
         Ok(())
     }
@@ -201,7 +212,7 @@ impl Codec {
             frame::write(&mut self.out, frame::PING, frame::ACK, 0, payload);
         } else if payload == GOING && self.going == Going::Announced {
             self.going = Going::Said(self.last);
-            frame::write_goaway(&mut self.out, self.last, Reason::NO_ERROR);
+            frame::write_goaway(&mut self.out, self.last, Reason::NO_ERROR, "");
         }
         Ok(())
     }
@@ -248,7 +259,9 @@ impl Codec {
         if by == 0 {
             return Err(Refusal::Stream(head.stream, Reason::PROTOCOL_ERROR));
         }
-        if self.streams.at_mut(slot).send_window.shift(by).is_err() {
+        let stream = self.streams.at_mut(slot);
+        stream.unacknowledged = stream.unacknowledged.saturating_sub(by as usize);
+        if stream.send_window.shift(by).is_err() {
             return Err(Refusal::Stream(head.stream, Reason::FLOW_CONTROL_ERROR));
         }
         self.has_room(slot);

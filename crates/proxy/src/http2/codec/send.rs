@@ -4,8 +4,11 @@ use std::task::{Context, Poll};
 
 use super::frame::{self, Head, MAX_PAYLOAD};
 use super::streams::Slot;
-use super::{Codec, Lost, MUCH_OUTPUT};
+use super::{Codec, Lost, MUCH_OUTPUT, Role};
 use crate::hpack::Indexing;
+
+/// Less of a shared window than this is not worth a frame, unless it is all there is to send.
+const LEAST_SHARE: usize = 1024;
 
 /// A header list being written. It has to be [finished](HeadWriter::finish).
 #[derive(Debug)]
@@ -59,8 +62,7 @@ impl HeadWriter<'_> {
     /// Sends it; `end`: nothing follows.
     pub(crate) fn finish(self, end: bool) {
         let Self { codec, slot, start, .. } = self;
-        let stream = codec.streams.at_mut(slot);
-        let id = stream.id;
+        let id = codec.streams.at(slot).id;
         let length = codec.out.len() - start - frame::HEADER;
         let end_stream = if end { frame::END_STREAM } else { 0 };
         if length <= MAX_PAYLOAD {
@@ -80,8 +82,7 @@ impl HeadWriter<'_> {
             }
         }
         if end {
-            stream.sending = false;
-            codec.close_if_done(slot);
+            codec.sent_all(slot);
         }
     }
 }
@@ -110,11 +111,40 @@ impl Codec {
         Some(HeadWriter { codec: self, slot, start, size: 0 })
     }
 
-    /// How much data may be sent now.
-    fn room(&self, slot: Slot) -> usize {
+    /// How much of `length` bytes of data may be sent now.
+    fn room(&self, slot: Slot, length: usize) -> usize {
         let waiting = self.out.len() - self.written;
         let stream = self.streams.at(slot).send_window.available();
-        stream.min(self.send_window.available()).min(MUCH_OUTPUT.saturating_sub(waiting))
+        let room = stream.min(self.send_window.available()).min(MUCH_OUTPUT.saturating_sub(waiting));
+        room.min(length).min(self.share(slot, length))
+    }
+
+    /// How much of `length` bytes the stream may still take of the connection's window. Its peer may
+    /// never read them, and what it has not read nobody else can send: so a server's window, which
+    /// strangers share, is never taken whole by one of them. What a stream holds stays below three
+    /// times what is free. A smaller share would keep servers waiting that speak of room only when half
+    /// of the window has been used.
+    fn share(&self, slot: Slot, length: usize) -> usize {
+        if self.role == Role::Server {
+            return length;
+        }
+        let (free, whole) = (self.send_window.available(), self.send_window.largest());
+        // A server may speak of the connection's window more often than of the stream's.
+        let held = self.streams.at(slot).unacknowledged.min(whole - free);
+        let share = (3 * free).saturating_sub(held) / 4;
+        // No windows silly enough to be filled byte by byte.
+        if share < length.min(LEAST_SHARE) { 0 } else { share }
+    }
+
+    /// Whether so much of the connection's window is free that a request with a body, and not a large
+    /// one, would not have to wait for others.
+    pub(crate) fn is_open(&self) -> bool {
+        3 * self.send_window.available() > self.send_window.largest()
+    }
+
+    /// How much of the connection's window is free.
+    pub(crate) fn free_window(&self) -> usize {
+        self.send_window.available()
     }
 
     /// Sends what there is room for of `data`; `end`: it is the last. Ready with how much of it went,
@@ -148,7 +178,7 @@ impl Codec {
         if !stream.sending {
             return Err(Lost::GivenUp);
         }
-        let taken = self.room(slot).min(data.len());
+        let taken = self.room(slot, data.len());
         let last = end && taken == data.len();
         self.put_data(slot, &data[..taken], last);
         Ok(taken)
@@ -182,11 +212,25 @@ impl Codec {
             frame::write(&mut self.out, frame::DATA, flags, stream.id, piece);
         }
         stream.send_window.take(data.len());
+        stream.unacknowledged += data.len();
         self.send_window.take(data.len());
-        if end {
-            stream.sending = false;
-            self.close_if_done(slot);
+        if !data.is_empty() {
+            // Who opens a window byte by byte makes many frames out of little.
+            let whole = stream.send_window.available() > 0 && self.send_window.available() > 0;
+            self.credit.sent(data.len(), whole);
         }
+        if end {
+            self.sent_all(slot);
+        }
+    }
+
+    /// END_STREAM has been sent.
+    fn sent_all(&mut self, slot: Slot) {
+        self.streams.at_mut(slot).sending = false;
+        if self.role == Role::Server {
+            self.credit.exchange();
+        }
+        self.close_if_done(slot);
     }
 
     fn wait_for_room(&mut self, slot: Slot) {
@@ -204,7 +248,7 @@ impl Codec {
                 return;
             }
             let Some(slot) = self.waiting.pop_front() else { return };
-            if self.streams.at(slot).send_window.available() > 0 {
+            if self.room(slot, 1) > 0 {
                 self.streams.at_mut(slot).wants_room = false;
                 self.wake_for_room(slot);
             } else {
@@ -215,7 +259,7 @@ impl Codec {
 
     /// The stream's own window has grown.
     pub(super) fn has_room(&mut self, slot: Slot) {
-        if self.streams.at(slot).wants_room && self.send_window.available() > 0 {
+        if self.streams.at(slot).wants_room && self.room(slot, 1) > 0 {
             self.stop_waiting(slot);
             self.wake_for_room(slot);
         }
@@ -233,7 +277,7 @@ impl Codec {
             return stream.wake();
         }
         let mut rest = std::mem::take(&mut stream.rest);
-        let sent = self.room(slot).min(rest.len());
+        let sent = self.room(slot, rest.len());
         let last = sent == rest.len();
         self.put_data(slot, &rest[..sent], last);
         if last {

@@ -61,6 +61,8 @@ pub(super) struct Stream {
     pub(super) length_left: Option<u64>,
 
     pub(super) send_window: SendWindow,
+    /// Bytes sent that the peer has not given room for again.
+    pub(super) unacknowledged: usize,
     /// The end of a short body, which leaves as the windows open.
     pub(super) rest: Vec<u8>,
 
@@ -119,6 +121,7 @@ impl Streams {
                 unreleased: 0,
                 length_left: None,
                 send_window: send,
+                unacknowledged: 0,
                 rest: Vec::new(),
                 waker: None,
                 wants_data: false,
@@ -132,6 +135,7 @@ impl Streams {
         stream.held = true;
         stream.receive_window = receive;
         stream.send_window = send;
+        stream.unacknowledged = 0;
         self.open.insert(id, index);
         Slot(index)
     }

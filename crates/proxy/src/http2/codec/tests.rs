@@ -1,5 +1,6 @@
 //! The codec against frames made by hand, and against itself.
 
+mod bounds;
 mod connection;
 mod flow;
 mod heads;

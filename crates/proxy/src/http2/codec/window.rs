@@ -7,7 +7,11 @@ pub(super) const DEFAULT: u32 = 65_535;
 
 /// How much may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SendWindow(i64);
+pub(super) struct SendWindow {
+    left: i64,
+    /// The most that was ever left: as far as one side can know, the size of the window.
+    largest: i64,
+}
 
 /// The window would exceed what a window may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,25 +19,30 @@ pub(super) struct Overflow;
 
 impl SendWindow {
     pub(super) fn new(size: u32) -> Self {
-        Self(i64::from(size))
+        Self { left: i64::from(size), largest: i64::from(size) }
     }
 
     pub(super) fn available(self) -> usize {
-        usize::try_from(self.0).unwrap_or(0)
+        usize::try_from(self.left).unwrap_or(0)
+    }
+
+    pub(super) fn largest(self) -> usize {
+        usize::try_from(self.largest).unwrap_or(0)
     }
 
     pub(super) fn take(&mut self, count: usize) {
-        self.0 -= count as i64;
+        self.left -= count as i64;
     }
 
     /// Grows, or shrinks: "a change to SETTINGS_INITIAL_WINDOW_SIZE can cause the available space in
     /// a flow-control window to become negative" (RFC 9113, 6.9.2).
     pub(super) fn shift(&mut self, by: i64) -> Result<(), Overflow> {
-        let shifted = self.0 + by;
+        let shifted = self.left + by;
         if shifted > i64::from(LARGEST) {
             return Err(Overflow);
         }
-        self.0 = shifted;
+        self.left = shifted;
+        self.largest = self.largest.max(shifted);
         Ok(())
     }
 }
