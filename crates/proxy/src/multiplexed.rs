@@ -2,23 +2,29 @@
 //!
 //! A worker keeps as few per target as it can. A new one is opened when all are full, one at a time,
 //! and whoever needs it meanwhile waits for it.
+//!
+//! The bodies on a connection share its window, which a target that does not read one of them leaves
+//! filled. So large bodies have connections that no other body is on, and no body begins where little
+//! of the window is free, as long as the target may have another connection. What a body that turns
+//! out to be large takes of a window others are waiting for is bounded by the codec.
+
+mod driver;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
-use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
-use crate::buffer::Inbox;
 use crate::clock::Millis;
 use crate::http2::codec::{Bounds, Codec, Fields, HeadWriter, Slot};
 use crate::upstream::{ConnectError, Upstream};
 use crate::view::{GroupView, TargetState};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
+use driver::Driver;
 
 /// Requests on one connection at once, if the target allows as many.
 const MOST_STREAMS: usize = 100;
@@ -26,8 +32,28 @@ const MOST_STREAMS: usize = 100;
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// As much for every stream, so that a client that stands still holds up nobody else's answer.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
-/// Reads before others have their turn.
-const READS: u32 = 8;
+
+/// A body beyond this is large.
+const SMALL: u64 = 16 * 1024;
+
+/// What is known of a request's body before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodySize {
+    Nothing,
+    /// Or not known.
+    Small,
+    Large,
+}
+
+impl BodySize {
+    pub(crate) fn of(bytes: u64) -> Self {
+        match bytes {
+            0 => Self::Nothing,
+            1..=SMALL => Self::Small,
+            _ => Self::Large,
+        }
+    }
+}
 
 /// A target's HTTP/2 connections.
 #[derive(Debug, Default)]
@@ -48,6 +74,9 @@ pub(crate) struct Shared {
     /// What the target was called in the handshake, over TLS.
     name: Option<Rc<str>>,
     streams: Cell<usize>,
+    /// Bodies that have not been sent whole, and how many of them are large.
+    bodies: Cell<usize>,
+    large: Cell<usize>,
     /// The target has said how many streams it takes. Until then there is one.
     settled: Cell<bool>,
     /// No request may begin on it any more.
@@ -65,6 +94,15 @@ impl Shared {
             _ => 1,
         };
         !self.closed.get() && self.streams.get() < most
+    }
+
+    /// Whether a body of this size would neither wait for others nor have others wait for it.
+    fn suits(&self, body: BodySize) -> bool {
+        match body {
+            BodySize::Nothing => true,
+            BodySize::Small => self.large.get() == 0 && self.codec.borrow().is_open(),
+            BodySize::Large => self.bodies.get() == 0 && self.codec.borrow().is_open(),
+        }
     }
 
     /// Has its task look after it.
@@ -89,12 +127,34 @@ pub(crate) struct Lease {
     shared: Rc<Shared>,
     slot: Option<Slot>,
     target: Rc<TargetState>,
+    /// What is still to be sent.
+    body: BodySize,
+    sent: u64,
 }
 
 impl Lease {
-    fn new(target: &Rc<TargetState>, shared: &Rc<Shared>) -> Self {
+    fn new(target: &Rc<TargetState>, shared: &Rc<Shared>, body: BodySize) -> Self {
         shared.streams.set(shared.streams.get() + 1);
-        Self { shared: shared.clone(), slot: None, target: target.clone() }
+        shared.bodies.set(shared.bodies.get() + usize::from(body != BodySize::Nothing));
+        shared.large.set(shared.large.get() + usize::from(body == BodySize::Large));
+        Self { shared: shared.clone(), slot: None, target: target.clone(), body, sent: 0 }
+    }
+
+    /// So much more of the body has been sent.
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.sent += count as u64;
+        if self.body == BodySize::Small && self.sent > SMALL {
+            self.body = BodySize::Large;
+            self.shared.large.set(self.shared.large.get() + 1);
+        }
+    }
+
+    /// Nothing more of the body will be sent.
+    pub(crate) fn sent_all(&mut self) {
+        let shared = &self.shared;
+        let body = std::mem::replace(&mut self.body, BodySize::Nothing);
+        shared.bodies.set(shared.bodies.get() - usize::from(body != BodySize::Nothing));
+        shared.large.set(shared.large.get() - usize::from(body == BodySize::Large));
     }
 
     /// Begins the request with the head that `fill` writes; it says whether nothing follows. `None`
@@ -142,6 +202,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.sent_all();
         let shared = &self.shared;
         if let Some(slot) = self.slot {
             shared.codec.borrow_mut().let_go(slot);
@@ -183,9 +244,18 @@ impl Pool {
         });
     }
 
-    fn with_room(&self, name: Option<&str>) -> Option<Rc<Shared>> {
+    fn with_room(&self, name: Option<&str>, body: BodySize) -> Option<Rc<Shared>> {
         let open = self.open.borrow();
-        open.iter().find(|shared| shared.name.as_deref() == name && shared.has_room()).cloned()
+        let fits =
+            |shared: &&Rc<Shared>| shared.name.as_deref() == name && shared.has_room() && shared.suits(body);
+        open.iter().find(fits).cloned()
+    }
+
+    /// The one with room whose window is freest, for when there will be no better one.
+    fn with_most_room(&self, name: Option<&str>) -> Option<Rc<Shared>> {
+        let open = self.open.borrow();
+        let fits = |shared: &&Rc<Shared>| shared.name.as_deref() == name && shared.has_room();
+        open.iter().filter(fits).max_by_key(|shared| shared.codec.borrow().free_window()).cloned()
     }
 
     /// Of some connection it is not known yet how many streams it takes.
@@ -199,8 +269,8 @@ impl Pool {
 }
 
 /// The right to a stream to `target`, called `name` if it speaks TLS, on a connection there is.
-pub(crate) fn lease_at_once(target: &Rc<TargetState>, name: Option<&str>) -> Option<Lease> {
-    target.multiplexed.with_room(name).map(|shared| Lease::new(target, &shared))
+pub(crate) fn lease_at_once(target: &Rc<TargetState>, name: Option<&str>, body: BodySize) -> Option<Lease> {
+    target.multiplexed.with_room(name, body).map(|shared| Lease::new(target, &shared, body))
 }
 
 /// The right to a stream to `target`: on a connection there is, or on a new one, where the target is
@@ -210,22 +280,33 @@ pub(crate) async fn lease(
     group: &GroupView,
     target: &Rc<TargetState>,
     name: Option<Rc<str>>,
+    body: BodySize,
     watched: &Watched,
 ) -> Result<Lease, ConnectError> {
     let pool = &target.multiplexed;
     let patience = worker.limits.connect_timeout.as_millis() as Millis;
     let give_up = worker.clock.coarse().saturating_add(patience);
     loop {
-        if let Some(shared) = pool.with_room(name.as_deref()) {
-            return Ok(Lease::new(target, &shared));
+        if let Some(shared) = pool.with_room(name.as_deref(), body) {
+            return Ok(Lease::new(target, &shared, body));
         }
         if !pool.opening.get() && !pool.is_unsettled() {
             pool.forget_closed();
-            if pool.is_full(worker.limits.http2_connections_per_target) {
-                return Err(ConnectError::TooMany);
-            }
-            let shared = open(worker, group, target, name, watched).await?;
-            return Ok(Lease::new(target, &shared));
+            let opened = if pool.is_full(worker.limits.http2_connections_per_target) {
+                Err(ConnectError::TooMany)
+            } else {
+                open(worker, group, target, name.clone(), watched).await
+            };
+            return match opened {
+                Ok(shared) => Ok(Lease::new(target, &shared, body)),
+                // One on which it may have to wait is better than none.
+                Err(error) => match pool.with_most_room(name.as_deref()) {
+                    Some(shared) if !matches!(error, ConnectError::Ended(_)) => {
+                        Ok(Lease::new(target, &shared, body))
+                    }
+                    _ => Err(error),
+                },
+            };
         }
         watched.arm(give_up);
         let mut changed = pin!(pool.changed.notified());
@@ -261,6 +342,8 @@ async fn open(
         waker: RefCell::new(None),
         name,
         streams: Cell::new(0),
+        bodies: Cell::new(0),
+        large: Cell::new(0),
         settled: Cell::new(false),
         closed: Cell::new(false),
         listed: Cell::new(target.current.get()),
@@ -269,125 +352,9 @@ async fn open(
     if shared.listed.get() {
         pool.open.borrow_mut().push(shared.clone());
     }
-    let driver = Driver {
-        worker: worker.clone(),
-        shared: shared.clone(),
-        target: target.clone(),
-        upstream,
-        inbox: Inbox::default(),
-    };
+    let driver = Driver::new(worker, &shared, target, upstream);
     tokio::task::spawn_local(driver.drive());
     Ok(shared)
-}
-
-/// Moves the bytes of a connection until it ends. The connection counts as open until then.
-struct Driver {
-    worker: Rc<Worker>,
-    shared: Rc<Shared>,
-    target: Rc<TargetState>,
-    upstream: Upstream,
-    inbox: Inbox,
-}
-
-impl Driver {
-    async fn drive(mut self) {
-        tokio::task::unconstrained(poll_fn(|cx| self.poll(cx))).await;
-        self.inbox.release(&self.worker.buffers);
-        self.close();
-        let mut codec = self.shared.codec.borrow_mut();
-        if let Some(violation) = codec.violation() {
-            tracing::debug!(%violation, target = %self.target.text, "a target broke the protocol");
-        }
-        codec.disconnect();
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.register(cx);
-        let more = self.poll_read(cx);
-        self.look();
-        let choked = self.shared.codec.borrow().is_choked();
-        if self.poll_write(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if more || (choked && !self.shared.codec.borrow().is_choked()) {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
-    fn register(&self, cx: &Context<'_>) {
-        let mut waker = self.shared.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-
-    /// Reads what there is. Whether there may be more.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut codec = self.shared.codec.borrow_mut();
-        for _ in 0..READS {
-            let taken = codec.receive(self.inbox.unread());
-            self.inbox.consume(taken);
-            self.inbox.compact(&self.worker.buffers);
-            if codec.is_finished() || codec.is_choked() {
-                return false;
-            }
-            match self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
-            }
-        }
-        true
-    }
-
-    /// Takes note of what the target has said of itself.
-    fn look(&self) {
-        let shared = &self.shared;
-        let codec = shared.codec.borrow();
-        let (settled, open) = (codec.peers_streams().is_some(), codec.may_begin());
-        drop(codec);
-        if settled && !shared.settled.replace(true) {
-            self.target.multiplexed.changed.notify_waiters();
-        }
-        if !open && !shared.closed.get() {
-            self.close();
-        }
-        if !shared.listed.get() && shared.streams.get() == 0 {
-            shared.codec.borrow_mut().go_away();
-        }
-    }
-
-    fn close(&self) {
-        self.shared.closed.set(true);
-        self.target.multiplexed.forget_closed();
-        self.target.multiplexed.changed.notify_waiters();
-    }
-
-    /// Writes what is to be written. Ready when nothing will be any more.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut stream = Pin::new(&mut self.upstream.stream);
-        loop {
-            let mut codec = self.shared.codec.borrow_mut();
-            if codec.output().is_empty() {
-                break;
-            }
-            match stream.as_mut().poll_write(cx, codec.output()) {
-                Poll::Ready(Ok(written @ 1..)) => codec.wrote(written),
-                Poll::Ready(Ok(_) | Err(_)) => {
-                    codec.disconnect();
-                    return Poll::Ready(());
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        if stream.as_mut().poll_flush(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let finished = self.shared.codec.borrow().is_finished();
-        // What is lost by not waiting is a word to somebody with whom everything has been settled.
-        if finished { stream.poll_shutdown(cx).map(drop) } else { Poll::Pending }
-    }
 }
 
 /// One connection is being opened, until dropped.

@@ -10,6 +10,7 @@ use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::grpc::DEADLINE_EXCEEDED;
 use crate::http1::fields::forbidden_in_trailers;
+use crate::multiplexed::BodySize;
 use crate::record::Record;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
@@ -25,8 +26,8 @@ impl Gone {
     pub(super) fn ending(self) -> Ending {
         let failure = match self.0 {
             Lost::Violated { .. } => Failure::ClientProtocolError,
-            Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => {
             Lost::TooMuch => Failure::ClientRateLimited,
+            Lost::Reset(_) | Lost::Unseen | Lost::GivenUp | Lost::Disconnected => {
                 Failure::ClientConnectionClosed
             }
         };
@@ -94,6 +95,15 @@ impl Upload {
     /// There is nothing to send but the head.
     pub(super) fn is_empty(&self) -> bool {
         self.over && self.received == 0 && self.trailers.is_none()
+    }
+
+    /// How large it is, as far as that is known. `announced`: by its client.
+    pub(super) fn size(&self, announced: Option<u64>) -> BodySize {
+        match if self.over { Some(self.received) } else { announced } {
+            _ if self.is_empty() => BodySize::Nothing,
+            Some(size) => BodySize::of(size),
+            None => BodySize::Small,
+        }
     }
 
     /// What is to be given next.

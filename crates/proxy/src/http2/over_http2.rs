@@ -137,10 +137,11 @@ impl OverHttp2<'_, '_> {
                     let Ok(sent) = ready!(target.poll_send(self.slot, cx, upload.data(), last)) else {
                         break;
                     };
+                    drop(target);
                     upload.gave(sent);
+                    self.lease.sent(sent);
                     if sent == length {
                         self.requesting = !last;
-                        drop(target);
                         self.call.went();
                     }
                 }
@@ -164,6 +165,7 @@ impl OverHttp2<'_, '_> {
         }
         // Otherwise the target takes no more of it, which is no reason not to answer.
         self.requesting = false;
+        self.lease.sent_all();
         Poll::Ready(Ok(()))
     }
 

@@ -201,9 +201,10 @@ async fn attempt(
         return Ok(ending);
     }
     let secure = group.group.protocol == TargetProtocol::Https;
-    let mut lease = match multiplexed::lease_at_once(target, name.as_deref()) {
+    let body = call.upload.size(head.content_length);
+    let mut lease = match multiplexed::lease_at_once(target, name.as_deref(), body) {
         Some(lease) => lease,
-        None => Box::pin(multiplexed::lease(worker, group, target, name, &call.watched)).await?,
+        None => Box::pin(multiplexed::lease(worker, group, target, name, body, &call.watched)).await?,
     };
     let ending = over_http2::attempt(worker, call, head, &added, secure, &mut lease).await;
     lease.keep_until(expires);

@@ -58,7 +58,8 @@ fn requests_share_connections_to_a_target() {
             call.await.unwrap();
         }
     });
-    assert!(target.connections() <= 2, "{}", target.connections());
+    // A body that has turned out to be large has others begin elsewhere.
+    assert!(target.connections() <= 20, "{}", target.connections());
     assert_eq!(fixture.log_lines().len(), 100);
 }
 
@@ -107,7 +108,6 @@ fn pieces_and_trailers_cross_both_ways() {
 }
 
 #[test]
-#[test]
 fn an_end_that_comes_by_itself_is_no_trailers_for_the_target() {
     let (tell, told) = std::sync::mpsc::channel();
     let target = Http2Target::new(move |request, mut respond| {
@@ -137,6 +137,7 @@ fn an_end_that_comes_by_itself_is_no_trailers_for_the_target() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
 }
 
+#[test]
 fn large_bodies_cross_both_ways_to_http2() {
     let target = Http2Target::echoing();
     let fixture = before_http2(&target);
@@ -370,4 +371,98 @@ fn http1_clients_are_refused_before_http2_and_grpc_targets() {
         assert_eq!(reasons(&mut fixture), [(502, "TargetProtocolError".to_owned())]);
     }
     assert_eq!(target.connections(), 0);
+}
+
+/// Never reads what is sent to /hold; sends back what is sent anywhere else.
+fn half_deaf() -> Http2Target {
+    Http2Target::new(|request, mut respond| {
+        Box::pin(async move {
+            if request.uri().path() == "/hold" {
+                let _body = request.into_body();
+                let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                return;
+            }
+            let mut body = request.into_body();
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            while let Some(Ok(piece)) = body.data().await {
+                body.flow_control().release_capacity(piece.len()).unwrap();
+                if send(&mut stream, piece).await.is_err() {
+                    return;
+                }
+            }
+            let _ = stream.send_data(Bytes::new(), true);
+        })
+    })
+}
+
+#[test]
+fn a_body_a_target_does_not_read_holds_up_nobody_elses() {
+    for (version, content_type) in
+        [(ProtocolVersion::Http2, "text/plain"), (ProtocolVersion::Grpc, "application/grpc")]
+    {
+        for announced in [true, false] {
+            let target = half_deaf();
+            let fixture = fixture(forward(&group_speaking(1, version, &[target.address])));
+            run(async {
+                let post = |path: &str, length: Option<usize>| {
+                    let mut asked = request("POST", "a", path);
+                    asked.headers_mut().insert("content-type", content_type.parse().unwrap());
+                    if let Some(length) = length {
+                        asked.headers_mut().insert("content-length", length.into());
+                    }
+                    asked
+                };
+                // Under way before, on the connection that will be held.
+                let mut early = Http2::connect(&fixture).await;
+                let (answer, mut early_upload) = early.begin(post("/", None)).await;
+                let mut early_body = answer.await.unwrap().into_body();
+
+                let mut held = Vec::new();
+                for _ in 0..3 {
+                    let mut holder = Http2::connect(&fixture).await;
+                    let length = announced.then_some(1_100_000);
+                    let (answer, mut upload) = holder.begin(post("/hold", length)).await;
+                    // As much as the windows let it.
+                    let filling = async {
+                        send(&mut upload, vec![0; 1_100_000].into()).await.unwrap();
+                    };
+                    let _ = tokio::time::timeout(Duration::from_millis(300), filling).await;
+                    held.push((holder, answer, upload));
+                }
+                let mut client = Http2::connect(&fixture).await;
+                for n in 0..10 {
+                    let body = vec![b'x'; 150_000];
+                    let (answer, mut upload) = client.begin(post("/", Some(body.len()))).await;
+                    let sending = async {
+                        send(&mut upload, body.clone().into()).await.unwrap();
+                        upload.send_data(Bytes::new(), true).unwrap();
+                    };
+                    let reading = async { read(answer.await.unwrap()).await.unwrap() };
+                    let ((), answer) = tokio::join!(sending, reading);
+                    assert!(answer.body == body, "{version:?}, {n}");
+                }
+                for _ in 0..10 {
+                    early_upload.send_data("early".into(), false).unwrap();
+                    assert_eq!(early_body.data().await.unwrap().unwrap(), "early");
+                }
+                drop(held);
+            });
+            assert!(target.connections() <= 6, "{}", target.connections());
+        }
+    }
+}
+
+#[test]
+fn a_target_that_floods_loses_its_connection_and_nobody_is_blamed_for_an_error() {
+    let target = TestTarget::new(|mut wire, _| {
+        wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        let pings = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].repeat(100);
+        while wire.write(&pings).is_ok() {}
+    });
+    let mut fixture = fixture(forward(&group_speaking(1, ProtocolVersion::Http2, &[target.address])));
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        assert_eq!(client.post("/", "x").await.status, 502);
+    });
+    assert_eq!(reasons(&mut fixture), [(502, "TargetConnectionClosed".to_owned())]);
 }
