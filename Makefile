@@ -21,6 +21,10 @@ test: ## Everything the project promises, checked
 	@scripts/setup test
 	@scripts/test
 
+soak: ## What only time shows: each part for SOAK_SECONDS (60)
+	@scripts/setup test
+	@scripts/soak
+
 check: ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -39,4 +43,4 @@ bench-protocols: ## The TLS, HTTP/2, gRPC and passthrough part of bench alone
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo test check bench bench-protocols fuzz
+.PHONY: help build demo test soak check bench bench-protocols fuzz
