@@ -70,10 +70,12 @@ pub(crate) const IMPLEMENTED: &[&str] = &[
     "DeleteVpc",
     "DescribeAccountAttributes",
     "DescribeAvailabilityZones",
+    "DescribeInstanceStatus",
     "DescribeInstances",
     "DescribeManagedPrefixLists",
     "DescribeNetworkAcls",
     "DescribeNetworkInterfaces",
+    "DescribePrefixLists",
     "DescribeRegions",
     "DescribeRouteTables",
     "DescribeSecurityGroupRules",
@@ -91,6 +93,8 @@ pub(crate) const IMPLEMENTED: &[&str] = &[
     "RevokeSecurityGroupEgress",
     "RevokeSecurityGroupIngress",
     "TerminateInstances",
+    "UpdateSecurityGroupRuleDescriptionsEgress",
+    "UpdateSecurityGroupRuleDescriptionsIngress",
 ];
 
 /// Performs one operation; `input` and the answer are keyed by the model's member names.
@@ -120,6 +124,7 @@ pub(crate) async fn call(
         "DisassociateSubnetCidrBlock" => cidr::disassociate_subnet(ctx, input).await,
 
         "DescribeInstances" => instance::describe(ctx, input),
+        "DescribeInstanceStatus" => instance::health::describe(ctx, input),
         "TerminateInstances" => instance::terminate(ctx, input).await,
         "DescribeNetworkInterfaces" => instance::describe_interfaces(ctx, input),
         "RunInstances" => Err(fault::unsupported(
@@ -139,6 +144,12 @@ pub(crate) async fn call(
         "RevokeSecurityGroupIngress" => security_group::rule::revoke(ctx, input, Direction::Ingress).await,
         "RevokeSecurityGroupEgress" => security_group::rule::revoke(ctx, input, Direction::Egress).await,
         "ModifySecurityGroupRules" => security_group::rule::modify(ctx, input).await,
+        "UpdateSecurityGroupRuleDescriptionsIngress" => {
+            security_group::rule::update_descriptions(ctx, input, Direction::Ingress).await
+        }
+        "UpdateSecurityGroupRuleDescriptionsEgress" => {
+            security_group::rule::update_descriptions(ctx, input, Direction::Egress).await
+        }
         "DescribeSecurityGroupRules" => security_group::rule::describe(ctx, input),
 
         "CreateTags" => tag::create(ctx, input).await,
@@ -148,6 +159,7 @@ pub(crate) async fn call(
         "DescribeAvailabilityZones" => zone::describe_zones(ctx, input),
         "DescribeRegions" => zone::describe_regions(ctx, input),
         "DescribeManagedPrefixLists" => prefix_list::describe(ctx, input),
+        "DescribePrefixLists" => prefix_list::describe_with_blocks(ctx, input),
         "GetManagedPrefixListEntries" => prefix_list::entries(ctx, input),
         "DescribeRouteTables" => implied::describe_route_tables(ctx, input),
         "DescribeNetworkAcls" => implied::describe_network_acls(ctx, input),

@@ -2,6 +2,8 @@
 //!
 //! `*` stands for any text and `?` for any one character, `\` takes the meaning away; case counts.
 
+pub(super) mod names;
+
 use crate::refusal::Refusal;
 use crate::tag_set::Tags;
 

@@ -15,7 +15,7 @@ use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
 use super::tenants::Tenants;
-use super::{place, tag};
+use super::{instance, place, tag};
 use crate::context::Surroundings;
 use crate::lattice::{database, target};
 use crate::record::{self, put};
@@ -328,6 +328,7 @@ pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Mom
     }
     instance.state = InstanceState::Terminated;
     instance.terminated_at = Some(now);
+    tag_set::forget(tx, &instance.home, &instance::interface_arn(instance));
     Ok(())
 }
 

@@ -1,25 +1,26 @@
 //! What every VPC has by itself: its main route table and its default network ACL.
 //!
-//! Neither can be changed. The table routes within the VPC and, while the VPC is associated with a service network, to
+//! Neither can be changed but for its tags. The table routes within the VPC and, while the VPC is associated with a service network, to
 //! VPC Lattice, which is what the kernel does; the ACL lets everything pass. Clients that manage a VPC look both up after making it.
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_api::Exception;
+use trellis_model::VpcId;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Subnet, Vpc};
+use trellis_model::resource::vpc::{Subnet, Vpc, ec2_arn};
 use trellis_store::Read;
 
-use super::filter::Filters;
+use super::filter::{Filters, names};
 use super::input::{Filter, Request};
 use super::listing::Page;
 use super::place;
-use super::{fault, prefix_list};
+use super::{fault, prefix_list, tag};
 use crate::context::Context;
 use crate::lattice;
+use crate::record;
 use crate::refusal::Refusal;
-use crate::tag_set::Tags;
 
 fn table_id(vpc: &Vpc) -> String {
     format!("rtb-{}", vpc.id.suffix())
@@ -29,18 +30,49 @@ fn acl_id(vpc: &Vpc) -> String {
     format!("acl-{}", vpc.id.suffix())
 }
 
+/// The ARN of the main route table of a VPC.
+pub(super) fn table_arn(vpc: &Vpc) -> String {
+    ec2_arn(&vpc.home, format_args!("route-table/{}", table_id(vpc)))
+}
+
+/// The ARN of the default network ACL of a VPC.
+pub(super) fn acl_arn(vpc: &Vpc) -> String {
+    ec2_arn(&vpc.home, format_args!("network-acl/{}", acl_id(vpc)))
+}
+
+/// What a VPC has by itself, by id: the ARN of the table `rtb-...` or the ACL `acl-...`.
+pub(super) fn find(state: &mut impl Read, home: &Home, id: &str) -> Result<Option<String>, Refusal> {
+    let Some((kind, suffix)) = id.split_once('-') else { return Ok(None) };
+    let Ok(vpc) = format!("vpc-{suffix}").parse::<VpcId>() else { return Ok(None) };
+    let vpc: Option<Vpc> = record::get(state, &place::key::<Vpc>(home, vpc.as_str()))?;
+    Ok(vpc.and_then(|vpc| match kind {
+        "rtb" => Some(table_arn(&vpc)),
+        "acl" => Some(acl_arn(&vpc)),
+        _ => None,
+    }))
+}
+
+pub(super) fn no_table(id: &str) -> Refusal {
+    let message = format!("The routeTable ID '{}' does not exist", fault::quoted(id));
+    fault::refuse("InvalidRouteTableID.NotFound", message)
+}
+
+pub(super) fn no_acl(id: &str) -> Refusal {
+    let message = format!("The networkAcl ID '{}' does not exist", fault::quoted(id));
+    fault::refuse("InvalidNetworkAclID.NotFound", message)
+}
+
 /// VPCs with their subnets, for those of `ids` that `id_of` names, or all.
 fn chosen(
     state: &mut impl Read,
     home: &Home,
     ids: &[String],
     id_of: impl Fn(&Vpc) -> String,
-    not_found: &'static str,
+    not_found: fn(&str) -> Refusal,
 ) -> Result<Vec<(Vpc, Vec<Subnet>)>, Refusal> {
     let mut vpcs = place::all::<Vpc>(state, home)?;
     if let Some(id) = ids.iter().find(|id| !vpcs.iter().any(|vpc| id_of(vpc) == **id)) {
-        let id = fault::quoted(id);
-        return Err(fault::refuse(not_found, format_args!("The ID '{id}' does not exist")));
+        return Err(not_found(id));
     }
     vpcs.retain(|vpc| ids.is_empty() || ids.contains(&id_of(vpc)));
     let subnets = place::all::<Subnet>(state, home)?;
@@ -64,43 +96,26 @@ struct TablesInput {
     next_token: Option<String>,
 }
 
-const TABLE_FILTERS: [&str; 15] = [
-    "association.gateway-id",
-    "association.main",
-    "association.route-table-association-id",
-    "association.route-table-id",
-    "association.subnet-id",
-    "owner-id",
-    "route-table-id",
-    "route.destination-cidr-block",
-    "route.destination-ipv6-cidr-block",
-    "route.gateway-id",
-    "route.nat-gateway-id",
-    "route.origin",
-    "route.state",
-    "route.vpc-peering-connection-id",
-    "vpc-id",
-];
-
 pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<TablesInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &TABLE_FILTERS)?;
+    let filters = Filters::new(input.filters, names::ROUTE_TABLES)?;
     let page = Page::of("DescribeRouteTables", &filters, input.max_results, input.next_token.as_deref())?;
     let (home, state) = (ctx.home(), &mut ctx.read()?);
     let ids = &input.route_table_ids;
     let mut found = Vec::new();
-    for (vpc, _) in chosen(state, &home, ids, table_id, "InvalidRouteTableID.NotFound")? {
+    for (vpc, _) in chosen(state, &home, ids, table_id, no_table)? {
         let is_associated = lattice::vpc::is_associated(state, &home, &vpc.id)?;
         let routes = routes(&vpc, is_associated);
-        found.push((vpc, routes));
+        let tags = tag::of(state, &home, &table_arn(&vpc))?;
+        found.push((vpc, routes, tags));
     }
     // "association.subnet-id" finds explicit associations, which there are none of.
-    found.retain(|(vpc, routes)| {
+    found.retain(|(vpc, routes, tags)| {
         let of_routes = |member: &str| {
             let texts = routes.iter().filter_map(|route| route[member].as_str());
             texts.map(str::to_owned).collect::<Vec<_>>()
         };
-        filters.pass(&Tags::new(), |name| match name {
+        filters.pass(tags, |name| match name {
             "association.main" => vec!["true".into()],
             "association.route-table-association-id" => vec![format!("rtbassoc-{}", vpc.id.suffix())],
             "association.route-table-id" | "route-table-id" => vec![table_id(vpc)],
@@ -114,10 +129,10 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
             _ => vec![],
         })
     });
-    let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
+    let (found, next) = page.cut(found, |(vpc, _, _)| vpc.id.as_str());
     let tables: Vec<Value> = found
         .iter()
-        .map(|(vpc, routes)| {
+        .map(|(vpc, routes, tags)| {
             json!({
                 "RouteTableId": table_id(vpc),
                 "VpcId": vpc.id,
@@ -130,7 +145,7 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
                 }],
                 "Routes": routes,
                 "PropagatingVgws": [],
-                "Tags": [],
+                "Tags": tag::describe(tags),
             })
         })
         .collect();
@@ -167,37 +182,40 @@ struct AclsInput {
     next_token: Option<String>,
 }
 
-const ACL_FILTERS: [&str; 7] = [
-    "association.association-id",
-    "association.network-acl-id",
-    "association.subnet-id",
-    "default",
-    "network-acl-id",
-    "owner-id",
-    "vpc-id",
-];
-
 pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<AclsInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &ACL_FILTERS)?;
+    let filters = Filters::new(input.filters, names::NETWORK_ACLS)?;
     let page = Page::of("DescribeNetworkAcls", &filters, input.max_results, input.next_token.as_deref())?;
-    let home = ctx.home();
+    let (home, state) = (ctx.home(), &mut ctx.read()?);
     let ids = &input.network_acl_ids;
-    let mut found = chosen(&mut ctx.read()?, &home, ids, acl_id, "InvalidNetworkAclID.NotFound")?;
-    found.retain(|(vpc, subnets)| {
-        filters.pass(&Tags::new(), |name| match name {
+    let mut found = Vec::new();
+    for (vpc, subnets) in chosen(state, &home, ids, acl_id, no_acl)? {
+        let tags = tag::of(state, &home, &acl_arn(&vpc))?;
+        found.push((vpc, subnets, tags));
+    }
+    found.retain(|(vpc, subnets, tags)| {
+        let of_entries =
+            |member: &str| entries(vpc).iter().filter_map(|entry| text(&entry[member])).collect();
+        filters.pass(tags, |name| match name {
             "association.association-id" => subnets.iter().map(association_id).collect(),
             "association.subnet-id" => subnets.iter().map(|subnet| subnet.id.to_string()).collect(),
             "association.network-acl-id" | "network-acl-id" => vec![acl_id(vpc)],
             "default" => vec!["true".into()],
+            "entry.cidr" => of_entries("CidrBlock"),
+            "entry.ipv6-cidr" => of_entries("Ipv6CidrBlock"),
+            "entry.egress" => of_entries("Egress"),
+            "entry.protocol" => of_entries("Protocol"),
+            "entry.rule-action" => of_entries("RuleAction"),
+            "entry.rule-number" => of_entries("RuleNumber"),
             "owner-id" => vec![home.account.to_string()],
-            _ => vec![vpc.id.to_string()],
+            "vpc-id" => vec![vpc.id.to_string()],
+            _ => vec![],
         })
     });
-    let (found, next) = page.cut(found, |(vpc, _)| vpc.id.as_str());
+    let (found, next) = page.cut(found, |(vpc, _, _)| vpc.id.as_str());
     let acls: Vec<Value> = found
         .iter()
-        .map(|(vpc, subnets)| {
+        .map(|(vpc, subnets, tags)| {
             let associations: Vec<Value> = subnets
                 .iter()
                 .map(|subnet| {
@@ -215,11 +233,20 @@ pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value
                 "IsDefault": true,
                 "Associations": associations,
                 "Entries": entries(vpc),
-                "Tags": [],
+                "Tags": tag::describe(tags),
             })
         })
         .collect();
     Ok(json!({"NetworkAcls": acls, "NextToken": next}))
+}
+
+/// A value as filters have it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 fn association_id(subnet: &Subnet) -> String {

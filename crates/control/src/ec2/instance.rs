@@ -1,26 +1,37 @@
 //! Instances and their network interfaces as the API shows them; `trellis run` makes them.
 
+mod field;
+pub(super) mod health;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_api::Exception;
-use trellis_model::SubnetId;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet};
+use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, ec2_arn};
+use trellis_model::{InstanceId, SubnetId};
 use trellis_store::Read;
 
-use super::filter::Filters;
+use super::filter::{Filters, names};
 use super::input::{Filter, Request, check_dry_run};
 use super::listing::Page;
 use super::place;
 use super::{fault, host, tag, zone};
 use crate::context::Context;
+use crate::record;
 use crate::refusal::Refusal;
+use crate::settling;
 use crate::tag_set::Tags;
 
 /// Instances of one TerminateInstances call.
 const MAX_TERMINATED: usize = 1000;
+
+/// What everything shares that nobody asked to have for itself.
+const TENANCY: &str = "default";
+
+/// Why the kernel could not make or keep a host.
+const REASON_CODE: &str = "Server.InternalError";
 
 /// What instances are described with: their subnets' zones and their groups' names.
 struct Surroundings {
@@ -75,11 +86,11 @@ impl Surroundings {
             "Tags": tag::describe(tags),
         });
         if let Some(reason) = &instance.reason {
-            value["StateReason"] = json!({"Code": "Server.InternalError", "Message": reason});
+            value["StateReason"] = json!({"Code": REASON_CODE, "Message": reason});
         }
         if let Some((name, id)) = self.zone(instance) {
             value["Placement"] =
-                json!({"AvailabilityZone": name, "AvailabilityZoneId": id, "Tenancy": "default"});
+                json!({"AvailabilityZone": name, "AvailabilityZoneId": id, "Tenancy": TENANCY});
         }
         // "A terminated instance has no network any more."
         if instance.state.holds_resources() {
@@ -92,13 +103,13 @@ impl Surroundings {
             value["PrivateDnsName"] = json!(self.private_dns_name(instance));
             value["SourceDestCheck"] = json!(true);
             value["SecurityGroups"] = self.groups(instance).into();
-            value["NetworkInterfaces"] = json!([self.interface(instance, true)]);
+            value["NetworkInterfaces"] = json!([self.interface(instance, None)]);
         }
         value
     }
 
-    /// The interface, as part of its instance or for itself.
-    fn interface(&self, instance: &Instance, inside_instance: bool) -> Value {
+    /// The interface, as part of its instance or, with its tags, for itself.
+    fn interface(&self, instance: &Instance, tags: Option<&Tags>) -> Value {
         let dns_name = self.private_dns_name(instance);
         let ipv6_addresses: Vec<Value> = instance
             .ipv6_address
@@ -106,7 +117,7 @@ impl Surroundings {
             .map(|address| json!({"Ipv6Address": address, "IsPrimaryIpv6": false}))
             .collect();
         let mut attachment = json!({
-            "AttachmentId": format!("eni-attach-{}", instance.id.suffix()),
+            "AttachmentId": attachment_id(instance),
             "AttachTime": instance.launched_at,
             "DeleteOnTermination": true,
             "DeviceIndex": 0,
@@ -132,7 +143,8 @@ impl Surroundings {
                 "PrivateDnsName": dns_name,
             }],
         });
-        if !inside_instance {
+        if let Some(tags) = tags {
+            value["TagSet"] = tag::describe(tags);
             attachment["InstanceId"] = json!(instance.id);
             attachment["InstanceOwnerId"] = json!(self.home.account);
             value["RequesterManaged"] = json!(false);
@@ -144,72 +156,37 @@ impl Surroundings {
         value["Attachment"] = attachment;
         value
     }
+}
 
-    fn field(&self, instance: &Instance, name: &str) -> Vec<String> {
-        let group_ids = || instance.security_groups.iter().map(ToString::to_string);
-        let network = instance.state.holds_resources();
-        let value = match name {
-            "instance-id" => instance.id.to_string(),
-            "instance-state-name" => instance.state.as_str().into(),
-            "instance-state-code" => instance.state.code().to_string(),
-            "owner-id" => self.home.account.to_string(),
-            "reservation-id" => instance.reservation_id(),
-            "launch-time" => instance.launched_at.to_string(),
-            "availability-zone" => return self.zone(instance).map(|(name, _)| name).into_iter().collect(),
-            _ if !network => return Vec::new(),
-            "vpc-id" | "network-interface.vpc-id" => instance.vpc.to_string(),
-            "subnet-id" | "network-interface.subnet-id" => instance.subnet.to_string(),
-            "private-ip-address"
-            | "network-interface.addresses.private-ip-address"
-            | "network-interface.private-ip-address" => instance.address.to_string(),
-            "ipv6-address" | "network-interface.ipv6-addresses.ipv6-address" => {
-                return instance.ipv6_address.iter().map(ToString::to_string).collect();
-            }
-            "private-dns-name" | "network-interface.private-dns-name" => self.private_dns_name(instance),
-            "network-interface.network-interface-id" => instance.interface_id(),
-            "instance.group-id" | "group-id" | "network-interface.group-id" => return group_ids().collect(),
-            "instance.group-name" | "group-name" | "network-interface.group-name" => {
-                return group_ids().filter_map(|id| self.group_names.get(&id).cloned()).collect();
-            }
-            _ => return Vec::new(),
-        };
-        vec![value]
-    }
+fn attachment_id(instance: &Instance) -> String {
+    format!("eni-attach-{}", instance.id.suffix())
+}
+
+/// The ARN of the interface of an instance.
+pub(super) fn interface_arn(instance: &Instance) -> String {
+    ec2_arn(&instance.home, format_args!("network-interface/{}", instance.interface_id()))
+}
+
+/// The instance whose interface `id` is, while it has one.
+pub(super) fn with_interface(
+    state: &mut impl Read,
+    home: &Home,
+    id: &str,
+) -> Result<Option<Instance>, Refusal> {
+    let instance = id.strip_prefix("eni-").map(|suffix| format!("i-{suffix}"));
+    let Some(instance) = instance.filter(|id| id.parse::<InstanceId>().is_ok()) else { return Ok(None) };
+    let found: Option<Instance> = record::get(state, &place::key::<Instance>(home, &instance))?;
+    Ok(found.filter(|instance| instance.state.holds_resources()))
+}
+
+pub(super) fn no_interface(id: &str) -> Refusal {
+    let message = format!("The networkInterface ID '{}' does not exist", fault::quoted(id));
+    fault::refuse("InvalidNetworkInterfaceID.NotFound", message)
 }
 
 fn state_value(instance: &Instance) -> Value {
     json!({"Code": instance.state.code(), "Name": instance.state.as_str()})
 }
-
-const FILTERS: [&str; 27] = [
-    "availability-zone",
-    "group-id",
-    "group-name",
-    "image-id",
-    "instance-id",
-    "instance-state-code",
-    "instance-state-name",
-    "instance-type",
-    "instance.group-id",
-    "instance.group-name",
-    "ipv6-address",
-    "launch-time",
-    "network-interface.addresses.private-ip-address",
-    "network-interface.group-id",
-    "network-interface.group-name",
-    "network-interface.ipv6-addresses.ipv6-address",
-    "network-interface.network-interface-id",
-    "network-interface.private-dns-name",
-    "network-interface.private-ip-address",
-    "network-interface.subnet-id",
-    "network-interface.vpc-id",
-    "owner-id",
-    "private-dns-name",
-    "private-ip-address",
-    "reservation-id",
-    "subnet-id",
-    "vpc-id",
-];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -231,14 +208,15 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
         let message = "The parameter instancesSet cannot be used with the parameter maxResults";
         return Err(fault::combination(message).into());
     }
-    let filters = Filters::new(input.filters, &FILTERS)?;
+    let filters = Filters::new(input.filters, names::INSTANCES)?;
     let page = Page::of("DescribeInstances", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let surroundings = Surroundings::read(state, home.clone())?;
     let mut found = Vec::new();
     for instance in place::chosen::<Instance>(state, &home, &input.instance_ids)? {
         let tags = tag::of(state, &home, &instance.arn())?;
-        if filters.pass(&tags, |name| surroundings.field(&instance, name)) {
+        let interface_tags = tag::of(state, &home, &interface_arn(&instance))?;
+        if filters.pass(&tags, |name| surroundings.field(&instance, &interface_tags, name)) {
             found.push((instance, tags));
         }
     }
@@ -278,45 +256,36 @@ pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Exce
         return Err(fault::invalid_value(message).into());
     }
     let (home, now) = (ctx.home(), ctx.now);
-    let changes = ctx
+    let ended = ctx
         .transact(move |tx| {
-            let mut changes = Vec::new();
+            let mut ended = Vec::new();
             for before in place::chosen::<Instance>(tx, &home, &input.instance_ids)? {
                 let previous = state_value(&before);
-                let after = host::terminate(tx, before, None, now)?;
-                changes.push(json!({
-                    "InstanceId": after.id,
-                    "PreviousState": previous,
-                    "CurrentState": state_value(&after),
-                }));
+                ended.push((previous, host::terminate(tx, before, None, now)?));
             }
             check_dry_run(dry_run)?;
-            Ok(changes)
+            Ok(ended)
         })
         .await?;
+    let deadline = settling::deadline(ctx);
+    let mut changes = Vec::new();
+    for (previous, mut after) in ended {
+        if let Some(deadline) = deadline {
+            let key = place::key::<Instance>(&after.home, after.id.as_str());
+            let gone = settling::wait(ctx, deadline, &key, |record| {
+                let found: Instance = serde_json::from_slice(record?).ok()?;
+                (!found.state.holds_resources()).then_some(found)
+            });
+            after = gone.await.unwrap_or(after);
+        }
+        changes.push(json!({
+            "InstanceId": after.id,
+            "PreviousState": previous,
+            "CurrentState": state_value(&after),
+        }));
+    }
     Ok(json!({"TerminatingInstances": changes}))
 }
-
-const INTERFACE_FILTERS: [&str; 18] = [
-    "addresses.private-ip-address",
-    "association.public-ip",
-    "attachment.attachment-id",
-    "attachment.instance-id",
-    "attachment.status",
-    "availability-zone",
-    "description",
-    "group-id",
-    "group-name",
-    "interface-type",
-    "ipv6-addresses.ipv6-address",
-    "network-interface-id",
-    "owner-id",
-    "private-dns-name",
-    "private-ip-address",
-    "status",
-    "subnet-id",
-    "vpc-id",
-];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -334,42 +303,27 @@ struct DescribeInterfacesInput {
 /// One interface for each instance that is not terminated; there are no others.
 pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInterfacesInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &INTERFACE_FILTERS)?;
+    let filters = Filters::new(input.filters, names::NETWORK_INTERFACES)?;
     let page =
         Page::of("DescribeNetworkInterfaces", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let surroundings = Surroundings::read(state, home.clone())?;
-    let mut all: Vec<(String, Instance)> = place::all::<Instance>(state, &home)?
-        .into_iter()
-        .filter(|instance| instance.state.holds_resources())
-        .map(|instance| (instance.interface_id(), instance))
-        .collect();
     let ids = &input.network_interface_ids;
-    if let Some(id) = ids.iter().find(|id| !all.iter().any(|(known, _)| known == *id)) {
-        let id = fault::quoted(id);
-        let message = format!("The networkInterface ID '{id}' does not exist");
-        return Err(fault::refuse("InvalidNetworkInterfaceID.NotFound", message).into());
+    let mut all = Vec::new();
+    for instance in place::all::<Instance>(state, &home)? {
+        if instance.state.holds_resources() {
+            all.push((instance.interface_id(), tag::of(state, &home, &interface_arn(&instance))?, instance));
+        }
     }
-    all.retain(|(id, instance)| {
+    if let Some(id) = ids.iter().find(|id| !all.iter().any(|(known, _, _)| known == *id)) {
+        return Err(no_interface(id).into());
+    }
+    all.retain(|(id, tags, instance)| {
         (ids.is_empty() || ids.contains(id))
-            && filters.pass(&Tags::new(), |name| {
-                let of_instance = |name: &str| surroundings.field(instance, name);
-                match name {
-                    "network-interface-id" => vec![id.clone()],
-                    "addresses.private-ip-address" => of_instance("private-ip-address"),
-                    "ipv6-addresses.ipv6-address" => of_instance("ipv6-address"),
-                    "attachment.attachment-id" => vec![format!("eni-attach-{}", instance.id.suffix())],
-                    "attachment.instance-id" => of_instance("instance-id"),
-                    "attachment.status" => vec!["attached".into()],
-                    "description" => vec![String::new()],
-                    "interface-type" => vec!["interface".into()],
-                    "status" => vec!["in-use".into()],
-                    other => of_instance(other),
-                }
-            })
+            && filters.pass(tags, |name| surroundings.interface_field(instance, tags, name))
     });
-    let (found, next) = page.cut(all, |(id, _)| id.as_str());
+    let (found, next) = page.cut(all, |(id, _, _)| id.as_str());
     let interfaces: Vec<Value> =
-        found.iter().map(|(_, instance)| surroundings.interface(instance, false)).collect();
+        found.iter().map(|(_, tags, instance)| surroundings.interface(instance, Some(tags))).collect();
     Ok(json!({"NetworkInterfaces": interfaces, "NextToken": next}))
 }

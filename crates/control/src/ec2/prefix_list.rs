@@ -125,6 +125,26 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
     Ok(json!({"PrefixLists": lists, "NextToken": next}))
 }
 
+/// DescribePrefixLists: the same lists with what is in them, for older clients.
+pub(super) fn describe_with_blocks(ctx: &Context, input: Value) -> Result<Value, Exception> {
+    let input = Request::<DescribeInput>::read(input)?.into_read()?;
+    let filters = Filters::new(input.filters, &["prefix-list-id", "prefix-list-name"])?;
+    let size = input.max_results.map(|size| size.max(5));
+    let page = Page::of("DescribePrefixLists", &filters, size, input.next_token.as_deref())?;
+    let mut found = chosen(&ctx.caller.region, &input.prefix_list_ids)?;
+    found.retain(|list| {
+        filters.pass(&Tags::new(), |filter| {
+            vec![if filter == "prefix-list-id" { list.id.clone() } else { list.name.clone() }]
+        })
+    });
+    let (lists, next) = page.cut(found, |list: &PrefixList| list.id.as_str());
+    let lists: Vec<Value> = lists
+        .iter()
+        .map(|list| json!({"PrefixListId": list.id, "PrefixListName": list.name, "Cidrs": list.cidrs}))
+        .collect();
+    Ok(json!({"PrefixLists": lists, "NextToken": next}))
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct EntriesInput {

@@ -9,7 +9,7 @@ use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc};
 use trellis_model::{SubnetId, VpcId};
 use trellis_store::Read;
 
-use super::filter::Filters;
+use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
@@ -87,6 +87,9 @@ impl Described {
             "cidr" | "cidr-block" | "cidrBlock" => subnet.cidr.to_string(),
             "default-for-az" | "defaultForAz" | "enable-dns64" | "ipv6-native" => "false".into(),
             "map-customer-owned-ip-on-launch" => "false".into(),
+            "private-dns-name-options-on-launch.hostname-type" => "ip-name".into(),
+            "private-dns-name-options-on-launch.enable-resource-name-dns-a-record"
+            | "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => "false".into(),
             "map-public-ip-on-launch" => subnet.map_public_ip.to_string(),
             "owner-id" => subnet.home.account.to_string(),
             "state" => "available".into(),
@@ -98,31 +101,6 @@ impl Described {
         vec![value]
     }
 }
-
-const FILTERS: [&str; 22] = [
-    "availability-zone",
-    "availabilityZone",
-    "availability-zone-id",
-    "availabilityZoneId",
-    "available-ip-address-count",
-    "cidr",
-    "cidr-block",
-    "cidrBlock",
-    "default-for-az",
-    "defaultForAz",
-    "enable-dns64",
-    "ipv6-cidr-block-association.association-id",
-    "ipv6-cidr-block-association.ipv6-cidr-block",
-    "ipv6-cidr-block-association.state",
-    "ipv6-native",
-    "map-customer-owned-ip-on-launch",
-    "map-public-ip-on-launch",
-    "owner-id",
-    "state",
-    "subnet-arn",
-    "subnet-id",
-    "vpc-id",
-];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -209,7 +187,7 @@ struct DescribeInput {
 
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &FILTERS)?;
+    let filters = Filters::new(input.filters, names::SUBNETS)?;
     let page = Page::of("DescribeSubnets", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let tenants = Tenants::read(state, &home)?;

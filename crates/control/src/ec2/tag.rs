@@ -12,8 +12,8 @@ use super::fault;
 use super::filter::{Filters, matches};
 use super::input::{Filter, Request, Tag, TagSpecification, check_dry_run};
 use super::listing::Page;
-use super::place;
 use super::security_group::rule;
+use super::{implied, instance, place};
 use crate::context::Context;
 use crate::refusal::Refusal;
 use crate::tag_set::{self, MAX_TAGS, Tags};
@@ -105,6 +105,12 @@ fn arn_of(state: &mut impl Read, home: &Home, id: &str) -> Result<String, Refusa
         Some("i") => place::find::<Instance>(state, home, id)?.arn(),
         Some("sg") => place::find::<SecurityGroup>(state, home, id)?.arn(),
         Some("sgr") => rule::arn(home, &rule::find(state, home, id)?.1.id),
+        Some("rtb") => implied::find(state, home, id)?.ok_or_else(|| implied::no_table(id))?,
+        Some("acl") => implied::find(state, home, id)?.ok_or_else(|| implied::no_acl(id))?,
+        Some("eni") => {
+            let found = instance::with_interface(state, home, id)?;
+            instance::interface_arn(&found.ok_or_else(|| instance::no_interface(id))?)
+        }
         _ => {
             let id = fault::quoted(id);
             return Err(fault::refuse("InvalidID", format_args!("The ID '{id}' is not valid")));
@@ -122,6 +128,10 @@ pub(crate) fn exists(state: &mut impl Read, home: &Home, arn: &Arn) -> Result<bo
         Some(("subnet", id)) => has::<Subnet>(state, home, id),
         Some(("instance", id)) => has::<Instance>(state, home, id),
         Some(("security-group", id)) => has::<SecurityGroup>(state, home, id),
+        Some(("route-table" | "network-acl", id)) => {
+            Ok(implied::find(state, home, id)?.is_some_and(|known| known == arn.to_string()))
+        }
+        Some(("network-interface", id)) => Ok(instance::with_interface(state, home, id)?.is_some()),
         Some(("security-group-rule", id)) => match rule::find(state, home, id) {
             Ok(_) => Ok(true),
             Err(Refusal::Exception(_)) => Ok(false),

@@ -5,20 +5,21 @@ use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcIpv6, VpcState};
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
 
-use super::filter::Filters;
+use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::{Page, stable_suffix};
 use super::place::{self, kind};
-use super::{block, cidr, fault, security_group, subnet, tag};
+use super::{block, cidr, fault, implied, security_group, subnet, tag};
 use crate::context::Context;
 use crate::keys::Scope;
 use crate::lattice;
 use crate::record::{self, count, put};
 use crate::refusal::Refusal;
+use crate::settling;
 use crate::tag_set::{self, Tags};
 
 const RANGE: &str = "InvalidVpc.Range";
@@ -90,7 +91,8 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
     };
     let rule_ids = [(); 3].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
     let group = security_group::default_of(&vpc, rule_ids);
-    let answer = json!({"Vpc": describe_one(&vpc, &tags)});
+    let mut answer = json!({"Vpc": describe_one(&vpc, &tags)});
+    let key = Scope::ec2(&vpc.home).record(kind::VPC, &vpc.id);
     let limit = ctx.quotas().limit(Quota::VpcsPerRegion);
     ctx.transact(move |tx| {
         let scope = Scope::ec2(&vpc.home);
@@ -106,6 +108,15 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
         tag::apply(tx, &vpc.home, &vpc.arn(), &tags)
     })
     .await?;
+    if let Some(deadline) = settling::deadline(ctx) {
+        let there = settling::wait(ctx, deadline, &key, |record| {
+            let state = serde_json::from_slice::<Vpc>(record?).ok()?.state;
+            (state == VpcState::Available).then_some(state)
+        });
+        if let Some(state) = there.await {
+            answer["Vpc"]["State"] = json!(state);
+        }
+    }
     Ok(answer)
 }
 
@@ -120,29 +131,13 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-const FILTERS: [&str; 16] = [
-    "cidr",
-    "cidr-block",
-    "cidrBlock",
-    "cidr-block-association.association-id",
-    "cidr-block-association.cidr-block",
-    "cidr-block-association.state",
-    "dhcp-options-id",
-    "dhcpOptionsId",
-    "ipv6-cidr-block-association.association-id",
-    "ipv6-cidr-block-association.ipv6-cidr-block",
-    "ipv6-cidr-block-association.state",
-    "is-default",
-    "isDefault",
-    "owner-id",
-    "state",
-    "vpc-id",
-];
-
 fn field(vpc: &Vpc, name: &str) -> Vec<String> {
     if let Some(what) = name.strip_prefix("ipv6-cidr-block-association.") {
-        let of = |ipv6: &VpcIpv6| cidr::field(what, &ipv6.association, ipv6.cidr);
-        return vpc.ipv6.as_ref().map(of).into_iter().collect();
+        let Some(ipv6) = &vpc.ipv6 else { return Vec::new() };
+        return match what {
+            "ipv6-pool" => ipv6.pool.iter().cloned().collect(),
+            _ => vec![cidr::field(what, &ipv6.association, ipv6.cidr)],
+        };
     }
     let value = match name {
         "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => vpc.cidr.to_string(),
@@ -160,7 +155,7 @@ fn field(vpc: &Vpc, name: &str) -> Vec<String> {
 
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &FILTERS)?;
+    let filters = Filters::new(input.filters, names::VPCS)?;
     let page = Page::of("DescribeVpcs", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let mut found = Vec::new();
@@ -256,7 +251,9 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Excepti
         lattice::vpc::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
         lattice::vpc::note_ipv6(tx, &Vpc { ipv6: None, ..vpc.clone() })?;
         place::forget_place(tx, vpc.id.as_str());
-        tag_set::forget(tx, &home, &vpc.arn());
+        for arn in [vpc.arn(), implied::table_arn(&vpc), implied::acl_arn(&vpc)] {
+            tag_set::forget(tx, &home, &arn);
+        }
         let group_key = place::key::<SecurityGroup>(&home, vpc.default_security_group.as_str());
         if let Some(group) = record::get::<SecurityGroup>(tx, &group_key)? {
             tx.delete(&group_key);

@@ -7,7 +7,7 @@ use trellis_model::Region;
 use trellis_model::resource::vpc::Zone;
 
 use super::fault;
-use super::filter::Filters;
+use super::filter::{Filters, names};
 use super::input::{Filter, Request};
 use crate::context::Context;
 use crate::refusal::Refusal;
@@ -83,22 +83,9 @@ struct ZonesInput {
     filters: Vec<Filter>,
 }
 
-const ZONE_FILTERS: [&str; 10] = [
-    "group-name",
-    "message",
-    "network-border-group",
-    "opt-in-status",
-    "parent-zone-id",
-    "region-name",
-    "state",
-    "zone-id",
-    "zone-name",
-    "zone-type",
-];
-
 pub(super) fn describe_zones(ctx: &Context, input: Value) -> Result<Value, Exception> {
     let input = Request::<ZonesInput>::read(input)?.into_read()?;
-    let filters = Filters::new(input.filters, &ZONE_FILTERS)?;
+    let filters = Filters::new(input.filters, names::ZONES)?;
     let region = &ctx.caller.region;
     let known_name = |text: &String| Zone::ALL.iter().any(|zone| name(region, *zone) == *text);
     let known_id = |text: &String| Zone::ALL.iter().any(|zone| id(region, *zone) == *text);

@@ -318,3 +318,65 @@ async fn a_host_the_kernel_refuses_says_why_until_it_works() {
     let instance = described(&installation, web.id.as_str()).await;
     assert_eq!(instance.text("instanceState/name"), "pending", "it is wanted, so it is made again");
 }
+
+#[tokio::test]
+async fn the_status_of_instances_tells_which_can_be_reached() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    let running = installation.run(&subnet, "running").await.unwrap().id;
+    let pending = installation.run(&subnet, "pending").await.unwrap().id;
+    installation.control.host_ready(&running).await;
+    let list = "instanceStatusSet";
+    let shown = installation.ok("DescribeInstanceStatus", &[]).await;
+    assert_eq!(shown.texts(list, "instanceId"), [running.as_str()]);
+    let status = &shown.items(list)[0];
+    assert_eq!(status.text("instanceState/name"), "running");
+    assert_eq!(status.text("availabilityZone"), "us-east-1a");
+    for check in ["instanceStatus", "systemStatus"] {
+        assert_eq!(status.text(&format!("{check}/status")), "ok");
+        assert_eq!(status.texts(&format!("{check}/details"), "status"), ["passed"]);
+    }
+    let all = installation.ok("DescribeInstanceStatus", &[("IncludeAllInstances", "true")]).await;
+    assert_eq!(all.items(list).len(), 2);
+    for (name, value, expected) in [
+        ("instance-state-name", "pending", vec![&pending]),
+        ("instance-status.status", "initializing", vec![&pending]),
+        ("system-status.reachability", "passed", vec![&running]),
+        ("event.code", "*", vec![]),
+    ] {
+        let filter = [("IncludeAllInstances", "true"), ("Filter.1.Name", name), ("Filter.1.Value.1", value)];
+        let found = installation.ok("DescribeInstanceStatus", &filter).await.texts(list, "instanceId");
+        assert_eq!(found, expected.into_iter().map(ToString::to_string).collect::<Vec<_>>(), "{name}");
+    }
+    let unknown = [("InstanceId.1", "i-0123456789abcdef0")];
+    assert_eq!(installation.refusal("DescribeInstanceStatus", &unknown).await, "InvalidInstanceID.NotFound");
+}
+
+#[tokio::test]
+async fn a_filter_that_nothing_has_a_value_for_matches_nothing_and_an_unknown_one_is_refused() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    let host = installation.run(&subnet, "web").await.unwrap();
+    let eni = host.interface_id();
+    let tag = [("ResourceId.1", eni.as_str()), ("Tag.1.Key", "stage"), ("Tag.1.Value", "dev")];
+    installation.ok("CreateTags", &tag).await;
+    for (name, value, expected) in [
+        ("architecture", "*", 0),
+        ("block-device-mapping.status", "*", 0),
+        ("launch-index", "0", 1),
+        ("availability-zone-id", "use1-az1", 1),
+        ("network-interface.attachment.status", "attached", 1),
+        ("network-interface.addresses.primary", "true", 1),
+        ("network-interface.tag-value", "dev", 1),
+        ("source-dest-check", "true", 1),
+        ("tenancy", "dedicated", 0),
+    ] {
+        let filter = [("Filter.1.Name", name), ("Filter.1.Value.1", value)];
+        let found = installation.ok("DescribeInstances", &filter).await.items("reservationSet");
+        assert_eq!(found.len(), expected, "{name} {value}");
+    }
+    let unknown = [("Filter.1.Name", "colour"), ("Filter.1.Value.1", "red")];
+    assert_eq!(installation.refusal("DescribeInstances", &unknown).await, "InvalidParameterValue");
+}

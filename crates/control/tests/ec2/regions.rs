@@ -85,3 +85,17 @@ async fn the_caller_is_told_who_it_is() {
     let (status, answer) = installation.sts("AssumeRole").await;
     assert_eq!((status, answer.text("Error/Code")), (400, "InvalidAction".into()));
 }
+
+#[tokio::test]
+async fn prefix_lists_are_described_with_what_is_in_them_for_older_clients() {
+    let installation = Installation::new().await;
+    let filter = [("Filter.1.Name", "prefix-list-name"), ("Filter.1.Value.1", "*east-1.vpc-lattice")];
+    let found = installation.ok("DescribePrefixLists", &filter).await.items("prefixListSet");
+    assert_eq!(found.len(), 1);
+    let cidrs: Vec<String> = found[0].items("cidrSet").into_iter().map(|cidr| cidr.text).collect();
+    assert_eq!(cidrs, ["129.224.0.0/17", "169.254.171.0/24"]);
+    let by_id = [("PrefixListId.1", found[0].text("prefixListId"))];
+    let by_id: Vec<_> = by_id.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let again = installation.ok("DescribePrefixLists", &by_id).await;
+    assert_eq!(again.texts("prefixListSet", "prefixListName"), ["com.amazonaws.us-east-1.vpc-lattice"]);
+}

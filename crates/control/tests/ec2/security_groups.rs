@@ -294,3 +294,48 @@ async fn a_group_that_an_association_has_is_not_deleted() {
     let code = installation.refusal("DeleteSecurityGroup", &[("GroupId", &web)]).await;
     assert_eq!(code, "DependencyViolation");
 }
+
+#[tokio::test]
+async fn descriptions_of_rules_are_replaced_and_taken_away() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let web = installation.group(&vpc, "web").await;
+    let rule = [
+        ("GroupId", web.as_str()),
+        ("IpPermissions.1.IpProtocol", "tcp"),
+        ("IpPermissions.1.FromPort", "80"),
+        ("IpPermissions.1.ToPort", "80"),
+        ("IpPermissions.1.IpRanges.1.CidrIp", "10.0.0.0/8"),
+    ];
+    let made = installation.ok("AuthorizeSecurityGroupIngress", &rule).await;
+    let id = made.texts("securityGroupRuleSet", "securityGroupRuleId").remove(0);
+    let description = async || {
+        let rules = installation.ok("DescribeSecurityGroupRules", &[("SecurityGroupRuleId.1", &id)]).await;
+        rules.items("securityGroupRuleSet")[0].text("description")
+    };
+    let mut described = rule.to_vec();
+    described.push(("IpPermissions.1.IpRanges.1.Description", "ours"));
+    let update = "UpdateSecurityGroupRuleDescriptionsIngress";
+    assert_eq!(installation.ok(update, &described).await.text("return"), "true");
+    assert_eq!(description().await, "ours");
+    let by_id = [
+        ("GroupId", web.as_str()),
+        ("SecurityGroupRuleDescription.1.SecurityGroupRuleId", &id),
+        ("SecurityGroupRuleDescription.1.Description", "theirs"),
+    ];
+    installation.ok(update, &by_id).await;
+    assert_eq!(description().await, "theirs");
+    installation.ok(update, &by_id[..2]).await;
+    assert_eq!(description().await, "");
+
+    let both = [&rule[..], &by_id[1..]].concat();
+    assert_eq!(installation.refusal(update, &both).await, "InvalidParameterCombination");
+    assert_eq!(installation.refusal(update, &rule[..1]).await, "MissingParameter");
+    let egress = "UpdateSecurityGroupRuleDescriptionsEgress";
+    assert_eq!(installation.refusal(egress, &described).await, "InvalidPermission.NotFound");
+    assert_eq!(installation.refusal(egress, &by_id).await, "InvalidSecurityGroupRuleId.NotFound");
+    let long = "x".repeat(256);
+    let too_long = [by_id[0], by_id[1], (by_id[2].0, long.as_str())];
+    assert_eq!(installation.refusal(update, &too_long).await, "InvalidParameterValue");
+    assert_eq!(description().await, "");
+}

@@ -75,7 +75,7 @@ async fn tags_that_aws_refuses_are_refused_and_nothing_is_set() {
         ("vpc-1", "a", "InvalidVpcID.Malformed"),
         ("vpc-0123456789abcdef0", "a", "InvalidVpcID.NotFound"),
         ("sg-0123456789abcdef0", "a", "InvalidGroup.NotFound"),
-        ("rtb-0123456789abcdef0", "a", "InvalidID"),
+        ("igw-0123456789abcdef0", "a", "InvalidID"),
         ("nonsense", "a", "InvalidID"),
     ] {
         let parameters = [
@@ -139,4 +139,56 @@ async fn tags_are_listed_by_filter_and_in_pages_and_go_with_their_resource() {
     assert_eq!(installation.ok("DescribeTags", &rest).await.texts("tagSet", "key"), ["key-5", "key-6"]);
     installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
     assert!(installation.ok("DescribeTags", &[]).await.items("tagSet").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_vpc_and_an_instance_have_by_themselves_is_tagged_and_forgotten_with_them() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
+    let host = installation.run(&subnet, "web").await.unwrap();
+    let suffix = vpc.strip_prefix("vpc-").unwrap();
+    let (table, acl, eni) = (format!("rtb-{suffix}"), format!("acl-{suffix}"), host.interface_id());
+    let all = [
+        ("ResourceId.1", table.as_str()),
+        ("ResourceId.2", &acl),
+        ("ResourceId.3", &eni),
+        ("Tag.1.Key", "stage"),
+        ("Tag.1.Value", "dev"),
+    ];
+    installation.ok("CreateTags", &all).await;
+    let by_tag = [("Filter.1.Name", "tag:stage"), ("Filter.1.Value.1", "dev")];
+    for (action, list, tags) in [
+        ("DescribeRouteTables", "routeTableSet", "tagSet"),
+        ("DescribeNetworkAcls", "networkAclSet", "tagSet"),
+        ("DescribeNetworkInterfaces", "networkInterfaceSet", "tagSet"),
+    ] {
+        let found = installation.ok(action, &by_tag).await.items(list);
+        assert_eq!(found.len(), 1, "{action}");
+        assert_eq!(found[0].texts(tags, "value"), ["dev"], "{action}");
+    }
+    let listed = installation.ok("DescribeTags", &by_tag).await;
+    let mut kinds = listed.texts("tagSet", "resourceType");
+    kinds.sort();
+    assert_eq!(kinds, ["network-acl", "network-interface", "route-table"]);
+    let arn = format!("arn:aws:ec2:us-east-1:111122223333:route-table/{table}");
+    let input = serde_json::json!({"ResourceARNList": [arn], "Tags": {"more": "1"}});
+    let answer = installation.tagging("TagResources", input).await.unwrap();
+    assert_eq!(answer["FailedResourcesMap"], serde_json::json!({}));
+    for (id, code) in [
+        ("rtb-0123456789abcdef0", "InvalidRouteTableID.NotFound"),
+        ("acl-0123456789abcdef0", "InvalidNetworkAclID.NotFound"),
+        ("eni-0123456789abcdef0", "InvalidNetworkInterfaceID.NotFound"),
+        ("rtb-x", "InvalidRouteTableID.NotFound"),
+    ] {
+        let tag = [("ResourceId.1", id), ("Tag.1.Key", "stage")];
+        assert_eq!(installation.refusal("CreateTags", &tag).await, code);
+    }
+
+    // What they belong to goes, and so do they.
+    installation.control.terminate_instance("web").await.unwrap();
+    installation.ok("DeleteSubnet", &[("SubnetId", &subnet)]).await;
+    installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
+    let left = installation.ok("DescribeTags", &[]).await;
+    assert_eq!(left.texts("tagSet", "resourceType"), ["instance"], "it can be described for an hour");
 }

@@ -165,7 +165,7 @@ impl IpPermission {
     }
 }
 
-fn check_description(description: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_description(description: Option<&str>) -> Result<(), Refusal> {
     match description {
         Some(text) if text.len() > MAX_TEXT || !is_allowed(text) => Err(fault::invalid_value(format_args!(
             "Invalid rule description. Valid descriptions are strings less than 256 characters from the \

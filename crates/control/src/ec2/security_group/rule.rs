@@ -172,6 +172,10 @@ fn duplicate(rule: &SecurityGroupRule) -> Refusal {
     )
 }
 
+fn no_such_permission() -> Refusal {
+    fault::refuse("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+}
+
 fn limit_exceeded(limit: u64) -> Refusal {
     let message = format!("The maximum number of rules per security group has been reached: {limit}.");
     fault::refuse("RulesPerSecurityGroupLimitExceeded", message)
@@ -200,10 +204,7 @@ pub(in crate::ec2) async fn revoke(
                 let place = group.rules.iter().position(|rule| {
                     rule.direction == direction && rule.traffic == traffic && rule.peer == peer
                 });
-                let place = place.ok_or_else(|| {
-                    let message = "The specified rule does not exist in this security group.";
-                    fault::refuse("InvalidPermission.NotFound", message)
-                })?;
+                let place = place.ok_or_else(no_such_permission)?;
                 gone.push(group.rules.remove(place));
             }
             if gone.is_empty() {
@@ -294,6 +295,71 @@ pub(in crate::ec2) async fn modify(ctx: &Context, input: Value) -> Result<Value,
                 return Err(duplicate(&new));
             }
             group.rules[place] = new;
+        }
+        check_dry_run(dry_run)?;
+        put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
+        Ok(())
+    })
+    .await?;
+    Ok(json!({"Return": true}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DescriptionsInput {
+    group_id: Option<String>,
+    group_name: Option<String>,
+    #[serde(default)]
+    ip_permissions: Vec<IpPermission>,
+    #[serde(default)]
+    security_group_rule_descriptions: Vec<RuleDescription>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct RuleDescription {
+    security_group_rule_id: Option<String>,
+    description: Option<String>,
+}
+
+/// Rules named by what they allow or by id get another description, or none.
+pub(in crate::ec2) async fn update_descriptions(
+    ctx: &Context,
+    input: Value,
+    direction: Direction,
+) -> Result<Value, Exception> {
+    let (input, dry_run) = Request::<DescriptionsInput>::read(input)?.into_parts();
+    match (input.ip_permissions.len(), input.security_group_rule_descriptions.len()) {
+        (0, 0) => {
+            return Err(fault::missing(
+                "The request must contain the parameter ipPermissions or securityGroupRuleDescriptions",
+            )
+            .into());
+        }
+        (0, 1..=MAX_RULES) | (1..=MAX_RULES, 0) => {}
+        (0, _) | (_, 0) => {
+            return Err(fault::invalid_value(format_args!("at most {MAX_RULES} rules may be named")).into());
+        }
+        _ => return Err(fault::combination("ipPermissions excludes securityGroupRuleDescriptions").into()),
+    }
+    let home = ctx.home();
+    ctx.transact(move |tx| {
+        let mut group = identified(tx, &home, input.group_id.as_deref(), input.group_name.as_deref())?;
+        for permission in &input.ip_permissions {
+            for Allowance { traffic, peer, description } in permission.allowances(tx, &group)? {
+                let mut rules = group.rules.iter_mut().filter(|rule| rule.direction == direction);
+                let rule = rules.find(|rule| rule.traffic == traffic && rule.peer == peer);
+                rule.ok_or_else(no_such_permission)?.description = description;
+            }
+        }
+        for RuleDescription { security_group_rule_id, description } in &input.security_group_rule_descriptions
+        {
+            permission::check_description(description.as_deref())?;
+            let id = security_group_rule_id.as_deref().unwrap_or_default();
+            let mut rules = group.rules.iter_mut().filter(|rule| rule.direction == direction);
+            let rule = rules.find(|rule| rule.id.as_str() == id);
+            rule.ok_or_else(|| not_found(&fault::quoted(id)))?.description =
+                description.clone().filter(|text| !text.is_empty());
         }
         check_dry_run(dry_run)?;
         put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
