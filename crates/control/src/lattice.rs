@@ -31,15 +31,18 @@ pub(crate) mod target_group;
 pub(crate) mod vpc;
 pub(crate) mod vpc_association;
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use trellis_api::{Exception, Operation, Reason};
-use trellis_model::resource::lattice::Status;
+use trellis_model::resource::lattice::{Home, Status};
 use trellis_store::{Reader, Transaction};
 
 use crate::context::Context;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, invalid};
 use crate::settling;
 use crate::token::Token;
 
@@ -175,12 +178,33 @@ fn answer<O: Serialize>(output: O) -> Value {
 
 async fn read<I: DeserializeOwned, O: Serialize>(
     ctx: &Context,
-    _name: &str,
-    input: Value,
+    name: &str,
+    mut input: Value,
     function: fn(&mut Reader, &Context, &I) -> Result<O, Refusal>,
 ) -> Result<Value, Exception> {
+    let list = list_of(ctx, name, &input);
+    if let Some(token) = input.get_mut("nextToken") {
+        let of_list = token.as_str().and_then(|token| token.strip_prefix(&list));
+        let of_list = of_list.ok_or_else(|| invalid("nextToken", "is not a token of this list"))?;
+        *token = of_list.into();
+    }
     let input = parse(input)?;
-    Ok(answer(function(&mut ctx.read()?, ctx, &input)?))
+    let mut answer = answer(function(&mut ctx.read()?, ctx, &input)?);
+    if let Some(token) = answer["nextToken"].as_str() {
+        answer["nextToken"] = format!("{list}{token}").into();
+    }
+    Ok(answer)
+}
+
+/// What tokens of a list begin with: the same for the same operation with the same parameters in the same account and
+/// region, whatever the size of its pages.
+fn list_of(ctx: &Context, name: &str, input: &Value) -> String {
+    let members = input.as_object().into_iter().flatten();
+    let filters: BTreeMap<_, _> =
+        members.filter(|(name, _)| !matches!(name.as_str(), "nextToken" | "maxResults")).collect();
+    let Home { account, region } = ctx.home();
+    let digest = Sha256::digest(format!("{account}/{region}/{name}/{}", json!(filters)));
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn write<I, O>(

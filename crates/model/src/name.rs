@@ -35,7 +35,8 @@ pub fn resource_domain_name(
 }
 
 /// Whether `domain` may be a custom domain name: labels of letters, digits, `-` and `_`, 1 to 63
-/// long, a leading `*` label allowed, 3 to 255 in all, without a final dot.
+/// long, 3 to 255 in all, without a final dot. Not an address, which no certificate and no SNI has and which a last
+/// label of digits alone would be read as, nor a wildcard, which no client asks for by its name.
 pub fn is_domain_name(domain: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -45,7 +46,8 @@ pub fn is_domain_name(domain: &str) -> bool {
     };
     (3..=255).contains(&domain.len())
         && domain.contains('.')
-        && domain.strip_prefix("*.").unwrap_or(domain).split('.').all(label)
+        && domain.split('.').all(label)
+        && !domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -66,7 +68,10 @@ mod tests {
     fn custom_domains_are_host_names() {
         for (domain, expected) in [
             ("cart.example.com", true),
-            ("*.example.com", true),
+            ("*.example.com", false),
+            ("10.0.1.10", false),
+            ("cart.example.42", false),
+            ("42.example.com", true),
             ("Cart.Example.com", true),
             ("localhost", false),
             ("cart..example.com", false),

@@ -86,7 +86,7 @@ fn describe(
 pub(crate) fn start(tx: &mut Transaction<'_>, ctx: &Context, input: &Start) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
     let domain = &input.domain_name;
-    if !name::is_domain_name(domain) || domain.starts_with('*') {
+    if !name::is_domain_name(domain) {
         return Err(invalid("domainName", "is not a domain name"));
     }
     let domain_key = place.domain(domain);

@@ -108,7 +108,10 @@ impl Description {
 }
 
 /// Fills in what a match leaves out. Terraform "sends `method: \"\"` when unset: treat as absent".
-fn normalise(matches: &RuleMatch) -> RuleMatch {
+///
+/// # Errors
+/// A rule "consists of a priority, one or more actions, and one or more conditions": one without any.
+fn normalise(matches: &RuleMatch) -> Result<RuleMatch, Refusal> {
     let RuleMatch::HttpMatch(HttpMatch { method, path_match, header_matches }) = matches;
     let path_match = path_match.clone().map(|PathMatch { case_sensitive, matches }| PathMatch {
         case_sensitive: Some(case_sensitive.unwrap_or(true)),
@@ -120,11 +123,13 @@ fn normalise(matches: &RuleMatch) -> RuleMatch {
         matches,
     };
     let header_matches = header_matches.clone().map(|headers| headers.into_iter().map(header).collect());
-    RuleMatch::HttpMatch(HttpMatch {
-        method: method.clone().filter(|method| !method.is_empty()),
-        path_match,
-        header_matches: header_matches.filter(|headers: &Vec<_>| !headers.is_empty()),
-    })
+    let method = method.clone().filter(|method| !method.is_empty());
+    let header_matches = header_matches.filter(|headers: &Vec<_>| !headers.is_empty());
+    if method.is_none() && path_match.is_none() && header_matches.is_none() {
+        let message = "has no condition: pathMatch with the prefix / is met by every request";
+        return Err(invalid("match.httpMatch", message));
+    }
+    Ok(RuleMatch::HttpMatch(HttpMatch { method, path_match, header_matches }))
 }
 
 /// Service and listener of a call that changes rules.
@@ -182,7 +187,7 @@ pub(crate) fn create(
         listener: listener.id.clone(),
         name: input.name.clone(),
         priority: input.priority,
-        matches: normalise(&input.matches),
+        matches: normalise(&input.matches)?,
         action,
         created_at: ctx.now,
         last_updated_at: ctx.now,
@@ -297,7 +302,7 @@ pub(crate) fn update(
         rule.priority = priority;
     }
     if let Some(matches) = &input.matches {
-        rule.matches = normalise(matches);
+        rule.matches = normalise(matches)?;
     }
     rule.last_updated_at = ctx.now;
     put(tx, &place.rule(&listener.id, &rule.id), &rule);

@@ -13,6 +13,7 @@ mod auth_policies;
 mod calls;
 mod certificates;
 mod concurrency;
+mod decisions;
 mod domain_verifications;
 mod endpoint_associations;
 mod idempotency;

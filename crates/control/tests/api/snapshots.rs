@@ -6,7 +6,7 @@ use trellis_model::VpcId;
 use trellis_model::matching::RequestHead;
 use trellis_model::snapshot::{Action, Auth, ListenerProtocol, Service, Snapshot};
 
-use crate::installation::{Installation, forward};
+use crate::installation::{Installation, forward, under};
 
 /// A GET of a path.
 struct Get(&'static str);
@@ -158,7 +158,7 @@ async fn a_change_makes_anew_what_it_touches_and_nothing_else() {
 
     let input = json!({
         "serviceIdentifier": changed["id"], "listenerIdentifier": listener["id"], "name": "all", "priority": 1,
-        "match": {"httpMatch": {}}, "action": {"fixedResponse": {"statusCode": 500}},
+        "match": under("/"), "action": {"fixedResponse": {"statusCode": 500}},
     });
     trellis.ok("CreateRule", input).await;
     let later = wait(&trellis, |snapshot| {

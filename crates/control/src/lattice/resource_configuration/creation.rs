@@ -208,7 +208,7 @@ fn check_domains(
     for (field, domain) in
         [("customDomainName", &input.custom_domain_name), ("groupDomain", &input.group_domain)]
     {
-        if domain.as_deref().is_some_and(|domain| !name::is_domain_name(domain) || domain.starts_with('*')) {
+        if domain.as_deref().is_some_and(|domain| !name::is_domain_name(domain)) {
             return Err(invalid(field, "is not a domain name"));
         }
     }

@@ -145,7 +145,7 @@ fn dns(
     ip_address_type: Option<ResourceIpAddressType>,
     behind: &Behind,
 ) -> Result<ResourceDefinition, Refusal> {
-    if !name::is_domain_name(domain) || domain.starts_with('*') {
+    if !name::is_domain_name(domain) {
         let field = "resourceConfigurationDefinition.dnsResource.domainName";
         return Err(invalid(field, "is not a domain name"));
     }

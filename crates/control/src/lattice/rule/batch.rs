@@ -133,7 +133,7 @@ fn plan<'a>(
         *groups = all;
     }
     if let Some(matches) = &change.matches {
-        after.matches = normalise(matches);
+        after.matches = normalise(matches)?;
     }
     after.priority = change.priority.unwrap_or(after.priority);
     Ok(Changed { identifier: &change.rule_identifier, before, after })
