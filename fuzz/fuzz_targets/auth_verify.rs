@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let request = SignedRequest { method, path, query, headers: &headers, payload: Payload::Body(body) };
     let _ = scope_of(&headers, query);
 
-    for encoding in [PathEncoding::Double, PathEncoding::Once, PathEncoding::DoubleOrAsReceived] {
+    for encoding in [PathEncoding::Double, PathEncoding::Once, PathEncoding::AsSigned] {
         for payload in [PayloadRule::Any, PayloadRule::UnsignedOnly, PayloadRule::HashRequired] {
             let rules = Rules { path: encoding, payload, ..Rules::for_service(&["service"]) };
             // A secret that the input cannot have signed with.

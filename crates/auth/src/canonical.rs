@@ -15,9 +15,21 @@ pub(crate) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
 /// How one path is written in the canonical request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathForm {
+    /// Dot segments and empty segments removed, then encoded again: AWS's own rule.
     NormalisedAndEncoded,
+    /// Encoded again as it is: signers that leave the segments alone.
+    EncodedAgain,
+    /// Encoded once: S3's rule.
     Encoded,
     Verbatim,
+}
+
+/// What a bare `+` of the query stands for: readers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plus {
+    Itself,
+    Space,
+    Encoded,
 }
 
 /// A percent sign that two hex digits do not follow. What it stands for depends on who reads it,
@@ -36,40 +48,42 @@ pub(crate) struct Canonical<'a> {
 }
 
 impl Canonical<'_> {
-    pub(crate) fn text(&self, payload_hash: &str) -> Vec<u8> {
-        let mut text = Vec::with_capacity(512 + self.path.len() + self.query.len());
+    /// The hash of the canonical request, which is never put together: its parts go to the digest.
+    pub(crate) fn hash(&self, payload_hash: &str) -> [u8; 64] {
+        let mut digest = Sha256::new();
         for line in [self.method, &*self.path, self.query] {
-            text.extend_from_slice(line.as_bytes());
-            text.push(b'\n');
+            digest.update(line);
+            digest.update(b"\n");
         }
         for name in self.signed_headers.split(';') {
-            text.extend_from_slice(name.as_bytes());
+            digest.update(name);
             for (index, value) in values(self.headers, name).enumerate() {
-                text.push(if index == 0 { b':' } else { b',' });
-                append_collapsed(&mut text, value);
+                digest.update(if index == 0 { b":" } else { b"," });
+                collapsed(value, |part| digest.update(part));
             }
-            text.push(b'\n');
+            digest.update(b"\n");
         }
-        text.push(b'\n');
-        text.extend_from_slice(self.signed_headers.as_bytes());
-        text.push(b'\n');
-        text.extend_from_slice(payload_hash.as_bytes());
-        text
-    }
-
-    pub(crate) fn hash(&self, payload_hash: &str) -> String {
-        hex(&Sha256::digest(self.text(payload_hash)))
+        digest.update(b"\n");
+        digest.update(self.signed_headers);
+        digest.update(b"\n");
+        digest.update(payload_hash);
+        hex_digits(&digest.finalize().into())
     }
 }
 
 /// Without blanks at either end, and one space for each run of blanks inside.
-fn append_collapsed(text: &mut Vec<u8>, value: &[u8]) {
-    let words = value.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+fn collapsed(value: &[u8], mut part: impl FnMut(&[u8])) {
+    let value = value.trim_ascii();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    if !value.windows(2).any(|pair| is_blank(&pair[0]) && is_blank(&pair[1])) && !value.contains(&b'\t') {
+        return part(value);
+    }
+    let words = value.split(is_blank).filter(|word| !word.is_empty());
     for (index, word) in words.enumerate() {
         if index > 0 {
-            text.push(b' ');
+            part(b" ");
         }
-        text.extend_from_slice(word);
+        part(word);
     }
 }
 
@@ -78,8 +92,8 @@ pub(crate) fn path(raw: &str, form: PathForm) -> Result<Cow<'_, str>, BadPercent
     Ok(match form {
         PathForm::Verbatim => Cow::Borrowed(raw),
         PathForm::Encoded => encoded_once(raw, |byte| byte == b'/')?,
-        PathForm::NormalisedAndEncoded => {
-            let normal = normalised(raw);
+        PathForm::NormalisedAndEncoded | PathForm::EncodedAgain => {
+            let normal = if form == PathForm::EncodedAgain { Cow::Borrowed(raw) } else { normalised(raw) };
             if normal.bytes().all(|byte| is_unreserved(byte) || byte == b'/') {
                 normal
             } else {
@@ -117,9 +131,11 @@ fn normalised(raw: &str) -> Cow<'_, str> {
 /// The canonical query: every name and value spelt one way, sorted by name, then value. With
 /// `presigned`, the signature itself is left out.
 ///
-/// A bare `+` stays a `+`: readers differ on whether it is a space, so it never equals a signed
-/// `%20` or `%2B`.
-pub(crate) fn query(raw: &str, presigned: bool) -> Result<String, BadPercent> {
+/// What a bare `+` is, `plus` says; as itself it never equals a signed `%20` or `%2B`.
+pub(crate) fn query(raw: &str, presigned: bool, plus: Plus) -> Result<String, BadPercent> {
+    if raw.is_empty() {
+        return Ok(String::new());
+    }
     let mut parameters = Vec::new();
     for (name, value) in parameters_of(raw) {
         if presigned && name == SIGNATURE_PARAMETER {
@@ -127,6 +143,17 @@ pub(crate) fn query(raw: &str, presigned: bool) -> Result<String, BadPercent> {
         }
         parameters
             .push((encoded_once(name, |byte| byte == b'+')?, encoded_once(value, |byte| byte == b'+')?));
+    }
+    let stands_for = match plus {
+        Plus::Itself => "+",
+        Plus::Space => "%20",
+        Plus::Encoded => "%2B",
+    };
+    if plus != Plus::Itself {
+        for (name, value) in &mut parameters {
+            *name = name.replace('+', stands_for).into();
+            *value = value.replace('+', stands_for).into();
+        }
     }
     parameters.sort_unstable();
     let mut text = String::with_capacity(raw.len() + parameters.len());
@@ -196,7 +223,6 @@ fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         text.push(char::from(DIGITS[usize::from(byte >> 4)]));
@@ -205,14 +231,33 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads exactly 64 hex digits of either case.
-pub(crate) fn sha256_from_hex(text: &[u8]) -> Option<[u8; 32]> {
-    let text: &[u8; 64] = text.try_into().ok()?;
-    let mut bytes = [0; 32];
+/// [`hex`] of a hash, without an allocation.
+fn hex_digits(bytes: &[u8; 32]) -> [u8; 64] {
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    text
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Reads pairs of hex digits of either case, as many as fit `space`; how many bytes they are.
+pub(crate) fn bytes_from_hex(text: &[u8], space: &mut [u8]) -> Option<usize> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let bytes = space.get_mut(..text.len() / 2)?;
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
         *byte = hex_digit(pair[0])? * 16 + hex_digit(pair[1])?;
     }
-    Some(bytes)
+    Some(text.len() / 2)
+}
+
+/// Reads exactly 64 hex digits of either case.
+pub(crate) fn sha256_from_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    (bytes_from_hex(text, &mut bytes)? == 32).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -271,14 +316,14 @@ mod tests {
             // Sorted as encoded: the percent sign is before every letter.
             ("a%21=1&a-=2&aa=3", "a%21=1&a-=2&aa=3"),
         ] {
-            assert_eq!(query(raw, false).unwrap(), canonical, "{raw}");
+            assert_eq!(query(raw, false, Plus::Itself).unwrap(), canonical, "{raw}");
         }
     }
 
     #[test]
     fn a_percent_sign_without_two_digits_is_refused() {
         for raw in ["a=%", "a=%4", "%zz=1", "a=%+1"] {
-            assert_eq!(query(raw, false), Err(BadPercent), "{raw}");
+            assert_eq!(query(raw, false, Plus::Itself), Err(BadPercent), "{raw}");
         }
         assert_eq!(path("/%4", PathForm::Encoded), Err(BadPercent));
     }
@@ -287,15 +332,24 @@ mod tests {
     fn header_values_lose_the_blanks_that_carry_nothing() {
         for (raw, canonical) in [("  a  b \t c ", "a b c"), ("", ""), ("   ", ""), ("\"a   b\"", "\"a b\"")] {
             let mut text = Vec::new();
-            append_collapsed(&mut text, raw.as_bytes());
+            collapsed(raw.as_bytes(), |part| text.extend_from_slice(part));
             assert_eq!(text, canonical.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_bare_plus_is_read_in_each_of_the_three_ways() {
+        for (plus, canonical) in
+            [(Plus::Itself, "a=b+c"), (Plus::Space, "a=b%20c"), (Plus::Encoded, "a=b%2Bc")]
+        {
+            assert_eq!(query("a=b+c", false, plus).unwrap(), canonical);
         }
     }
 
     #[test]
     fn a_presigned_signature_is_not_part_of_what_it_signs() {
         let raw = "a=1&X-Amz-Signature=00&b=2";
-        assert_eq!(query(raw, true).unwrap(), "a=1&b=2");
-        assert_eq!(query(raw, false).unwrap(), "X-Amz-Signature=00&a=1&b=2");
+        assert_eq!(query(raw, true, Plus::Itself).unwrap(), "a=1&b=2");
+        assert_eq!(query(raw, false, Plus::Itself).unwrap(), "X-Amz-Signature=00&a=1&b=2");
     }
 }

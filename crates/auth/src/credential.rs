@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// Why a text is not part of an access key. Never holds the text, which may be a secret.
@@ -25,14 +26,17 @@ impl AccessKeyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn is_valid(text: &str) -> bool {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    }
 }
 
 impl FromStr for AccessKeyId {
     type Err = InvalidCredential;
     fn from_str(text: &str) -> Result<Self, InvalidCredential> {
-        let valid = (1..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        valid.then(|| Self(text.to_owned())).ok_or(InvalidCredential::AccessKeyId)
+        if Self::is_valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidCredential::AccessKeyId) }
     }
 }
 
@@ -62,6 +66,15 @@ impl SecretKey {
     }
 }
 
+/// Takes as long whatever differs.
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for SecretKey {}
+
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretKey(redacted)")
@@ -76,13 +89,16 @@ impl SessionToken {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn is_valid(text: &str) -> bool {
+        (1..=8192).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
 }
 
 impl FromStr for SessionToken {
     type Err = InvalidCredential;
     fn from_str(text: &str) -> Result<Self, InvalidCredential> {
-        let valid = (1..=8192).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        valid.then(|| Self(text.to_owned())).ok_or(InvalidCredential::SessionToken)
+        if Self::is_valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidCredential::SessionToken) }
     }
 }
 

@@ -23,7 +23,8 @@ pub enum AuthError {
     /// The signature covers a header that did not arrive.
     #[error("the signed header {name} is not in the request")]
     SignedHeaderAbsent { name: String },
-    /// Not `AWS4-HMAC-SHA256`. SigV4A (`AWS4-ECDSA-P256-SHA256`) and SigV2 end here.
+    /// Not `AWS4-HMAC-SHA256`. SigV2 ends here, and SigV4A (`AWS4-ECDSA-P256-SHA256`) where the
+    /// rules do not accept it.
     #[error("signature algorithm {found} is not supported, use AWS4-HMAC-SHA256")]
     UnsupportedAlgorithm { found: String },
     /// The scope names another service, region or day than it should.

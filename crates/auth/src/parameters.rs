@@ -4,39 +4,71 @@ use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::canonical::{SIGNATURE_PARAMETER, decoded, parameters_of, sha256_from_hex};
+use crate::canonical::{SIGNATURE_PARAMETER, bytes_from_hex, decoded, parameters_of, sha256_from_hex};
 use crate::request::{MAX_QUERY_PARAMETERS, is_token, values};
 use crate::rules::MAX_EXPIRES;
-use crate::timestamp::{format_basic, parse_basic, parse_http_date};
+use crate::timestamp::{BasicTime, parse_basic, parse_http_date};
 use crate::{AccessKeyId, AuthError, Header, SessionToken, SignedRequest};
 
-pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(crate) const HMAC_ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(crate) const ECDSA_ALGORITHM: &str = "AWS4-ECDSA-P256-SHA256";
 /// Longest `Authorization` header read.
 const MAX_AUTHORIZATION: usize = 16 * 1024;
 /// Headers one signature may cover.
 const MAX_SIGNED_HEADERS: usize = 100;
+/// The longest DER of an ECDSA signature on P-256, in bytes.
+const MAX_DER: usize = 72;
+
+/// The two signatures of AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// SigV4: an HMAC with a key for one day, region and service.
+    Hmac,
+    /// SigV4A: an ECDSA signature, good in a set of regions.
+    Ecdsa,
+}
+
+impl Algorithm {
+    /// As it is named on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hmac => HMAC_ALGORITHM,
+            Self::Ecdsa => ECDSA_ALGORITHM,
+        }
+    }
+}
+
+/// A signature as it was sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Signature {
+    Hmac([u8; 32]),
+    /// DER, its first bytes.
+    Ecdsa([u8; MAX_DER], usize),
+}
 
 /// Read from the request, believed in nothing yet.
-#[derive(Debug)]
 pub(crate) struct Parameters<'a> {
     pub(crate) scope: CredentialScope<'a>,
     /// Lower case, ascending, no repeats, contains `host`.
     pub(crate) signed_headers: Cow<'a, str>,
-    pub(crate) signature: [u8; 32],
+    pub(crate) signature: Signature,
     pub(crate) signed_at: Timestamp,
+    /// `signed_at` as it is signed.
+    pub(crate) signed_at_text: BasicTime,
     /// The header that `signed_at` came from, which therefore must be signed; `None` presigned.
     pub(crate) date_header: Option<&'static str>,
-    pub(crate) security_token: Option<SessionToken>,
+    pub(crate) security_token: Option<Cow<'a, str>>,
     /// Life of a presigned request; `None` for one signed in its header.
     pub(crate) expires: Option<SignedDuration>,
     /// `X-Amz-Content-Sha256` of a presigned query.
-    pub(crate) query_payload_hash: Option<String>,
+    pub(crate) query_payload_hash: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct CredentialScope<'a> {
     pub(crate) access_key_id: Cow<'a, str>,
     pub(crate) date: Cow<'a, str>,
+    /// Of SigV4A the set of regions, as it is written: names, separated by commas, and stars.
     pub(crate) region: Cow<'a, str>,
     pub(crate) service: Cow<'a, str>,
 }
@@ -86,7 +118,8 @@ fn authorization<'a>(headers: &[Header<'a>]) -> Result<Option<&'a str>, AuthErro
     let mut found = None;
     for value in values(headers, "authorization") {
         let value = value.trim_ascii_start();
-        let ours = value.starts_with(b"AWS4-") || value.starts_with(b"AWS ") || value == ALGORITHM.as_bytes();
+        let ours =
+            value.starts_with(b"AWS4-") || value.starts_with(b"AWS ") || value == HMAC_ALGORITHM.as_bytes();
         if !ours {
             continue;
         }
@@ -103,22 +136,23 @@ fn authorization<'a>(headers: &[Header<'a>]) -> Result<Option<&'a str>, AuthErro
 }
 
 impl<'a> Parameters<'a> {
-    pub(crate) fn of(request: &SignedRequest<'a>) -> Result<Self, AuthError> {
+    /// `ecdsa`: SigV4A is accepted.
+    pub(crate) fn of(request: &SignedRequest<'a>, ecdsa: bool) -> Result<Self, AuthError> {
         let presigned = parameters_of(request.query)
             .any(|(name, _)| matches!(name, "X-Amz-Algorithm" | "X-Amz-Credential" | SIGNATURE_PARAMETER));
         match (authorization(request.headers)?, presigned) {
             (Some(_), true) => Err(AuthError::Malformed {
                 what: "the request is signed both in its header and in its query",
             }),
-            (Some(value), false) => Self::from_header(request, value),
-            (None, true) => Self::from_query(request),
+            (Some(value), false) => Self::from_header(request, value, ecdsa),
+            (None, true) => Self::from_query(request, ecdsa),
             (None, false) => Err(AuthError::Missing),
         }
     }
 
-    fn from_header(request: &SignedRequest<'a>, value: &'a str) -> Result<Self, AuthError> {
+    fn from_header(request: &SignedRequest<'a>, value: &'a str, ecdsa: bool) -> Result<Self, AuthError> {
         let (algorithm, rest) = value.split_once(' ').unwrap_or((value, ""));
-        check_algorithm(algorithm)?;
+        let algorithm = parse_algorithm(algorithm, ecdsa)?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for item in rest.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let Some((name, value)) = item.split_once('=') else {
@@ -139,15 +173,18 @@ impl<'a> Parameters<'a> {
             }
         }
         let (date_header, signed_at) = header_time(request)?;
-        let security_token = match header_text(request, "x-amz-security-token")? {
-            Some(token) => Some(session_token(token)?),
-            None => None,
+        let security_token = header_text(request, "x-amz-security-token")?.map(session_token).transpose()?;
+        let regions = match algorithm {
+            Algorithm::Hmac => None,
+            Algorithm::Ecdsa => header_text(request, "x-amz-region-set")?.map(Cow::Borrowed),
         };
+        let scope = required(credential, "Credential")?;
         Ok(Self {
-            scope: CredentialScope::parse(required(credential, "Credential")?)?,
+            scope: CredentialScope::parse(scope, algorithm, regions)?,
             signed_headers: signed_header_list(required(signed_headers, "SignedHeaders")?)?,
-            signature: parse_signature(&required(signature, "Signature")?)?,
+            signature: parse_signature(algorithm, &required(signature, "Signature")?)?,
             signed_at,
+            signed_at_text: BasicTime::from(signed_at),
             date_header: Some(date_header),
             security_token,
             expires: None,
@@ -155,8 +192,8 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    fn from_query(request: &SignedRequest<'a>) -> Result<Self, AuthError> {
-        const NAMES: [&str; 8] = [
+    fn from_query(request: &SignedRequest<'a>, ecdsa: bool) -> Result<Self, AuthError> {
+        const NAMES: [&str; 9] = [
             "X-Amz-Algorithm",
             "X-Amz-Credential",
             "X-Amz-Date",
@@ -165,6 +202,7 @@ impl<'a> Parameters<'a> {
             SIGNATURE_PARAMETER,
             "X-Amz-Security-Token",
             "X-Amz-Content-Sha256",
+            "X-Amz-Region-Set",
         ];
         let mut found: [Option<Cow<'a, str>>; NAMES.len()] = Default::default();
         for (name, value) in parameters_of(request.query) {
@@ -175,65 +213,119 @@ impl<'a> Parameters<'a> {
                 return Err(AuthError::Malformed { what: "the query repeats a signature parameter" });
             }
         }
-        let [algorithm, credential, date, expires, signed_headers, signature, token, payload_hash] = found;
-        check_algorithm(&required(algorithm, "X-Amz-Algorithm")?)?;
+        let [algorithm, credential, date, expires, signed_headers, signature, token, payload_hash, regions] =
+            found;
+        let algorithm = parse_algorithm(&required(algorithm, "X-Amz-Algorithm")?, ecdsa)?;
         let expires = required(expires, "X-Amz-Expires")?
             .parse::<u32>()
             .ok()
             .map(|seconds| SignedDuration::from_secs(seconds.into()))
             .filter(|expires| !expires.is_zero() && *expires <= MAX_EXPIRES)
             .ok_or(AuthError::Malformed { what: "X-Amz-Expires must be 1 to 604800 seconds" })?;
+        let signed_at = parse_basic(&required(date, "X-Amz-Date")?)
+            .ok_or(AuthError::Malformed { what: "X-Amz-Date must look like 20150830T123600Z" })?;
+        if let Some(token) = &token {
+            session_token(token)?;
+        }
+        let scope = required(credential, "X-Amz-Credential")?;
         Ok(Self {
-            scope: CredentialScope::parse(required(credential, "X-Amz-Credential")?)?,
+            scope: CredentialScope::parse(scope, algorithm, regions)?,
             signed_headers: signed_header_list(required(signed_headers, "X-Amz-SignedHeaders")?)?,
-            signature: parse_signature(&required(signature, SIGNATURE_PARAMETER)?)?,
-            signed_at: parse_basic(&required(date, "X-Amz-Date")?)
-                .ok_or(AuthError::Malformed { what: "X-Amz-Date must look like 20150830T123600Z" })?,
+            signature: parse_signature(algorithm, &required(signature, SIGNATURE_PARAMETER)?)?,
+            signed_at,
+            signed_at_text: BasicTime::from(signed_at),
             date_header: None,
-            security_token: token.as_deref().map(session_token).transpose()?,
+            security_token: token,
             expires: Some(expires),
-            query_payload_hash: payload_hash.map(Cow::into_owned),
+            query_payload_hash: payload_hash,
         })
     }
 
+    /// `header` in any case.
     pub(crate) fn covers(&self, header: &str) -> bool {
-        self.signed_headers.split(';').any(|name| name == header)
+        self.signed_headers.split(';').any(|name| name.eq_ignore_ascii_case(header))
     }
 
-    /// The time as it is signed.
-    pub(crate) fn signed_at_text(&self) -> String {
-        format_basic(self.signed_at)
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        match self.signature {
+            Signature::Hmac(_) => Algorithm::Hmac,
+            Signature::Ecdsa(..) => Algorithm::Ecdsa,
+        }
     }
 }
 
 impl<'a> CredentialScope<'a> {
-    /// Reads `AKID/20150830/us-east-1/service/aws4_request`.
-    fn parse(text: Cow<'a, str>) -> Result<Self, AuthError> {
-        const MALFORMED: AuthError =
-            AuthError::Malformed { what: "Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request" };
+    /// Reads `AKID/20150830/us-east-1/service/aws4_request`; for SigV4A, which has its `regions`
+    /// elsewhere, `AKID/20150830/service/aws4_request`.
+    fn parse(
+        text: Cow<'a, str>,
+        algorithm: Algorithm,
+        regions: Option<Cow<'a, str>>,
+    ) -> Result<Self, AuthError> {
+        let malformed = || AuthError::Malformed {
+            what: match algorithm {
+                Algorithm::Hmac => "Credential must be KEY/YYYYMMDD/REGION/SERVICE/aws4_request",
+                Algorithm::Ecdsa => "Credential must be KEY/YYYYMMDD/SERVICE/aws4_request",
+            },
+        };
         let fields = match text {
-            Cow::Borrowed(text) => split_scope(text).map(|fields| fields.map(Cow::Borrowed)),
+            Cow::Borrowed(text) => split_scope(text, algorithm).map(|fields| fields.map(Cow::Borrowed)),
             Cow::Owned(text) => {
-                split_scope(&text).map(|fields| fields.map(|field| Cow::Owned(field.to_owned())))
+                split_scope(&text, algorithm).map(|fields| fields.map(|field| Cow::Owned(field.to_owned())))
             }
         };
-        let [access_key_id, date, region, service] = fields.ok_or(MALFORMED)?;
-        access_key_id.parse::<AccessKeyId>().map_err(|_| MALFORMED)?;
-        if date.len() != 8
+        let [access_key_id, date, region, service] = fields.ok_or_else(malformed)?;
+        if !AccessKeyId::is_valid(&access_key_id)
+            || date.len() != 8
             || !date.bytes().all(|byte| byte.is_ascii_digit())
-            || !is_scope_word(&region)
             || !is_scope_word(&service)
         {
-            return Err(MALFORMED);
+            return Err(malformed());
         }
+        let region = match algorithm {
+            Algorithm::Hmac if is_scope_word(&region) => region,
+            Algorithm::Hmac => return Err(malformed()),
+            Algorithm::Ecdsa => {
+                let regions = regions.ok_or(AuthError::Incomplete { missing: "X-Amz-Region-Set" })?;
+                if !is_region_set(&regions) {
+                    return Err(AuthError::Malformed {
+                        what: "X-Amz-Region-Set must be region names separated by commas, or *",
+                    });
+                }
+                regions
+            }
+        };
         Ok(Self { access_key_id, date, region, service })
     }
 }
 
-fn split_scope(text: &str) -> Option<[&str; 4]> {
+/// Key, date, region and service; the region is empty for SigV4A.
+fn split_scope(text: &str, algorithm: Algorithm) -> Option<[&str; 4]> {
     let mut parts = text.split('/');
-    let fields = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let (access_key_id, date) = (parts.next()?, parts.next()?);
+    let region = match algorithm {
+        Algorithm::Hmac => parts.next()?,
+        Algorithm::Ecdsa => "",
+    };
+    let fields = [access_key_id, date, region, parts.next()?];
     (parts.next() == Some("aws4_request") && parts.next().is_none()).then_some(fields)
+}
+
+/// `us-east-1,eu-*` or `*`: each a name, with a star in place of its end or of all.
+pub(crate) fn is_region_set(text: &str) -> bool {
+    let is_region = |region: &str| {
+        let name = region.strip_suffix('*').unwrap_or(region);
+        region == "*" || is_scope_word(name)
+    };
+    text.len() <= 1024 && text.split(',').map(str::trim_ascii).all(is_region)
+}
+
+/// Whether a set of regions holds `region`.
+pub(crate) fn region_set_holds(set: &str, region: &str) -> bool {
+    set.split(',').map(str::trim_ascii).any(|each| match each.strip_suffix('*') {
+        Some(start) => region.starts_with(start),
+        None => each == region,
+    })
 }
 
 /// A region or service in a scope: short, lower case, safe to put in messages and ARNs.
@@ -242,26 +334,40 @@ pub(crate) fn is_scope_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn check_algorithm(found: &str) -> Result<(), AuthError> {
-    if found == ALGORITHM {
-        return Ok(());
+fn parse_algorithm(found: &str, ecdsa: bool) -> Result<Algorithm, AuthError> {
+    match found {
+        HMAC_ALGORITHM => Ok(Algorithm::Hmac),
+        ECDSA_ALGORITHM if ecdsa => Ok(Algorithm::Ecdsa),
+        _ => {
+            let found = found.chars().filter(char::is_ascii_graphic).take(64).collect();
+            Err(AuthError::UnsupportedAlgorithm { found })
+        }
     }
-    let found = found.chars().filter(char::is_ascii_graphic).take(64).collect();
-    Err(AuthError::UnsupportedAlgorithm { found })
 }
 
 fn required<'a>(value: Option<Cow<'a, str>>, missing: &'static str) -> Result<Cow<'a, str>, AuthError> {
     value.filter(|value| !value.is_empty()).ok_or(AuthError::Incomplete { missing })
 }
 
-fn parse_signature(text: &str) -> Result<[u8; 32], AuthError> {
-    sha256_from_hex(text.as_bytes())
-        .filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()))
-        .ok_or(AuthError::Malformed { what: "the signature must be 64 lower-case hex digits" })
+fn parse_signature(algorithm: Algorithm, text: &str) -> Result<Signature, AuthError> {
+    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    match algorithm {
+        Algorithm::Hmac => sha256_from_hex(text.as_bytes())
+            .filter(|_| lower)
+            .map(Signature::Hmac)
+            .ok_or(AuthError::Malformed { what: "the signature must be 64 lower-case hex digits" }),
+        Algorithm::Ecdsa => {
+            let mut der = [0; MAX_DER];
+            bytes_from_hex(text.as_bytes(), &mut der)
+                .filter(|_| lower)
+                .map(|length| Signature::Ecdsa(der, length))
+                .ok_or(AuthError::Malformed { what: "the signature must be DER in lower-case hex digits" })
+        }
+    }
 }
 
-fn session_token(text: &str) -> Result<SessionToken, AuthError> {
-    text.parse().map_err(|_| AuthError::TokenInvalid)
+fn session_token(text: &str) -> Result<Cow<'_, str>, AuthError> {
+    if SessionToken::is_valid(text) { Ok(Cow::Borrowed(text)) } else { Err(AuthError::TokenInvalid) }
 }
 
 fn signed_header_list(list: Cow<'_, str>) -> Result<Cow<'_, str>, AuthError> {

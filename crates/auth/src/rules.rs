@@ -4,6 +4,8 @@ use jiff::SignedDuration;
 
 /// How far a signature's time may be from ours, unless a rule says otherwise: 15 minutes.
 pub const DEFAULT_MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
+/// The same for the services of VPC Lattice, as their denials say it: 5 minutes.
+pub const LATTICE_MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// The longest life of a presigned request: 7 days.
 pub const MAX_EXPIRES: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -18,9 +20,10 @@ pub struct Rules<'a> {
     /// must not be further than this in the future.
     pub max_skew: SignedDuration,
     pub payload: PayloadRule,
-    /// `x-amz-*` headers (lower case) that may arrive unsigned. Every other one must be signed,
-    /// so that nothing AWS-like can be added on the way.
-    pub unsigned_headers: &'a [&'a str],
+    /// `x-amz-*` headers that may arrive unsigned.
+    pub unsigned_headers: UnsignedHeaders<'a>,
+    /// Whether SigV4A is accepted beside SigV4.
+    pub ecdsa: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -33,7 +36,42 @@ impl<'a> Rules<'a> {
             path: PathEncoding::Double,
             max_skew: DEFAULT_MAX_SKEW,
             payload: PayloadRule::Any,
-            unsigned_headers: &["x-amz-user-agent"],
+            unsigned_headers: UnsignedHeaders::Only(&["x-amz-user-agent"]),
+            ecdsa: false,
+        }
+    }
+
+    /// What a service of VPC Lattice demands of its clients, in the listener's region: SigV4 or
+    /// SigV4A, the payload unsigned, 5 minutes. Its callers use many signers, and every `x-amz-*`
+    /// header but those of the signature itself is a matter between them and the target.
+    pub fn for_lattice_service(regions: &'a [&'a str]) -> Self {
+        Self {
+            services: &["vpc-lattice-svcs"],
+            region: RegionRule::OneOf(regions),
+            path: PathEncoding::AsSigned,
+            max_skew: LATTICE_MAX_SKEW,
+            payload: PayloadRule::UnsignedOnly,
+            unsigned_headers: UnsignedHeaders::AllBut(&["x-amz-security-token", "x-amz-region-set"]),
+            ecdsa: true,
+        }
+    }
+}
+
+/// Which `x-amz-*` headers, in lower case, may arrive unsigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnsignedHeaders<'a> {
+    /// These; every other one must be signed, so that nothing AWS-like can be added on the way.
+    Only(&'a [&'a str]),
+    /// Every one but these.
+    AllBut(&'a [&'a str]),
+}
+
+impl UnsignedHeaders<'_> {
+    pub(crate) fn must_cover(&self, name: &str) -> bool {
+        let is_among = |names: &[&str]| names.iter().any(|each| each.eq_ignore_ascii_case(name));
+        match self {
+            Self::Only(names) => !is_among(names),
+            Self::AllBut(names) => is_among(names),
         }
     }
 }
@@ -53,9 +91,10 @@ pub enum PathEncoding {
     Double,
     /// Encoded once and otherwise untouched: S3.
     Once,
-    /// `Double`, and where that does not match the path exactly as received. For the data plane,
-    /// whose callers use many signers; both forms bind the path.
-    DoubleOrAsReceived,
+    /// Whichever of the known ways the signer has: `Double`, the same without removing segments,
+    /// `Once`, or exactly as received. For the data plane, whose callers use many signers; each form
+    /// binds the path. A bare `+` of the query may have been signed as itself, `%20` or `%2B`.
+    AsSigned,
 }
 
 /// What is demanded of the payload.

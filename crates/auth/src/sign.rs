@@ -5,17 +5,19 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::canonical::{BadPercent, Canonical, PathForm, hex, path, push_parameter, query};
-use crate::parameters::{ALGORITHM, is_scope_word};
+use crate::canonical::{BadPercent, Canonical, PathForm, Plus, hex, path, push_parameter, query};
+use crate::ecdsa;
+use crate::parameters::{Algorithm, is_region_set, is_scope_word};
 use crate::rules::MAX_EXPIRES;
 use crate::signing_key::SigningKey;
 use crate::timestamp::format_basic;
-use crate::verify::{UNSIGNED_PAYLOAD, signature};
+use crate::verify::{UNSIGNED_PAYLOAD, text_to_sign};
 use crate::{Credentials, Header, PathEncoding, Payload, SignedRequest};
 
 /// Where a signature is good.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
+    /// With SigV4A, a set of regions: `us-east-1,eu-west-1` or `*`.
     pub region: &'a str,
     /// The signing name, such as `vpc-lattice` or `tagging`.
     pub service: &'a str,
@@ -24,7 +26,8 @@ pub struct Scope<'a> {
 /// How to sign. The default suits every AWS service but S3.
 #[derive(Debug, Clone, Copy)]
 pub struct SignOptions {
-    /// [`PathEncoding::DoubleOrAsReceived`] signs as [`PathEncoding::Double`].
+    pub algorithm: Algorithm,
+    /// [`PathEncoding::AsSigned`] signs as [`PathEncoding::Double`].
     pub path: PathEncoding,
     /// Sign UNSIGNED-PAYLOAD instead of the body's hash; always so for [`Payload::Streamed`].
     pub unsigned_payload: bool,
@@ -34,7 +37,12 @@ pub struct SignOptions {
 
 impl Default for SignOptions {
     fn default() -> Self {
-        Self { path: PathEncoding::Double, unsigned_payload: false, send_payload_hash: false }
+        Self {
+            algorithm: Algorithm::Hmac,
+            path: PathEncoding::Double,
+            unsigned_payload: false,
+            send_payload_hash: false,
+        }
     }
 }
 
@@ -53,6 +61,8 @@ pub enum SignError {
     Malformed { what: &'static str },
     #[error("header {name} is set by the signer")]
     Reserved { name: &'static str },
+    #[error("no ECDSA key comes from this access key")]
+    Key,
 }
 
 impl From<BadPercent> for SignError {
@@ -80,7 +90,8 @@ const NEVER_SIGNED: [&str; 14] = [
 ];
 
 /// Set here, so they must not be there already.
-const RESERVED: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+const RESERVED: [&str; 4] =
+    ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "x-amz-region-set"];
 
 /// Signs a request in its headers. Gives the headers to add: `x-amz-date`, where they apply
 /// `x-amz-security-token` and `x-amz-content-sha256`, and `authorization`. All headers of
@@ -104,17 +115,18 @@ pub fn sign(
     if options.send_payload_hash || payload == UNSIGNED_PAYLOAD {
         added.push(("x-amz-content-sha256", payload.to_string()));
     }
-    let mut headers = signable(request, scope)?;
+    if options.algorithm == Algorithm::Ecdsa {
+        added.push(("x-amz-region-set", scope.region.to_owned()));
+    }
+    let mut headers = signable(request, scope, options.algorithm)?;
     headers.extend(added.iter().map(|(name, value)| (*name, value.as_bytes())));
     let signed_headers = names(&headers);
     let made =
         make(request, credentials, scope, &at, options, &headers, &signed_headers, request.query, &payload)?;
     let authorization = format!(
-        "{ALGORITHM} Credential={}/{}/{}/{}/aws4_request, SignedHeaders={signed_headers}, Signature={made}",
-        credentials.access_key_id,
-        &at[..8],
-        scope.region,
-        scope.service
+        "{} Credential={}, SignedHeaders={signed_headers}, Signature={made}",
+        options.algorithm.as_str(),
+        credential(credentials, scope, &at, options.algorithm),
     );
     added.push(("authorization", authorization));
     Ok(added)
@@ -141,10 +153,9 @@ pub fn presign(
     if options.path == PathEncoding::Once {
         payload = Cow::Borrowed(UNSIGNED_PAYLOAD);
     }
-    let headers = signable(request, scope)?;
+    let headers = signable(request, scope, options.algorithm)?;
     let signed_headers = names(&headers);
-    let credential =
-        format!("{}/{}/{}/{}/aws4_request", credentials.access_key_id, &at[..8], scope.region, scope.service);
+    let credential = credential(credentials, scope, &at, options.algorithm);
     let mut presigned = request.query.to_owned();
     let mut add = |name: &str, value: &str| {
         if !presigned.is_empty() {
@@ -154,11 +165,14 @@ pub fn presign(
         presigned.push('=');
         push_parameter(&mut presigned, value);
     };
-    add("X-Amz-Algorithm", ALGORITHM);
+    add("X-Amz-Algorithm", options.algorithm.as_str());
     add("X-Amz-Credential", &credential);
     add("X-Amz-Date", &at);
     add("X-Amz-Expires", &expires.as_secs().to_string());
     add("X-Amz-SignedHeaders", &signed_headers);
+    if options.algorithm == Algorithm::Ecdsa {
+        add("X-Amz-Region-Set", scope.region);
+    }
     if let Some(token) = &credentials.session_token {
         add("X-Amz-Security-Token", token.as_str());
     }
@@ -180,14 +194,31 @@ fn payload_hash(request: &SignedRequest<'_>, options: &SignOptions) -> Cow<'stat
     }
 }
 
-fn signable<'a>(request: &SignedRequest<'a>, scope: Scope<'_>) -> Result<Vec<Header<'a>>, SignError> {
+/// The scope of a signature with the key in front.
+fn credential(credentials: &Credentials, scope: Scope<'_>, at: &str, algorithm: Algorithm) -> String {
+    let (key, day, service) = (&credentials.access_key_id, &at[..8], scope.service);
+    match algorithm {
+        Algorithm::Hmac => format!("{key}/{day}/{}/{service}/aws4_request", scope.region),
+        Algorithm::Ecdsa => format!("{key}/{day}/{service}/aws4_request"),
+    }
+}
+
+fn signable<'a>(
+    request: &SignedRequest<'a>,
+    scope: Scope<'_>,
+    algorithm: Algorithm,
+) -> Result<Vec<Header<'a>>, SignError> {
     if let Some(what) = request.fault() {
         return Err(SignError::Malformed { what });
     }
     if request.values("host").count() != 1 {
         return Err(SignError::Host);
     }
-    if !is_scope_word(scope.region) || !is_scope_word(scope.service) {
+    let is_region = match algorithm {
+        Algorithm::Hmac => is_scope_word(scope.region),
+        Algorithm::Ecdsa => is_region_set(scope.region),
+    };
+    if !is_region || !is_scope_word(scope.service) {
         return Err(SignError::Scope);
     }
     if let Some(name) = RESERVED.into_iter().find(|name| request.values(name).next().is_some()) {
@@ -218,10 +249,10 @@ fn make(
     payload: &str,
 ) -> Result<String, SignError> {
     let form = match options.path {
-        PathEncoding::Double | PathEncoding::DoubleOrAsReceived => PathForm::NormalisedAndEncoded,
+        PathEncoding::Double | PathEncoding::AsSigned => PathForm::NormalisedAndEncoded,
         PathEncoding::Once => PathForm::Encoded,
     };
-    let query = query(raw_query, false)?;
+    let query = query(raw_query, false, Plus::Itself)?;
     let canonical = Canonical {
         method: request.method,
         path: path(request.path, form)?,
@@ -229,7 +260,17 @@ fn make(
         headers,
         signed_headers,
     };
-    let date = &at[..8];
-    let key = SigningKey::derive(&credentials.secret_key, date, scope.region, scope.service);
-    Ok(hex(&signature(&key, at, [date, scope.region, scope.service], &canonical.hash(payload))))
+    let (date, hash) = (&at[..8], canonical.hash(payload));
+    match options.algorithm {
+        Algorithm::Hmac => {
+            let key = SigningKey::derive(&credentials.secret_key, date, scope.region, scope.service);
+            let scope = [date, scope.region, scope.service];
+            Ok(hex(&key.sign(&text_to_sign(Algorithm::Hmac, at, &scope, &hash))))
+        }
+        Algorithm::Ecdsa => {
+            let text = text_to_sign(Algorithm::Ecdsa, at, &[date, scope.service], &hash).concat();
+            let made = ecdsa::sign(credentials.access_key_id.as_str(), &credentials.secret_key, &text);
+            made.map(|der| hex(&der)).ok_or(SignError::Key)
+        }
+    }
 }

@@ -37,18 +37,45 @@ pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
 }
 
-/// Writes `YYYYMMDDTHHMMSSZ`; the first 8 characters are the scope's date.
+/// `YYYYMMDDTHHMMSSZ`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BasicTime([u8; 16]);
+
+impl BasicTime {
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// What the scope calls its date.
+    pub(crate) fn day(&self) -> &str {
+        &self.as_str()[..8]
+    }
+}
+
+impl From<Timestamp> for BasicTime {
+    /// Of years past 9999, which no request can name, the last four digits.
+    fn from(timestamp: Timestamp) -> Self {
+        let at = Offset::UTC.to_datetime(timestamp);
+        let mut text = *b"00000000T000000Z";
+        let mut put = |start: usize, length: usize, mut value: u32| {
+            for place in text[start..start + length].iter_mut().rev() {
+                *place = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(0, 4, at.year().unsigned_abs().into());
+        for (start, value) in
+            [(4, at.month()), (6, at.day()), (9, at.hour()), (11, at.minute()), (13, at.second())]
+        {
+            put(start, 2, value.unsigned_abs().into());
+        }
+        Self(text)
+    }
+}
+
+/// Writes `YYYYMMDDTHHMMSSZ`.
 pub(crate) fn format_basic(timestamp: Timestamp) -> String {
-    let at = Offset::UTC.to_datetime(timestamp);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        at.month(),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    BasicTime::from(timestamp).as_str().to_owned()
 }
 
 #[cfg(test)]

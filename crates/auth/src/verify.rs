@@ -2,14 +2,18 @@
 //!
 //! The order is: form, then scope and time, then what must be signed, then the payload's form, and
 //! only then the key and the signature, last the body's hash. Everything before the key depends on
-//! the request alone; an unknown key costs the same work as a wrong signature.
+//! the request alone: that is [`Claimed::of`]. [`Claimed::check`] is the rest.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::canonical::{Canonical, PathForm, hex, path, query, sha256_from_hex};
-use crate::parameters::{ALGORITHM, Parameters};
+use crate::canonical::{BadPercent, Canonical, PathForm, Plus, hex, path, query, sha256_from_hex};
+use crate::ecdsa::EcdsaPublicKey;
+use crate::parameters::{Algorithm, Parameters, Signature, region_set_holds};
 use crate::signing_key::{CacheScope, SigningKey};
 use crate::{
     AccessKeyId, AuthError, PathEncoding, Payload, PayloadFault, PayloadRule, RegionRule, Rules, ScopePart,
@@ -35,7 +39,7 @@ impl Verified {
     pub fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
     }
-    /// The region of the scope, admitted by the rules.
+    /// The region of the scope, admitted by the rules; of SigV4A the set that was signed.
     pub fn region(&self) -> &str {
         &self.region
     }
@@ -72,7 +76,8 @@ pub struct Claim<'a> {
     pub access_key_id: &'a str,
     pub region: &'a str,
     pub service: &'a str,
-    pub security_token: Option<&'a SessionToken>,
+    /// The session token that came with it, as good as a secret: not for a log.
+    pub security_token: Option<&'a str>,
 }
 
 /// Verifies a request signed with long-lived keys. `lookup` answers with the secret of an access
@@ -99,7 +104,8 @@ pub fn verify(
 ///
 /// `lookup` is given the whole claim. It must refuse a token that does not belong to the access
 /// key ([`AuthError::TokenInvalid`], [`AuthError::TokenExpired`]), and a temporary key without its
-/// token; `Ok(None)` is an unknown key.
+/// token; `Ok(None)` is an unknown key, which is worked through with some secret and refused
+/// whatever comes out, so that it costs what a wrong signature costs.
 ///
 /// # Errors
 /// As [`verify`], and what `lookup` refuses with.
@@ -110,39 +116,218 @@ pub fn verify_with(
     rules: &Rules<'_>,
     cache: Option<&SigningKeyCache>,
 ) -> Result<Verified, AuthError> {
-    if let Some(what) = request.fault() {
-        return Err(AuthError::Malformed { what });
-    }
-    let parameters = Parameters::of(request)?;
-    check_scope(&parameters, rules)?;
-    check_time(&parameters, now, rules)?;
-    check_signed_headers(request, &parameters, rules)?;
-    let payload_hash = payload_hash(request, &parameters, rules)?;
-
-    let claim = Claim {
-        access_key_id: &parameters.scope.access_key_id,
-        region: &parameters.scope.region,
-        service: &parameters.scope.service,
-        security_token: parameters.security_token.as_ref(),
+    let claimed = Claimed::of(request, now, rules)?;
+    let secret = lookup(claimed.claim())?;
+    let known = secret.is_some();
+    let secret = match secret {
+        Some(secret) => secret,
+        None => SecretKey::new("nobody").map_err(|_| AuthError::BadSignature)?,
     };
-    let secret = lookup(claim)?;
-    check_signature(request, &parameters, &payload_hash.text, secret, rules, cache)?;
-    payload_hash.check_body(request)?;
+    let scope = &claimed.parameters.scope;
+    let unknown = || AuthError::UnknownKey { access_key_id: scope.access_key_id.to_string() };
+    let cache_scope = CacheScope {
+        access_key_id: &scope.access_key_id,
+        date: &scope.date,
+        region: &scope.region,
+        service: &scope.service,
+    };
+    // A public key is good for every day and region, and dear to derive; it is not kept here.
+    let cache = cache.filter(|_| claimed.algorithm() == Algorithm::Hmac);
+    let cached = cache.and_then(|cache| cache.find(&secret, &cache_scope));
+    let fresh = cached.is_none();
+    let key = match cached {
+        Some(key) => RequestKey(Kind::Hmac(key)),
+        None => claimed.derive(&secret)?,
+    };
+    let verdict = claimed.check(&key);
+    if !known {
+        return Err(unknown());
+    }
+    verdict?;
+    if let (Some(cache), Kind::Hmac(key)) = (cache.filter(|_| fresh), &key.0) {
+        cache.keep(&secret, &cache_scope, key);
+    }
+    claimed.into_verified()
+}
 
-    let scope = &parameters.scope;
-    Ok(Verified {
-        access_key_id: scope
-            .access_key_id
-            .parse()
-            .map_err(|_| AuthError::Malformed { what: "the access key id is not a word" })?,
-        region: scope.region.to_string(),
-        service: scope.service.to_string(),
-        signed_at: parameters.signed_at,
-        signed_headers: parameters.signed_headers.split(';').map(str::to_owned).collect(),
-        presigned: parameters.expires.is_some(),
-        payload_signed: payload_hash.text != UNSIGNED_PAYLOAD,
-        security_token: parameters.security_token,
-    })
+/// The key that a signature is checked with: one day's, region's and service's for SigV4, the
+/// public one of SigV4A. As good as the secret for as long, so neither is shown.
+#[derive(Clone)]
+pub struct RequestKey(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Hmac(SigningKey),
+    Ecdsa(EcdsaPublicKey),
+}
+
+impl RequestKey {
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            Kind::Hmac(_) => Algorithm::Hmac,
+            Kind::Ecdsa(_) => Algorithm::Ecdsa,
+        }
+    }
+}
+
+impl fmt::Debug for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestKey").field(&self.algorithm()).finish()
+    }
+}
+
+/// A signed request that passed every check that needs no key. Nothing it says is proven before
+/// [`Claimed::check`].
+pub struct Claimed<'a> {
+    request: &'a SignedRequest<'a>,
+    parameters: Parameters<'a>,
+    payload_hash: PayloadHash<'a>,
+    path: PathEncoding,
+}
+
+impl<'a> Claimed<'a> {
+    /// # Errors
+    /// [`AuthError`] says which check failed; [`AuthError::Missing`] means that the request is not
+    /// signed at all.
+    pub fn of(request: &'a SignedRequest<'a>, now: Timestamp, rules: &Rules<'_>) -> Result<Self, AuthError> {
+        if let Some(what) = request.fault() {
+            return Err(AuthError::Malformed { what });
+        }
+        let parameters = Parameters::of(request, rules.ecdsa)?;
+        check_scope(&parameters, rules)?;
+        check_time(&parameters, now, rules)?;
+        check_signed_headers(request, &parameters, rules)?;
+        let payload_hash = payload_hash(request, &parameters, rules)?;
+        Ok(Self { request, parameters, payload_hash, path: rules.path })
+    }
+
+    pub fn claim(&self) -> Claim<'_> {
+        Claim {
+            access_key_id: &self.parameters.scope.access_key_id,
+            region: &self.parameters.scope.region,
+            service: &self.parameters.scope.service,
+            security_token: self.parameters.security_token.as_deref(),
+        }
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.parameters.algorithm()
+    }
+
+    /// The day of the scope, `YYYYMMDD`: a key of SigV4 is good for one.
+    pub fn day(&self) -> &str {
+        &self.parameters.scope.date
+    }
+
+    /// The key that this request must have been signed with, if `secret` is the caller's.
+    ///
+    /// # Errors
+    /// [`AuthError::BadSignature`]: no key comes from this secret.
+    pub fn derive(&self, secret: &SecretKey) -> Result<RequestKey, AuthError> {
+        let scope = &self.parameters.scope;
+        Ok(RequestKey(match self.algorithm() {
+            Algorithm::Hmac => {
+                Kind::Hmac(SigningKey::derive(secret, &scope.date, &scope.region, &scope.service))
+            }
+            Algorithm::Ecdsa => Kind::Ecdsa(
+                EcdsaPublicKey::derive(&scope.access_key_id, secret).ok_or(AuthError::BadSignature)?,
+            ),
+        }))
+    }
+
+    /// The signature, and the body where it is covered. `key` is what [`Claimed::derive`] gave for
+    /// a request of the same key, algorithm, day, region and service.
+    ///
+    /// # Errors
+    /// [`AuthError::BadSignature`], or what is wrong with the body.
+    pub fn check(&self, key: &RequestKey) -> Result<(), AuthError> {
+        let bad_percent =
+            |BadPercent| AuthError::Malformed { what: "the path or query has a % without two hex digits" };
+        let forms: &[PathForm] = match self.path {
+            PathEncoding::Double => &[PathForm::NormalisedAndEncoded],
+            PathEncoding::Once => &[PathForm::Encoded],
+            PathEncoding::AsSigned => &[
+                PathForm::NormalisedAndEncoded,
+                PathForm::EncodedAgain,
+                PathForm::Encoded,
+                PathForm::Verbatim,
+            ],
+        };
+        let readings: &[Plus] = match self.path {
+            PathEncoding::AsSigned if self.request.query.contains('+') => {
+                &[Plus::Itself, Plus::Space, Plus::Encoded]
+            }
+            _ => &[Plus::Itself],
+        };
+        let mut tried: Option<Cow<'_, str>> = None;
+        for form in forms {
+            let path = path(self.request.path, *form).map_err(bad_percent)?;
+            if tried.as_ref() == Some(&path) {
+                continue;
+            }
+            for plus in readings {
+                let presigned = self.parameters.expires.is_some();
+                let query = query(self.request.query, presigned, *plus).map_err(bad_percent)?;
+                if self.matches(key, &path, &query) {
+                    return self.payload_hash.check_body(self.request);
+                }
+            }
+            tried = Some(path);
+        }
+        Err(AuthError::BadSignature)
+    }
+
+    fn matches(&self, key: &RequestKey, path: &str, query: &str) -> bool {
+        let canonical = Canonical {
+            method: self.request.method,
+            path: Cow::Borrowed(path),
+            query,
+            headers: self.request.headers,
+            signed_headers: &self.parameters.signed_headers,
+        };
+        let scope = &self.parameters.scope;
+        let hash = canonical.hash(&self.payload_hash.text);
+        let at = self.parameters.signed_at_text.as_str();
+        match (&key.0, &self.parameters.signature) {
+            (Kind::Hmac(key), Signature::Hmac(signature)) => {
+                let scope = [&*scope.date, &*scope.region, &*scope.service];
+                key.sign(&text_to_sign(Algorithm::Hmac, at, &scope, &hash)).ct_eq(signature).into()
+            }
+            (Kind::Ecdsa(key), Signature::Ecdsa(signature, length)) => {
+                let parts = text_to_sign(Algorithm::Ecdsa, at, &[&*scope.date, &*scope.service], &hash);
+                key.verifies(&parts.concat(), &signature[..*length])
+            }
+            _ => false,
+        }
+    }
+
+    fn into_verified(self) -> Result<Verified, AuthError> {
+        let Self { parameters, payload_hash, .. } = self;
+        let scope = &parameters.scope;
+        let security_token = parameters.security_token.as_deref().map(str::parse).transpose();
+        Ok(Verified {
+            access_key_id: scope
+                .access_key_id
+                .parse()
+                .map_err(|_| AuthError::Malformed { what: "the access key id is not a word" })?,
+            region: scope.region.to_string(),
+            service: scope.service.to_string(),
+            signed_at: parameters.signed_at,
+            signed_headers: parameters.signed_headers.split(';').map(str::to_owned).collect(),
+            presigned: parameters.expires.is_some(),
+            payload_signed: payload_hash.text != UNSIGNED_PAYLOAD,
+            security_token: security_token.map_err(|_| AuthError::TokenInvalid)?,
+        })
+    }
+}
+
+impl fmt::Debug for Claimed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed")
+            .field("access_key_id", &self.parameters.scope.access_key_id)
+            .field("algorithm", &self.algorithm())
+            .finish_non_exhaustive()
+    }
 }
 
 fn check_scope(parameters: &Parameters<'_>, rules: &Rules<'_>) -> Result<(), AuthError> {
@@ -153,13 +338,17 @@ fn check_scope(parameters: &Parameters<'_>, rules: &Rules<'_>) -> Result<(), Aut
     if !rules.services.contains(&&*scope.service) {
         return mismatch(ScopePart::Service, rules.services.join(" or "), &scope.service);
     }
+    let holds = |region: &&str| match parameters.algorithm() {
+        Algorithm::Hmac => scope.region == *region,
+        Algorithm::Ecdsa => region_set_holds(&scope.region, region),
+    };
     match rules.region {
-        RegionRule::OneOf(regions) if !regions.contains(&&*scope.region) => {
+        RegionRule::OneOf(regions) if !regions.iter().any(holds) => {
             return mismatch(ScopePart::Region, regions.join(" or "), &scope.region);
         }
         RegionRule::OneOf(_) | RegionRule::Any => {}
     }
-    let day = &parameters.signed_at_text()[..8];
+    let day = parameters.signed_at_text.day();
     if scope.date != day {
         return mismatch(ScopePart::Date, day.to_owned(), &scope.date);
     }
@@ -198,12 +387,11 @@ fn check_signed_headers(
         }
     }
     for (name, _) in request.headers {
-        if !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-")) {
-            continue;
-        }
-        let name = name.to_ascii_lowercase();
-        if !parameters.covers(&name) && !rules.unsigned_headers.contains(&name.as_str()) {
-            return Err(AuthError::HeaderNotSigned { name });
+        if name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+            && rules.unsigned_headers.must_cover(name)
+            && !parameters.covers(name)
+        {
+            return Err(AuthError::HeaderNotSigned { name: name.to_ascii_lowercase() });
         }
     }
     for name in parameters.signed_headers.split(';') {
@@ -215,12 +403,12 @@ fn check_signed_headers(
 }
 
 /// The payload line of the canonical request, and whether the body has still to be compared.
-struct PayloadHash {
-    text: String,
+struct PayloadHash<'a> {
+    text: Cow<'a, str>,
     claimed: Option<[u8; 32]>,
 }
 
-impl PayloadHash {
+impl PayloadHash<'_> {
     fn check_body(&self, request: &SignedRequest<'_>) -> Result<(), AuthError> {
         let Some(claimed) = &self.claimed else { return Ok(()) };
         let same = match request.payload {
@@ -231,39 +419,41 @@ impl PayloadHash {
     }
 }
 
-fn payload_hash(
-    request: &SignedRequest<'_>,
-    parameters: &Parameters<'_>,
+fn payload_hash<'a>(
+    request: &SignedRequest<'a>,
+    parameters: &Parameters<'a>,
     rules: &Rules<'_>,
-) -> Result<PayloadHash, AuthError> {
+) -> Result<PayloadHash<'a>, AuthError> {
     const HEADER: &str = "x-amz-content-sha256";
     let header = request
         .single(HEADER)
         .map_err(|_| AuthError::Malformed { what: "x-amz-content-sha256 is repeated" })?;
     let header = match header.map(|value| std::str::from_utf8(value.trim_ascii())) {
-        Some(Ok(text)) => Some(text),
+        Some(Ok(text)) => Some(Cow::Borrowed(text)),
         Some(Err(_)) => return Err(AuthError::Payload(PayloadFault::UnknownForm)),
         None => None,
     };
-    let sent = match (header, parameters.query_payload_hash.as_deref()) {
-        (Some(header), Some(query)) if header != query => {
+    let sent = match (header, &parameters.query_payload_hash) {
+        (Some(header), Some(query)) if header != *query => {
             return Err(AuthError::Malformed {
                 what: "x-amz-content-sha256 differs between header and query",
             });
         }
-        (header, query) => header.or(query),
+        (header, query) => header.or_else(|| query.clone()),
     };
-    let unsigned = || PayloadHash { text: UNSIGNED_PAYLOAD.to_owned(), claimed: None };
+    let unsigned = || PayloadHash { text: Cow::Borrowed(UNSIGNED_PAYLOAD), claimed: None };
     match (sent, rules.payload) {
-        (Some(UNSIGNED_PAYLOAD), PayloadRule::HashRequired) => {
+        (Some(text), PayloadRule::HashRequired) if text == UNSIGNED_PAYLOAD => {
             Err(AuthError::Payload(PayloadFault::UnsignedNotAccepted))
         }
-        (Some(UNSIGNED_PAYLOAD), PayloadRule::Any | PayloadRule::UnsignedOnly) => Ok(unsigned()),
+        (Some(text), PayloadRule::Any | PayloadRule::UnsignedOnly) if text == UNSIGNED_PAYLOAD => {
+            Ok(unsigned())
+        }
         (Some(_), PayloadRule::UnsignedOnly) => Err(AuthError::Payload(PayloadFault::SignedNotSupported)),
         (Some(text), PayloadRule::Any | PayloadRule::HashRequired) => {
             let claimed =
                 sha256_from_hex(text.as_bytes()).ok_or(AuthError::Payload(PayloadFault::UnknownForm))?;
-            Ok(PayloadHash { text: text.to_owned(), claimed: Some(claimed) })
+            Ok(PayloadHash { text, claimed: Some(claimed) })
         }
         // A presigned request has no place where its signer had to put the hash.
         (None, PayloadRule::UnsignedOnly) if parameters.expires.is_some() => Ok(unsigned()),
@@ -275,80 +465,28 @@ fn payload_hash(
             Ok(unsigned())
         }
         (None, PayloadRule::Any | PayloadRule::HashRequired) => match request.payload {
-            Payload::Body(body) => Ok(PayloadHash { text: hex(&Sha256::digest(body)), claimed: None }),
+            Payload::Body(body) => {
+                Ok(PayloadHash { text: Cow::Owned(hex(&Sha256::digest(body))), claimed: None })
+            }
             Payload::Streamed => Err(AuthError::Incomplete { missing: "x-amz-content-sha256 header" }),
         },
     }
 }
 
-fn check_signature(
-    request: &SignedRequest<'_>,
-    parameters: &Parameters<'_>,
-    payload_hash: &str,
-    secret: Option<SecretKey>,
-    rules: &Rules<'_>,
-    cache: Option<&SigningKeyCache>,
-) -> Result<(), AuthError> {
-    let bad_percent = |_| AuthError::Malformed { what: "the path or query has a % without two hex digits" };
-    let scope = &parameters.scope;
-    let known = secret.is_some();
-    // An unknown key is worked through with some secret, and refused whatever comes out.
-    let secret = match secret {
-        Some(secret) => secret,
-        None => SecretKey::new("nobody").map_err(|_| AuthError::BadSignature)?,
-    };
-    let cache_scope = CacheScope {
-        access_key_id: &scope.access_key_id,
-        date: &scope.date,
-        region: &scope.region,
-        service: &scope.service,
-    };
-    let cached = cache.and_then(|cache| cache.find(&secret, &cache_scope));
-    let fresh = cached.is_none();
-    let key =
-        cached.unwrap_or_else(|| SigningKey::derive(&secret, &scope.date, &scope.region, &scope.service));
-
-    let query = query(request.query, parameters.expires.is_some()).map_err(bad_percent)?;
-    let forms: &[PathForm] = match rules.path {
-        PathEncoding::Double => &[PathForm::NormalisedAndEncoded],
-        PathEncoding::Once => &[PathForm::Encoded],
-        PathEncoding::DoubleOrAsReceived => &[PathForm::NormalisedAndEncoded, PathForm::Verbatim],
-    };
-    let mut matches = false;
-    for form in forms {
-        let canonical = Canonical {
-            method: request.method,
-            path: path(request.path, *form).map_err(bad_percent)?,
-            query: &query,
-            headers: request.headers,
-            signed_headers: &parameters.signed_headers,
-        };
-        let expected = signature(
-            &key,
-            &parameters.signed_at_text(),
-            [&scope.date, &scope.region, &scope.service],
-            &canonical.hash(payload_hash),
-        );
-        if bool::from(expected.ct_eq(&parameters.signature)) {
-            matches = true;
-            break;
-        }
+/// The parts of the string to sign: algorithm, time, scope and the canonical request's hash. Unused
+/// places are empty.
+pub(crate) fn text_to_sign<'a>(
+    algorithm: Algorithm,
+    at: &'a str,
+    scope: &[&'a str],
+    canonical_hash: &'a [u8; 64],
+) -> [&'a [u8]; 12] {
+    let mut parts: [&[u8]; 12] = [b""; 12];
+    parts[..4].copy_from_slice(&[algorithm.as_str().as_bytes(), b"\n", at.as_bytes(), b"\n"]);
+    for (place, word) in parts[4..10].chunks_exact_mut(2).zip(scope) {
+        place.copy_from_slice(&[word.as_bytes(), b"/"]);
     }
-    if !known {
-        return Err(AuthError::UnknownKey { access_key_id: scope.access_key_id.to_string() });
-    }
-    if !matches {
-        return Err(AuthError::BadSignature);
-    }
-    if let Some(cache) = cache.filter(|_| fresh) {
-        cache.keep(&secret, &cache_scope, &key);
-    }
-    Ok(())
-}
-
-/// The signature of the string to sign: algorithm, time, scope and the canonical request's hash.
-pub(crate) fn signature(key: &SigningKey, at: &str, scope: [&str; 3], canonical_hash: &str) -> [u8; 32] {
-    let [date, region, service] = scope;
-    let text = format!("{ALGORITHM}\n{at}\n{date}/{region}/{service}/aws4_request\n{canonical_hash}");
-    key.sign(&[text.as_bytes()])
+    parts[10] = b"aws4_request\n";
+    parts[11] = canonical_hash;
+    parts
 }

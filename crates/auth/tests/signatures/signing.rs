@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 use trellis_auth::{
-    Credentials, Header, PathEncoding, Payload, Scope, SignError, SignOptions, SignedRequest, presign, sign,
+    Algorithm, Credentials, Header, PathEncoding, Payload, Scope, SignError, SignOptions, SignedRequest,
+    presign, sign,
 };
 
 use crate::vectors::VECTORS;
@@ -42,6 +43,7 @@ fn a_header_signature_is_the_one_botocore_makes() {
             payload: Payload::Body(vector.body.as_bytes()),
         };
         let options = SignOptions {
+            algorithm: Algorithm::Hmac,
             path: if vector.s3 { PathEncoding::Once } else { PathEncoding::Double },
             unsigned_payload: sent("x-amz-content-sha256") == Some("UNSIGNED-PAYLOAD"),
             send_payload_hash: vector.s3,
@@ -70,6 +72,7 @@ fn a_presigned_query_is_the_one_botocore_makes() {
         let made = expected.lend(|parts| {
             let request = SignedRequest { query: bare, ..*parts };
             let options = SignOptions {
+                algorithm: Algorithm::Hmac,
                 path: if vector.s3 { PathEncoding::Once } else { PathEncoding::Double },
                 ..SignOptions::default()
             };
