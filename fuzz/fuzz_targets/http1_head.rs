@@ -27,7 +27,7 @@ fn of_request(bytes: &[u8]) {
     assert!(head.length() <= bytes.len());
     assert!(http1::may_be_complete(bytes, 0));
     let mut out = Vec::new();
-    head.write_for_target(&mut out, b"x-forwarded-proto: http\r\n", b"10.0.0.1", b"id");
+    head.write_for_target(&mut out, [b"x-forwarded-proto: http\r\n", b""], b"10.0.0.1", b"id");
     if head.authority.is_empty() {
         // HTTP/1.0 without a host: never forwarded, no service has that name.
         return;

@@ -40,6 +40,9 @@ pub struct Caller {
     federated_provider: Option<String>,
     organization: Option<Organization>,
     tags: Vec<(String, String)>,
+    source_identity: Option<String>,
+    /// When the session was made, as conditions compare it.
+    token_issue_time: Option<String>,
 }
 
 impl Caller {
@@ -107,6 +110,26 @@ impl Caller {
         self
     }
 
+    /// Who the session's first caller said to be.
+    pub fn with_source_identity(mut self, identity: String) -> Self {
+        self.source_identity = Some(identity);
+        self
+    }
+
+    /// When the session was made: what revoking a role's sessions compares.
+    pub fn issued_at(mut self, at: jiff::Timestamp) -> Self {
+        self.token_issue_time = Some(at.to_string());
+        self
+    }
+
+    pub fn organization(&self) -> Option<&Organization> {
+        self.organization.as_ref()
+    }
+
+    pub fn tags(&self) -> &[(String, String)] {
+        &self.tags
+    }
+
     fn of(kind: CallerKind, account: Option<&str>, name: String) -> Self {
         Self {
             kind,
@@ -118,6 +141,8 @@ impl Caller {
             federated_provider: None,
             organization: None,
             tags: Vec::new(),
+            source_identity: None,
+            token_issue_time: None,
         }
     }
 
@@ -182,6 +207,8 @@ impl Caller {
             ("aws:userid", None) => tell(self.user_id()),
             ("aws:username", None) => tell(self.user_name.as_deref()),
             ("aws:federatedprovider", None) => tell(self.federated_provider()),
+            ("aws:sourceidentity", None) => tell(self.source_identity.as_deref()),
+            ("aws:tokenissuetime", None) => tell(self.token_issue_time.as_deref()),
             ("aws:principalservicename", None) => tell(self.service_name()),
             ("aws:principalisawsservice", None) => {
                 if self.kind != CallerKind::Anonymous {

@@ -42,10 +42,8 @@ impl fmt::Display for Layer {
 pub enum Guard<'a> {
     /// Nothing: authType NONE, or the identity layer of an anonymous caller.
     Open,
-    /// Each group must allow, by any of its policies, and none may deny. One group for an auth
-    /// policy; for an identity its policies, and where they exist the permissions boundary and
-    /// the session policies. No group, or an empty one, denies.
-    Policies(&'a [&'a [Arc<Policy>]]),
+    /// Any of these must allow, and none may deny. Without one, nothing is allowed.
+    Policies(&'a [Arc<Policy>]),
 }
 
 /// The decision of all layers together.
@@ -59,16 +57,18 @@ pub enum Outcome {
     },
 }
 
-/// Asks every layer: all must allow. A denial that a statement makes is reported before one for
-/// want of permission, and the first layer given before later ones.
-pub fn decide(layers: &[(Layer, Guard<'_>)], access: &Access<'_>) -> Outcome {
+/// Asks every guard: each must allow. A layer may have several: an identity has its policies, and
+/// where there are such the permissions boundary, the session policies and the service control
+/// policies of each level. A denial that a statement makes is reported before one for want of
+/// permission, and the first guard given before later ones.
+pub fn decide<'a>(guards: impl IntoIterator<Item = (Layer, Guard<'a>)>, access: &Access<'_>) -> Outcome {
     let mut missing = None;
-    for (layer, guard) in layers {
+    for (layer, guard) in guards {
         match guard.decide(access) {
             Decision::Allow => {}
-            Decision::ExplicitDeny => return Outcome::Denied { layer: *layer, explicit: true },
+            Decision::ExplicitDeny => return Outcome::Denied { layer, explicit: true },
             Decision::ImplicitDeny => {
-                missing.get_or_insert(*layer);
+                missing.get_or_insert(layer);
             }
         }
     }
@@ -80,22 +80,18 @@ pub fn decide(layers: &[(Layer, Guard<'_>)], access: &Access<'_>) -> Outcome {
 
 impl Guard<'_> {
     fn decide(&self, access: &Access<'_>) -> Decision {
-        let groups = match self {
+        let policies = match self {
             Self::Open => return Decision::Allow,
-            Self::Policies(groups) => groups,
+            Self::Policies(policies) => policies,
         };
-        let mut every_group_allows = !groups.is_empty();
-        for group in *groups {
-            let mut allowed = false;
-            for policy in *group {
-                match policy.decide(access) {
-                    Decision::ExplicitDeny => return Decision::ExplicitDeny,
-                    Decision::Allow => allowed = true,
-                    Decision::ImplicitDeny => {}
-                }
+        let mut decision = Decision::ImplicitDeny;
+        for policy in *policies {
+            match policy.decide(access) {
+                Decision::ExplicitDeny => return Decision::ExplicitDeny,
+                Decision::Allow => decision = Decision::Allow,
+                Decision::ImplicitDeny => {}
             }
-            every_group_allows &= allowed;
         }
-        if every_group_allows { Decision::Allow } else { Decision::ImplicitDeny }
+        decision
     }
 }

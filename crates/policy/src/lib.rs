@@ -3,8 +3,8 @@
 //! [`Policy::parse`] refuses what IAM would refuse: unknown elements, repeated members, operators
 //! that do not exist, values of the wrong type. A [`Policy`] answers an [`Access`] with a
 //! [`Decision`]; [`decide`] puts the layers of a network together, explicit denials first. Asking
-//! allocates nothing unless a pattern holds a policy variable. What is unknown or absent never
-//! allows.
+//! allocates nothing, unless the variables of one pattern stand for more than 1 KiB. What is unknown
+//! or absent never allows.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 

@@ -6,6 +6,9 @@ use crate::{Access, StatementFault};
 /// Longest pattern compiled, in bytes; bounds the work of one match.
 const MAX_PATTERN_BYTES: usize = 2048;
 
+/// Most variables of one pattern; more are refused.
+const MAX_VARIABLES: usize = 16;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(Box<str>),
@@ -14,6 +17,8 @@ enum Piece {
     /// `*`
     Many,
     Variable {
+        /// How many come before it.
+        index: usize,
         key: ConditionKey,
         default: Option<Box<str>>,
     },
@@ -56,6 +61,7 @@ impl Pattern {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
+        let mut variables = 0;
         let mut flush = |literal: &mut String, piece: Option<Piece>| {
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(literal).into()));
@@ -73,7 +79,11 @@ impl Pattern {
                 match &rest[2..end] {
                     // The three that stand for the character itself.
                     escaped @ ("*" | "?" | "$") => literal.push_str(escaped),
-                    variable => flush(&mut literal, Some(parse_variable(variable)?)),
+                    variable if variables < MAX_VARIABLES => {
+                        flush(&mut literal, Some(parse_variable(variable, variables)?));
+                        variables += 1;
+                    }
+                    _ => return Err(StatementFault::TooManyVariables),
                 }
                 rest = &rest[end + 1..];
                 continue;
@@ -92,26 +102,79 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str, ignore_case: bool, access: &Access<'_>) -> Match {
         if !self.has_variables {
-            return glob(&self.pieces, text, ignore_case).into();
+            return glob(&self.pieces, &NO_VALUES, text, ignore_case).into();
         }
-        // Values stand for themselves: a star in a value is a star.
-        let mut pieces = Vec::with_capacity(self.pieces.len());
+        let mut values = Values::NONE;
         for piece in &self.pieces {
-            pieces.push(match piece {
-                Piece::Variable { key, default } => {
-                    let Some(value) = single_value(key, access).or_else(|| default.clone()) else {
-                        return Match::Unresolved;
-                    };
-                    Piece::Text(value)
-                }
-                other => other.clone(),
-            });
+            if let Piece::Variable { key, default, .. } = piece
+                && !values.take(key, default.as_deref(), access)
+            {
+                return Match::Unresolved;
+            }
         }
-        glob(&pieces, text, ignore_case).into()
+        glob(&self.pieces, &values, text, ignore_case).into()
     }
 }
 
-fn parse_variable(text: &str) -> Result<Piece, StatementFault> {
+/// For patterns without variables.
+static NO_VALUES: Values = Values::NONE;
+
+/// What the variables of one pattern stand for, in their order. Up to a size it is on the stack.
+struct Values {
+    ends: [usize; MAX_VARIABLES],
+    count: usize,
+    short: [u8; 1024],
+    /// In place of `short`, once that is too small.
+    long: Vec<u8>,
+}
+
+impl Values {
+    const NONE: Self = Self { ends: [0; MAX_VARIABLES], count: 0, short: [0; 1024], long: Vec::new() };
+
+    /// The value of the next variable. A variable stands for one value; with none or several it
+    /// stands for its default, and without one for nothing: false.
+    fn take(&mut self, key: &ConditionKey, default: Option<&str>, access: &Access<'_>) -> bool {
+        let mut seen = 0;
+        key.values(access, &mut |value| {
+            seen += 1;
+            if seen == 1 {
+                self.put(value);
+            }
+        });
+        if seen != 1 {
+            let Some(default) = default else { return false };
+            self.put(default);
+        }
+        self.count += 1;
+        true
+    }
+
+    fn put(&mut self, value: &str) {
+        let start = self.start(self.count);
+        let end = start + value.len();
+        if self.long.is_empty() && end <= self.short.len() {
+            self.short[start..end].copy_from_slice(value.as_bytes());
+        } else {
+            if self.long.is_empty() {
+                self.long.extend_from_slice(&self.short[..start]);
+            }
+            self.long.truncate(start);
+            self.long.extend_from_slice(value.as_bytes());
+        }
+        self.ends[self.count] = end;
+    }
+
+    fn start(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    fn of(&self, index: usize) -> &[u8] {
+        let all = if self.long.is_empty() { &self.short[..] } else { &self.long };
+        &all[self.start(index)..self.ends[index]]
+    }
+}
+
+fn parse_variable(text: &str, index: usize) -> Result<Piece, StatementFault> {
     let (name, default) = match text.split_once(',') {
         None => (text, None),
         Some((name, default)) => {
@@ -120,21 +183,11 @@ fn parse_variable(text: &str) -> Result<Piece, StatementFault> {
         }
     };
     let key = ConditionKey::parse(name.trim()).ok_or_else(|| StatementFault::variable(text))?;
-    Ok(Piece::Variable { key, default: default.map(Into::into) })
-}
-
-/// A variable stands for one value; with none or several it stands for nothing.
-fn single_value(key: &ConditionKey, access: &Access<'_>) -> Option<Box<str>> {
-    let (mut found, mut count) = (None, 0);
-    key.values(access, &mut |value| {
-        count += 1;
-        found.get_or_insert_with(|| Box::from(value));
-    });
-    found.filter(|_| count == 1)
+    Ok(Piece::Variable { index, key, default: default.map(Into::into) })
 }
 
 /// Goes back only to the latest star: an earlier one could not do better.
-fn glob(pieces: &[Piece], text: &str, ignore_case: bool) -> bool {
+fn glob(pieces: &[Piece], values: &Values, text: &str, ignore_case: bool) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
@@ -147,15 +200,9 @@ fn glob(pieces: &[Piece], text: &str, ignore_case: bool) -> bool {
                 Some(at)
             }
             Some(Piece::One) => text[at..].chars().next().map(|character| at + character.len_utf8()),
-            Some(Piece::Text(literal)) => {
-                let here = text.get(at..at + literal.len());
-                let same = here.is_some_and(|here| {
-                    if ignore_case { here.eq_ignore_ascii_case(literal) } else { *here == **literal }
-                });
-                same.then_some(at + literal.len())
-            }
-            // Replaced before; one that is left matches nothing.
-            Some(Piece::Variable { .. }) => None,
+            Some(Piece::Text(literal)) => literal_at(text, at, literal.as_bytes(), ignore_case),
+            // Values stand for themselves: a star in a value is a star.
+            Some(Piece::Variable { index, .. }) => literal_at(text, at, values.of(*index), ignore_case),
         };
         if let Some(next) = advanced {
             (piece, at) = (piece + 1, next);
@@ -167,6 +214,14 @@ fn glob(pieces: &[Piece], text: &str, ignore_case: bool) -> bool {
         star = Some((star_piece, next));
         (piece, at) = (star_piece + 1, next);
     }
+}
+
+/// Where `text` goes on behind `literal`, if that is what it has at `at`.
+fn literal_at(text: &str, at: usize, literal: &[u8], ignore_case: bool) -> Option<usize> {
+    let end = at + literal.len();
+    let here = text.as_bytes().get(at..end)?;
+    let same = if ignore_case { here.eq_ignore_ascii_case(literal) } else { here == literal };
+    same.then_some(end)
 }
 
 /// A pattern for ARNs: each of the six parts on its own, so that no star reaches over a colon

@@ -33,6 +33,8 @@ pub enum StatementFault {
     Variable { found: String },
     #[error("a pattern has at most 2048 bytes")]
     PatternTooLong,
+    #[error("a pattern has at most 16 variables")]
+    TooManyVariables,
 }
 
 impl StatementFault {

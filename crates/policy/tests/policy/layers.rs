@@ -19,10 +19,10 @@ fn silent() -> Arc<Policy> {
     ))
 }
 
-fn outcome(layers: &[(Layer, Guard<'_>)]) -> Outcome {
+fn outcome<'a>(guards: impl IntoIterator<Item = (Layer, Guard<'a>)>) -> Outcome {
     let caller: Caller = alice();
     decide(
-        layers,
+        guards,
         &Access { caller: &caller, action: "vpc-lattice-svcs:Invoke", resource: SERVICE, context: &() },
     )
 }
@@ -44,23 +44,23 @@ fn each_layer_must_allow_and_denials_come_first() {
         (&[], allow, allow, denied(Network, false)),
     ] {
         let layers = [(Network, network), (Service, service), (Identity, identity)];
-        let groups = layers.map(|(layer, group)| (layer, [group]));
-        let guards = groups.each_ref().map(|(layer, groups)| (*layer, Guard::Policies(groups)));
-        assert_eq!(outcome(&guards), expected);
+        assert_eq!(outcome(layers.map(|(layer, policies)| (layer, Guard::Policies(policies)))), expected);
     }
 }
 
 #[test]
 fn an_open_layer_allows_and_an_empty_one_does_not() {
-    assert_eq!(outcome(&[(Layer::Network, Guard::Open)]), Outcome::Allowed);
+    assert_eq!(outcome([(Layer::Network, Guard::Open)]), Outcome::Allowed);
     let empty = (Layer::Service, Guard::Policies(&[]));
-    assert_eq!(outcome(&[empty]), Outcome::Denied { layer: Layer::Service, explicit: false });
+    assert_eq!(outcome([empty]), Outcome::Denied { layer: Layer::Service, explicit: false });
 }
 
 #[test]
 fn an_identity_needs_its_policies_and_its_boundary() {
     let (policies, boundary) = ([silent(), says("Allow")], [says("Allow")]);
-    let with = |groups: &[&[Arc<Policy>]]| outcome(&[(Layer::Identity, Guard::Policies(groups))]);
+    let with = |guards: &[&[Arc<Policy>]]| {
+        outcome(guards.iter().map(|policies| (Layer::Identity, Guard::Policies(policies))))
+    };
     assert_eq!(with(&[&policies]), Outcome::Allowed);
     assert_eq!(with(&[&policies, &boundary]), Outcome::Allowed);
     let missing = Outcome::Denied { layer: Layer::Identity, explicit: false };
