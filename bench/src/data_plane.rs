@@ -138,6 +138,7 @@ fn snapshot(port: u16, upstream: SocketAddr, extent: Extent) -> anyhow::Result<S
             owner: account.clone(),
             dns_name: host_name(n).into(),
             auth: Auth::None,
+            tags: Box::default(),
             idle_timeout: Duration::from_secs(60),
             listeners: [Arc::new(listener)].into(),
             certificates: Box::new([]),

@@ -104,6 +104,7 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
             // `name` is a custom domain: a generated name is not passed through.
             dns_name: format!("generated.{name}").into(),
             auth: Auth::None,
+            tags: Box::default(),
             idle_timeout: Duration::from_secs(60),
             listeners: listeners.into(),
             certificates: [(name.into(), certificate.clone())].into(),

@@ -19,7 +19,8 @@ use crate::record::{decode, get, put, scan_all};
 use crate::refusal::Refusal;
 use crate::vault::VaultFault;
 
-const PREFIX: &str = "access-key/";
+/// What every key of an access key begins with.
+pub(crate) const PREFIX: &str = "access-key/";
 
 /// The secret half of an access key: shown by nothing, wiped by nobody until its owner drops it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -129,6 +129,9 @@ pub(crate) fn unproven(home: &Home, id: &str) -> String {
     format!("{UNPROVEN}{}/{}/{id}", home.account, home.region)
 }
 
+/// Prefix of every resource's tags.
+pub(crate) const TAGS: &str = "tags/";
+
 /// The tags of the resource `arn` names.
 pub(crate) fn tags(home: &Home, arn: &str) -> String {
     format!("{}{arn}", tags_in(home))

@@ -210,7 +210,7 @@ impl Control {
         let Surroundings { store, health, .. } = &*surroundings;
         certificate_renewal::renew(&surroundings).await?;
 
-        let mut changes = store.watch(keys::LATTICE)?;
+        let mut changes = store.watch_each(snapshot::WATCHED)?;
         let mut builder = snapshot::Builder::new(health.clone(), surroundings.vault.sealing_key());
         builder.apply(changes.next().await?);
         let first = builder.build().unwrap_or_default();

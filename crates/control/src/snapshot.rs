@@ -6,6 +6,8 @@
 
 mod certificates;
 mod compile;
+mod guards;
+mod identities;
 mod index;
 
 use std::sync::Arc;
@@ -20,9 +22,13 @@ use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_store::{Event, Revision, StoreError, Watch};
 
 use crate::health_board::HealthBoard;
+use crate::{access_key, keys};
 use certificates::Certificates;
 use compile::Groups;
 use index::{Index, Touched};
+
+/// Prefixes of everything a Snapshot is made of.
+pub(crate) const WATCHED: &[&str] = &[keys::LATTICE, keys::TAGS, access_key::PREFIX];
 
 /// Shortest time between two Snapshots, well inside the 20 ms a change may take.
 const PACE: Duration = Duration::from_millis(5);
@@ -39,6 +45,7 @@ pub(crate) struct Builder {
     index: Index,
     board: HealthBoard,
     certificates: Certificates,
+    identities: identities::Known,
     groups: Groups,
     services: FxHashMap<ServiceId, Arc<Service>>,
     networks: FxHashMap<ServiceNetworkId, Arc<Network>>,
@@ -51,7 +58,8 @@ impl Builder {
         Self {
             index: Index::default(),
             board,
-            certificates: Certificates::new(sealing_key),
+            certificates: Certificates::new(sealing_key.clone()),
+            identities: identities::Known::new(sealing_key),
             groups: Groups::default(),
             services: FxHashMap::default(),
             networks: FxHashMap::default(),
@@ -66,6 +74,7 @@ impl Builder {
             Event::Resync { revision, entries } => {
                 self.index = Index::default();
                 self.certificates.begin_anew();
+                self.identities.begin_anew();
                 for entry in entries {
                     self.apply_one(&entry.key, Some(&entry.value));
                 }
@@ -87,6 +96,9 @@ impl Builder {
     }
 
     fn apply_one(&mut self, key: &str, value: Option<&[u8]>) {
+        if self.identities.apply(key, value) {
+            return;
+        }
         match self.certificates.apply(key, value) {
             Some(service) => {
                 self.index.touched.services.insert(service);
@@ -106,12 +118,12 @@ impl Builder {
 
     /// The Snapshot of everything taken in, or `None` when nothing a proxy acts on has changed.
     pub(crate) fn build(&mut self) -> Option<Arc<Snapshot>> {
-        if self.index.touched.is_empty() {
+        if self.index.touched.is_empty() && !self.identities.is_changed() {
             return None;
         }
         let Touched { groups, services, networks, vpcs, is_awaited } =
             std::mem::take(&mut self.index.touched);
-        let mut is_changed = is_awaited;
+        let mut is_changed = is_awaited || self.identities.is_changed();
         let (mut services, mut networks, mut vpcs) = (services, networks, vpcs);
 
         for id in groups {
@@ -140,7 +152,9 @@ impl Builder {
                         self.index.rules.get(&listener.id).into_iter().flat_map(|all| all.values()).collect()
                     };
                     let certificates = self.certificates.of(&id);
-                    let service = compile::service(record, listeners, rules, &self.groups, certificates);
+                    let guards = &self.index.guards;
+                    let service =
+                        compile::service(record, listeners, rules, &self.groups, certificates, guards);
                     self.services.insert(id, Arc::new(service));
                 }
                 None => {
@@ -157,7 +171,7 @@ impl Builder {
                         let custom = self.index.services.get(service)?.custom_domain_name.as_deref();
                         Some((self.services.get(service)?, custom))
                     });
-                    let network = compile::network(record, services);
+                    let network = compile::network(record, services, &self.index.guards);
                     self.networks.insert(id, Arc::new(network));
                 }
                 None => {
@@ -182,11 +196,13 @@ impl Builder {
                 None => self.ingresses.remove(&vpc),
             };
         }
+        let identities = self.identities.current();
         is_changed.then(|| {
             Arc::new(Snapshot {
                 revision: self.revision,
                 ingresses: self.ingresses.clone(),
                 target_groups: self.groups.clone(),
+                identities,
             })
         })
     }

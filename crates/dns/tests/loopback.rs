@@ -61,6 +61,7 @@ fn snapshot() -> Snapshot {
         owner: "111122223333".parse().unwrap(),
         dns_name: name.into(),
         auth: Auth::None,
+        tags: Box::default(),
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
         certificates: Box::new([]),

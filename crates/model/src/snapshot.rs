@@ -4,6 +4,7 @@
 //! [`TargetGroup`], and the tables that name it. The one thing in it that moves is the health of a
 //! target, a cell shared by every Snapshot that holds the target.
 
+mod identity;
 mod resource;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,12 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use trellis_policy::Policy;
 use zeroize::Zeroizing;
 
 use crate::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
 use crate::id::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use crate::matching::{HttpMatch, RequestHead};
 
+pub use identity::{AccessKey, Identities, Principal, PrincipalKind, TokenKey};
 pub use resource::{Destination, RESOURCE_BLOCK, RESOURCE_ENTRANCE, Resource, Resources, resource_address};
 
 /// The address services have in every associated VPC. AWS shares a few addresses of
@@ -75,6 +78,8 @@ pub struct Snapshot {
     pub ingresses: FxHashMap<VpcId, Arc<Ingress>>,
     /// Every target group that some listener uses, for the health checker.
     pub target_groups: FxHashMap<TargetGroupId, Arc<TargetGroup>>,
+    /// Who may call. The same `Arc` until one of them changes.
+    pub identities: Arc<Identities>,
 }
 
 /// A VPC's way into its service network: one active VPC association.
@@ -104,12 +109,40 @@ pub struct Network {
 }
 
 /// Which policy guards a service or a service network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Auth {
     /// `authType` NONE: this layer lets everybody pass.
     None,
     /// `authType` AWS_IAM without a policy: "an absent or empty policy denies every request".
     DenyAll,
+    /// `authType` AWS_IAM with a policy. The same `Arc` until it is put anew.
+    Policy(Arc<Policy>),
+}
+
+impl Auth {
+    /// `authType` AWS_IAM: this layer must allow.
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// What this layer is decided by, when it is on; nothing of it allows nothing.
+    pub fn policies(&self) -> &[Arc<Policy>] {
+        match self {
+            Self::None | Self::DenyAll => &[],
+            Self::Policy(policy) => std::slice::from_ref(policy),
+        }
+    }
+}
+
+/// Policies are the same when they are one.
+impl PartialEq for Auth {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) | (Self::DenyAll, Self::DenyAll) => true,
+            (Self::Policy(one), Self::Policy(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -129,6 +162,8 @@ pub struct Service {
     /// The only name the VPC resolver answers; a custom domain is the user's own DNS record.
     pub dns_name: Box<str>,
     pub auth: Auth,
+    /// What policies know as `aws:ResourceTag/...`.
+    pub tags: Box<[(String, String)]>,
     /// 60–600 s, default 60: both sides of every connection of this service.
     pub idle_timeout: Duration,
     /// Sorted by port; one listener per port.

@@ -105,6 +105,7 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
             owner: account.clone(),
             dns_name: name.clone().into(),
             auth: Auth::None,
+            tags: Box::default(),
             idle_timeout: Duration::from_secs(60),
             listeners: [Arc::new(listener)].into(),
             certificates: Box::new([]),
@@ -126,7 +127,12 @@ fn snapshot(port: u16, target: SocketAddr, services: u64) -> Snapshot {
             ports: [(port, ListenerProtocol::Http)].into_iter().collect(),
         }),
     };
-    Snapshot { revision: 1, ingresses: [(vpc, Arc::new(ingress))].into_iter().collect(), target_groups }
+    Snapshot {
+        revision: 1,
+        ingresses: [(vpc, Arc::new(ingress))].into_iter().collect(),
+        target_groups,
+        ..Snapshot::default()
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -41,18 +41,9 @@ impl Answer {
         if self.grpc_status.is_some() { 200 } else { self.status }
     }
 
-    /// The text of a denial, as reference clients compare it.
-    pub(crate) fn denied(service_arn: &str, path: &[u8], layer: &str) -> Self {
-        let path = String::from_utf8_lossy(path);
-        Self {
-            status: 403,
-            body: Cow::Owned(format!(
-                "AccessDeniedException: User: anonymous is not authorized to perform: \
-                 vpc-lattice-svcs:Invoke on resource: {service_arn}{path} because no {layer} policy \
-                 allows the vpc-lattice-svcs:Invoke action"
-            )),
-            grpc_status: None,
-        }
+    /// A denial, in the words of AWS.
+    pub(crate) fn denied(words: String) -> Self {
+        Self { status: 403, body: Cow::Owned(words), grpc_status: None }
     }
 
     /// Appends the answer as it is sent. `to_head`: it answers HEAD, so the body stays here.

@@ -86,6 +86,20 @@ impl Clock {
         out.push(b'Z');
     }
 
+    /// Calls `with` with the time now, `1994-11-06T08:49:37Z`.
+    pub(crate) fn with_iso(&self, with: &mut dyn FnMut(&str)) {
+        self.refresh(self.now());
+        let iso = self.texts.borrow().iso;
+        with(std::str::from_utf8(&iso).unwrap_or_default());
+    }
+
+    /// The time of day: what signatures and sessions are compared with.
+    pub(crate) fn wall(&self) -> jiff::Timestamp {
+        let unix = self.origin_unix.get() + self.now().saturating_duration_since(self.origin);
+        let nanoseconds = i128::try_from(unix.as_nanos()).unwrap_or(i128::MAX);
+        jiff::Timestamp::from_nanosecond(nanoseconds).unwrap_or(jiff::Timestamp::MAX)
+    }
+
     fn refresh(&self, at: Instant) {
         let unix = self.origin_unix.get() + at.saturating_duration_since(self.origin);
         let mut texts = self.texts.borrow_mut();

@@ -40,8 +40,10 @@
 
 mod access_log;
 mod answer;
+mod authorise;
 mod body;
 mod buffer;
+mod callers;
 mod client;
 mod clock;
 mod config;
@@ -52,6 +54,7 @@ mod health;
 pub mod hpack;
 pub mod http1;
 pub mod http2;
+mod identify;
 mod metrics;
 mod multiplexed;
 mod passthrough;

@@ -4,12 +4,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use trellis_model::snapshot::{Action, Auth, Ingress, Listener, Service};
+use trellis_model::snapshot::{Action, Ingress, Listener, Service};
 
+use crate::authorise::{Wanted, authorise};
 use crate::client::{Client, write_all};
 use crate::clock::Millis;
 use crate::failure::Failure;
-use crate::record::{Denied, Record, Seen};
+use crate::identify::Caller;
+use crate::record::{Record, ResolvedUser, Seen};
 use crate::relay::{RelayEnd, Relayed, Terms, relay};
 use crate::stream::Stream;
 use crate::tls::Alert;
@@ -20,29 +22,23 @@ use crate::worker::Worker;
 /// A connection whose service is known.
 pub(crate) struct Passing {
     view: Rc<View>,
+    ingress: Arc<Ingress>,
+    service: Arc<Service>,
     listener: Arc<Listener>,
-    /// Some layer looks at the caller, who is anonymous.
-    checked: bool,
-    denied: Option<Denied>,
 }
 
 impl Passing {
     pub(crate) fn new(
         view: &Rc<View>,
-        ingress: &Ingress,
-        service: &Service,
+        ingress: &Arc<Ingress>,
+        service: &Arc<Service>,
         listener: &Arc<Listener>,
     ) -> Self {
-        let (network, service) = (&ingress.network.auth, &service.auth);
         Self {
             view: view.clone(),
+            ingress: ingress.clone(),
+            service: service.clone(),
             listener: listener.clone(),
-            checked: *network != Auth::None || *service != Auth::None,
-            denied: match (network, service) {
-                (Auth::DenyAll, _) => Some(Denied::Network),
-                (_, Auth::DenyAll) => Some(Denied::Service),
-                (Auth::None, Auth::None) => None,
-            },
         }
     }
 }
@@ -80,12 +76,21 @@ async fn connect(
     record: &mut Record,
     passing: Passing,
 ) -> Result<(Upstream, InFlight), Refused> {
-    let Passing { view, listener, checked, denied } = passing;
+    let Passing { view, ingress, service, listener } = passing;
     let refused = |failure, alert| Refused { failure, alert };
     // 6 and 7. Everybody is anonymous, and the policies say whether that will do.
-    record.checked = checked;
-    record.denied = denied;
-    if denied.is_some() {
+    let seen = client.seen();
+    let wanted = Wanted {
+        ingress: &ingress,
+        service: &service,
+        port: seen.entrance.port,
+        source: seen.address(),
+        secure: true,
+        head: None,
+    };
+    record.user = ResolvedUser::of(&Caller::Anonymous, wanted.is_guarded());
+    if let Err(denial) = authorise(worker, &wanted, &Caller::Anonymous) {
+        record.denied = Some(denial.layer);
         return Err(refused(Failure::ClientAccessDenied, Alert::ACCESS_DENIED));
     }
     // 8. "TLS_PASSTHROUGH: only the default rule".

@@ -1,15 +1,20 @@
 //! What is remembered of one request: for the metrics and for its line in the access log.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
+use trellis_policy::Layer;
+
 use crate::buffer::Inbox;
+use crate::callers::Known;
 use crate::failure::Failure;
 use crate::http1::Version;
 use crate::http1::request::RequestHead;
+use crate::identify::Caller;
 use crate::tls::Agreed;
-use crate::view::{Route, Site, TargetState};
+use crate::view::{NamedValue, Route, Site, TargetState};
 use crate::worker::{Entrance, Worker};
 
 /// Bytes of a text from the client that the log keeps: a line must stay a line.
@@ -43,6 +48,13 @@ pub(crate) struct Seen<'a> {
     pub(crate) tls: Option<&'a Agreed>,
 }
 
+impl Seen<'_> {
+    /// Where the client is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.peer.parse::<SocketAddr>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+    }
+}
+
 /// The request id, where it is.
 #[derive(Debug, Clone)]
 pub(crate) enum RequestId {
@@ -74,11 +86,36 @@ pub(crate) struct Shown<'a> {
     pub(crate) request_id: &'a [u8],
 }
 
-/// Which layer of authorisation denied: the log's `authDeniedReason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
-    Network,
-    Service,
+/// Whom the log names as `resolvedUser`.
+#[derive(Debug, Clone)]
+pub(crate) enum ResolvedUser {
+    /// Nobody was asked.
+    Unasked,
+    Anonymous,
+    /// They signed, and it did not hold.
+    Unknown,
+    Caller(Rc<Known>),
+}
+
+impl ResolvedUser {
+    /// `guarded`: some layer looked at the caller.
+    pub(crate) fn of(caller: &Caller, guarded: bool) -> Self {
+        match caller {
+            Caller::Known(known) => Self::Caller(known.clone()),
+            Caller::Anonymous if guarded => Self::Anonymous,
+            Caller::Anonymous => Self::Unasked,
+        }
+    }
+
+    /// Header lines that tell a target who is calling; none for whoever did not sign.
+    pub(crate) fn header(&self) -> &[u8] {
+        if let Self::Caller(known) = self { &known.header } else { b"" }
+    }
+
+    /// The same as fields.
+    pub(crate) fn fields(&self) -> &[NamedValue] {
+        if let Self::Caller(known) = self { &known.fields } else { &[] }
+    }
 }
 
 /// One request, from its first byte to its last.
@@ -108,9 +145,9 @@ pub(crate) struct Record {
     pub(crate) target: Option<Rc<TargetState>>,
     /// What an HTTPS target is called: the name the client asked for.
     pub(crate) name: Option<Rc<str>>,
-    /// Some layer of authorisation looked at the caller, who was anonymous.
-    pub(crate) checked: bool,
-    pub(crate) denied: Option<Denied>,
+    pub(crate) user: ResolvedUser,
+    /// Which layer denied: the log's `authDeniedReason`.
+    pub(crate) denied: Option<Layer>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -135,7 +172,7 @@ impl Record {
             route: None,
             target: None,
             name: None,
-            checked: false,
+            user: ResolvedUser::Unasked,
             denied: None,
             failure: None,
         }
@@ -277,18 +314,27 @@ impl Record {
             }
         }
         out.extend_from_slice(self.route.as_ref().map_or(NO_ROUTE, |route| &route.log));
-        out.extend_from_slice(match (self.checked, self.denied) {
-            (false, _) => b",\"resolvedUser\":\"-\",\"authDeniedReason\":\"-\"",
-            (true, None) => b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"-\"",
-            (true, Some(Denied::Network)) => {
-                b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"Network\""
+        let caller = match &self.user {
+            ResolvedUser::Caller(known) => Some(known),
+            _ => None,
+        };
+        match &self.user {
+            ResolvedUser::Unasked => out.extend_from_slice(b",\"resolvedUser\":\"-\""),
+            ResolvedUser::Anonymous => out.extend_from_slice(b",\"resolvedUser\":\"Anonymous\""),
+            ResolvedUser::Unknown => out.extend_from_slice(b",\"resolvedUser\":\"Unknown\""),
+            ResolvedUser::Caller(known) => {
+                write_member(out, "resolvedUser", known.caller.arn().unwrap_or("-"));
             }
-            (true, Some(Denied::Service)) => {
-                b",\"resolvedUser\":\"Anonymous\",\"authDeniedReason\":\"Service\""
-            }
+        }
+        out.extend_from_slice(match self.denied {
+            None => b",\"authDeniedReason\":\"-\"",
+            Some(Layer::Network) => b",\"authDeniedReason\":\"Network\"",
+            Some(Layer::Service) => b",\"authDeniedReason\":\"Service\"",
+            Some(Layer::Identity) => b",\"authDeniedReason\":\"Identity\"",
         });
         out.extend_from_slice(seen.tls.map_or(NO_TLS, |agreed| &agreed.log));
-        out.extend_from_slice(NO_CALLER);
+        out.extend_from_slice(caller.map_or(NO_CALLER, |known| &known.log));
+        out.extend_from_slice(NO_CERTIFICATE);
         out.extend_from_slice(self.failure.map_or("-", Failure::as_str).as_bytes());
         out.extend_from_slice(b"\"}\n");
     }
@@ -298,8 +344,9 @@ const NO_SERVICE: &[u8] = b",\"serviceArn\":\"-\",\"listenerType\":\"-\",\"liste
 const NO_ROUTE: &[u8] = b",\"destinationVpcId\":\"-\",\"targetGroupArn\":\"-\"";
 const NO_TLS: &[u8] = b",\"tlsVersion\":\"-\",\"sslCipher\":\"-\",\"serverNameIndication\":\"-\"";
 const NO_CALLER: &[u8] =
-    b",\"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\",\
-\"callerX509SubjectCN\":\"-\",\"callerX509IssuerOU\":\"-\",\"callerX509SANNameCN\":\"-\",\
+    b",\"callerPrincipal\":\"-\",\"callerPrincipalOrgID\":\"-\",\"callerPrincipalTags\":\"-\"";
+const NO_CERTIFICATE: &[u8] =
+    b",\"callerX509SubjectCN\":\"-\",\"callerX509IssuerOU\":\"-\",\"callerX509SANNameCN\":\"-\",\
 \"callerX509SANDNS\":\"-\",\"callerX509SANURI\":\"-\",\"failureReason\":\"";
 
 fn part<'a>(text: &'a [u8], span: &Span) -> &'a [u8] {

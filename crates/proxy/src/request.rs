@@ -8,9 +8,11 @@ use std::rc::Rc;
 
 use trellis_model::health::ProtocolVersion;
 use trellis_model::matching;
-use trellis_model::snapshot::{Action, Auth, ListenerProtocol, TargetProtocol};
+use trellis_model::snapshot::{Action, ListenerProtocol, TargetProtocol};
+use trellis_policy::Layer;
 
 use crate::answer::Answer;
+use crate::authorise::{self, Wanted, authorise};
 use crate::body::Body;
 use crate::client::{Client, Interrupted, Next};
 use crate::clock::Millis;
@@ -18,8 +20,9 @@ use crate::exchange::{Asked, Ending, Exchange};
 use crate::failure::Failure;
 use crate::grpc::UNAVAILABLE;
 use crate::http1::{self, Framing, Version};
+use crate::identify::identify;
 use crate::pump::Pump;
-use crate::record::{Denied, Record, Seen};
+use crate::record::{Record, ResolvedUser, Seen};
 use crate::upstream::{ConnectError, InFlight, Upstream};
 use crate::view::{GroupView, Route};
 use crate::watchdog::Alarm;
@@ -104,7 +107,8 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
             };
             let mut out = worker.buffers.take_head();
             let id = record.request_id.bytes(&client.inbox);
-            head.write_for_target(&mut out, &route.header, client.address.as_bytes(), id);
+            let added = [&*route.header, record.user.header()];
+            head.write_for_target(&mut out, added, client.address.as_bytes(), id);
             Plan::Forward { route, head: out }
         };
         if !matches!(plan, Plan::Read) {
@@ -182,6 +186,12 @@ pub(crate) trait Head: matching::RequestHead {
     /// `Host` or `:authority` without its port and without a final dot.
     fn host(&self) -> &[u8];
     fn speaks(&self) -> Speaks;
+    /// What follows the first `?`, as sent.
+    fn query(&self) -> &[u8];
+    /// Whether there is an `authorization` field.
+    fn has_authorization(&self) -> bool;
+    /// Every field as the client sent it, however it is called; the host is one of them.
+    fn each_field<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8]));
 }
 
 /// Steps 5 to 9, which are the same for every protocol. What is found on the way is noted in
@@ -219,20 +229,31 @@ pub(crate) fn decide(worker: &Worker, seen: &Seen<'_>, head: &impl Head, record:
     let site = view.site(&worker.states, entrance, ingress, service, listener);
     record.enter(site.clone());
 
-    // 6. Who is calling: signatures come with auth policies, so everybody is anonymous.
-    // 7. The policies, network before service. Without a policy everybody is denied.
-    record.checked = network.auth != Auth::None || service.auth != Auth::None;
-    let denied = if network.auth == Auth::DenyAll {
-        Some((Denied::Network, "network-based"))
-    } else if service.auth == Auth::DenyAll {
-        Some((Denied::Service, "service-based"))
-    } else {
-        None
+    // 6. Who is calling.
+    let wanted = Wanted {
+        ingress,
+        service,
+        port: entrance.port,
+        source: seen.address(),
+        secure: seen.tls.is_some(),
+        head: Some(head),
     };
-    if let Some((layer, words)) = denied {
+    let denied = match identify(worker, service, head, wanted.is_guarded()) {
+        Ok(caller) => {
+            record.user = ResolvedUser::of(&caller, wanted.is_guarded());
+            // 7. The policies of network, service and caller.
+            let verdict = authorise(worker, &wanted, &caller);
+            verdict.map_err(|denial| (denial.layer, authorise::told(&denial, &wanted, &caller)))
+        }
+        Err(words) => {
+            record.user = ResolvedUser::Unknown;
+            Err((Layer::Identity, words))
+        }
+    };
+    if let Err((layer, words)) = denied {
         record.denied = Some(layer);
         record.failure = Some(Failure::ClientAccessDenied);
-        return Decision::Answer(Answer::denied(&service.arn, head.path(), words));
+        return Decision::Answer(Answer::denied(words));
     }
 
     // 8. The rule, by priority.
@@ -421,5 +442,17 @@ impl Head for http1::request::RequestHead<'_, '_> {
 
     fn speaks(&self) -> Speaks {
         Speaks::Http1
+    }
+
+    fn query(&self) -> &[u8] {
+        http1::request::RequestHead::query(self)
+    }
+
+    fn has_authorization(&self) -> bool {
+        self.field_values("authorization").next().is_some()
+    }
+
+    fn each_field<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        http1::request::RequestHead::each_field(self, visit);
     }
 }

@@ -358,7 +358,7 @@ impl Route {
 }
 
 /// Header lines, `name: value` and CRLF, taken apart.
-fn fields(lines: &[u8]) -> Box<[NamedValue]> {
+pub(crate) fn fields(lines: &[u8]) -> Box<[NamedValue]> {
     let lines = lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
     lines
         .filter_map(|line| {

@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use trellis_model::VpcId;
 use trellis_model::snapshot::{AddressFamily, Snapshot};
+use trellis_policy::Caller;
 
 use crate::access_log::{CHUNK, Chunk, Sink};
 use crate::buffer::Buffers;
+use crate::callers::Callers;
 use crate::clock::{Clock, Millis};
 use crate::config::Limits;
 use crate::metrics::WorkerCells;
@@ -70,6 +72,11 @@ pub(crate) struct Worker {
     pub(crate) dial: Dial,
     pub(crate) limit_window: LimitWindow,
     pub(crate) resources: Resources,
+    pub(crate) callers: Callers,
+    /// Whoever does not sign, as policies know them.
+    pub(crate) anonymous: Caller,
+    /// Where the ARN of what a caller wants is put together.
+    pub(crate) wanted: RefCell<String>,
     pub(crate) draining: Cell<bool>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
@@ -241,6 +248,9 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         dial,
         limit_window,
         resources,
+        callers: Callers::default(),
+        anonymous: Caller::anonymous(),
+        wanted: RefCell::default(),
         draining: Cell::new(false),
         connections: Cell::new(0),
         streams: Cell::new(0),

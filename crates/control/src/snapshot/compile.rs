@@ -7,13 +7,14 @@ use rustc_hash::FxHashMap;
 use trellis_model::health::{self, StatusMatcher, TargetStatus};
 use trellis_model::matching::{self, Text, TextMatch};
 use trellis_model::resource::lattice::{
-    AuthType, HeaderMatchType, HealthCheckConfig, HttpMatch, Listener, ListenerProtocol, Matcher,
-    PathMatchType, Rule, RuleAction, RuleMatch, Service, ServiceNetwork, Target, TargetGroup,
-    TargetGroupProtocol, TargetGroupProtocolVersion,
+    HeaderMatchType, HealthCheckConfig, HttpMatch, Listener, ListenerProtocol, Matcher, PathMatchType, Rule,
+    RuleAction, RuleMatch, Service, ServiceNetwork, Target, TargetGroup, TargetGroupProtocol,
+    TargetGroupProtocolVersion,
 };
 use trellis_model::snapshot;
 use trellis_model::{TargetGroupId, VpcId};
 
+use super::guards::Guards;
 use crate::health_board::{HealthBoard, TargetKey};
 
 /// Compiled target groups, by id.
@@ -85,6 +86,7 @@ pub(super) fn service<'a>(
     rules: impl Fn(&Listener) -> Vec<&'a Rule>,
     groups: &Groups,
     certificates: Box<[(Box<str>, Arc<snapshot::Certificate>)]>,
+    guards: &Guards,
 ) -> snapshot::Service {
     let mut listeners: Vec<_> =
         listeners.map(|record| Arc::new(listener(record, rules(record), groups))).collect();
@@ -94,7 +96,8 @@ pub(super) fn service<'a>(
         arn: service.arn().into(),
         owner: service.home.account.clone(),
         dns_name: service.domain_name().into(),
-        auth: auth(service.auth_type),
+        auth: guards.of(service.auth_type, service.id.as_str()),
+        tags: guards.tags(&service.arn()),
         idle_timeout: Duration::from_secs(service.idle_timeout_seconds.into()),
         listeners: listeners.into(),
         certificates,
@@ -162,19 +165,12 @@ fn matches(matches: &RuleMatch) -> matching::HttpMatch {
     matching::HttpMatch { method: method.as_deref().map(Into::into), path, headers: headers.collect() }
 }
 
-/// Policies are kept but not decided on yet, so AWS_IAM lets nobody pass.
-fn auth(auth_type: AuthType) -> snapshot::Auth {
-    match auth_type {
-        AuthType::None => snapshot::Auth::None,
-        AuthType::AwsIam => snapshot::Auth::DenyAll,
-    }
-}
-
 /// A network with the services that can be reached through it, in the order of their ids; `custom`
 /// tells a service's custom domain.
 pub(super) fn network<'a>(
     network: &ServiceNetwork,
     services: impl Iterator<Item = (&'a Arc<snapshot::Service>, Option<&'a str>)>,
+    guards: &Guards,
 ) -> snapshot::Network {
     let mut hosts: FxHashMap<Box<str>, Arc<snapshot::Service>> = FxHashMap::default();
     let mut ports = FxHashMap::default();
@@ -191,7 +187,7 @@ pub(super) fn network<'a>(
     snapshot::Network {
         id: network.id.clone(),
         arn: network.arn().into(),
-        auth: auth(network.auth_type),
+        auth: guards.of(network.auth_type, network.id.as_str()),
         hosts,
         ports,
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use trellis_model::resource::lattice::{
-    Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
+    AuthPolicy, Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
     VpcAssociation,
 };
 use trellis_model::{
@@ -14,7 +14,9 @@ use trellis_model::{
     VpcId,
 };
 
+use super::guards::Guards;
 use crate::health_board::{HealthBoard, TargetKey};
+use crate::keys;
 use crate::lattice::place::kind;
 use crate::record::read_changed;
 use crate::resources;
@@ -51,6 +53,7 @@ pub(super) struct Index {
     pub(super) targets: FxHashMap<TargetGroupId, BTreeMap<TargetKey, Target>>,
     pub(super) resources: resources::Records,
     pub(super) ipv6_vpcs: FxHashSet<VpcId>,
+    pub(super) guards: Guards,
     vpc_associations: FxHashMap<VpcAssociationId, VpcAssociation>,
     service_associations: FxHashMap<ServiceAssociationId, ServiceAssociation>,
     /// How many actions of each service forward to the group.
@@ -70,6 +73,9 @@ struct NetworkLinks {
 impl Index {
     /// Takes in what the store has at `key` now. What does not read is reported and left out.
     pub(super) fn apply(&mut self, board: &HealthBoard, key: &str, value: Option<&[u8]>) {
+        if let Some(rest) = key.strip_prefix(keys::TAGS) {
+            return self.tags(rest, key, value);
+        }
         // lattice/{account}/{region}/{kind}/{rest}
         let mut parts = key.splitn(5, '/').skip(3);
         let (Some(kind), Some(rest)) = (parts.next(), parts.next()) else { return };
@@ -82,6 +88,7 @@ impl Index {
             kind::TARGET => self.target(board, rest, read_changed(key, value)),
             kind::VPC_ASSOCIATION => self.vpc_association(rest, read_changed(key, value)),
             kind::SERVICE_ASSOCIATION => self.service_association(rest, read_changed(key, value)),
+            kind::AUTH_POLICY => self.auth_policy(rest, read_changed(key, value)),
             kind::IPV6_VPC => self.ipv6_vpc(rest, value.is_some()),
             _ => self.resource(kind, rest, key, value),
         }
@@ -91,6 +98,27 @@ impl Index {
         let Ok(id) = rest.parse::<ServiceNetworkId>() else { return };
         set(&mut self.networks, &id, record);
         self.touched.networks.insert(id);
+    }
+
+    /// The policy of a service or a network.
+    fn auth_policy(&mut self, rest: &str, record: Option<AuthPolicy>) {
+        self.guards.set_policy(rest, record.as_ref());
+        if let Ok(id) = rest.parse::<ServiceId>() {
+            self.touched.services.insert(id);
+        } else if let Ok(id) = rest.parse::<ServiceNetworkId>() {
+            self.touched.networks.insert(id);
+        }
+    }
+
+    /// The tags of a resource; those of services alone matter to proxies.
+    fn tags(&mut self, rest: &str, key: &str, value: Option<&[u8]>) {
+        // {account}/{region}/{arn}
+        let Some(arn) = rest.splitn(3, '/').nth(2) else { return };
+        let Some(Ok(id)) = arn.rsplit_once(":service/").map(|(_, id)| id.parse::<ServiceId>()) else {
+            return;
+        };
+        self.guards.set_tags(arn, read_changed(key, value));
+        self.touched.services.insert(id);
     }
 
     fn ipv6_vpc(&mut self, rest: &str, has_ipv6: bool) {

@@ -42,6 +42,7 @@ fn snapshot() -> Snapshot {
         owner: account(),
         dns_name: CART.into(),
         auth: Auth::None,
+        tags: Box::default(),
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
         certificates: Box::new([]),

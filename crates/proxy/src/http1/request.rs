@@ -199,6 +199,34 @@ impl<'b> RequestHead<'_, 'b> {
         host_of(self.authority)
     }
 
+    /// What follows the first `?` of the target, as sent.
+    pub(crate) fn query(&self) -> &'b [u8] {
+        match self.origin {
+            Origin::AsSent(origin) => origin.get(self.path.len() + 1..).unwrap_or_default(),
+            Origin::RootWith(query) => query.get(1..).unwrap_or_default(),
+        }
+    }
+
+    /// The values of the fields called `name`, in their order.
+    pub(crate) fn field_values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
+    }
+
+    /// Every field as sent; in absolute form the host is that of the target.
+    pub(crate) fn each_field<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for header in self.headers {
+            if !(self.absolute && field(header.name.as_bytes()) == Field::Host) {
+                visit(header.name.as_bytes(), header.value);
+            }
+        }
+        if self.absolute {
+            visit(b"host", self.authority);
+        }
+    }
+
     /// The four forms of RFC 9112, 3.2. Authority form belongs to CONNECT, which has no place here.
     fn set_target(&mut self, target: &'b [u8]) -> Result<(), HeadError> {
         if !target.iter().all(|b| matches!(b, 0x21..=0x7e) && *b != b'#') {
@@ -245,7 +273,7 @@ impl<'b> RequestHead<'_, 'b> {
 
     /// Appends the head a target gets: this one without what is hop-by-hop or reserved, with
     /// `added`, complete lines, and the request's own fields.
-    pub fn write_for_target(&self, out: &mut Vec<u8>, added: &[u8], client: &[u8], request_id: &[u8]) {
+    pub fn write_for_target(&self, out: &mut Vec<u8>, added: [&[u8]; 2], client: &[u8], request_id: &[u8]) {
         out.extend_from_slice(self.method);
         out.push(b' ');
         match self.origin {
@@ -264,7 +292,7 @@ impl<'b> RequestHead<'_, 'b> {
             out.extend_from_slice(b"\r\n");
         }
         copy_fields(out, self.bytes, self.headers, self.dropped);
-        out.extend_from_slice(added);
+        added.into_iter().for_each(|lines| out.extend_from_slice(lines));
         out.extend_from_slice(b"x-amzn-requestid: ");
         out.extend_from_slice(request_id);
         out.extend_from_slice(b"\r\nx-forwarded-for: ");

@@ -183,7 +183,7 @@ impl<'a> Checked<'a> {
             }
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(added.lines);
+        added.lines.into_iter().for_each(|lines| out.extend_from_slice(lines));
         out.extend_from_slice(b"x-amzn-requestid: ");
         out.extend_from_slice(added.request_id);
         out.extend_from_slice(b"\r\nx-forwarded-for: ");
@@ -213,7 +213,7 @@ impl<'a> Checked<'a> {
                 _ => {}
             }
         }
-        for (name, value) in added.fields {
+        for (name, value) in added.fields.into_iter().flatten() {
             out.field(name, value);
         }
         out.field(REQUEST_ID, added.request_id);
@@ -249,10 +249,10 @@ const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
 /// What this proxy adds to a request.
 #[derive(Debug)]
 pub(super) struct Added<'a> {
-    /// The fields that are the same for every request of a route, as lines.
-    pub(super) lines: &'a [u8],
+    /// The fields that are the same for every request of a route, and of a caller, as lines.
+    pub(super) lines: [&'a [u8]; 2],
     /// The same, as names and values.
-    pub(super) fields: &'a [NamedValue],
+    pub(super) fields: [&'a [NamedValue]; 2],
     pub(super) request_id: &'a [u8],
     /// Address of the client.
     pub(super) client: &'a [u8],
@@ -306,6 +306,23 @@ impl Head for Checked<'_> {
 
     fn speaks(&self) -> Speaks {
         self.speaks
+    }
+
+    fn query(&self) -> &[u8] {
+        self.target.get(without_query(self.target).len() + 1..).unwrap_or_default()
+    }
+
+    fn has_authorization(&self) -> bool {
+        self.fields.values(b"authorization").next().is_some()
+    }
+
+    fn each_field<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for (kind, name, value) in self.fields.iter() {
+            if kind != Field::Host {
+                visit(name, value);
+            }
+        }
+        visit(b"host", self.authority);
     }
 }
 

@@ -179,10 +179,10 @@ async fn attempt(
     again: bool,
 ) -> Result<Ending, ConnectError> {
     let group = &route.group;
-    let id = call.record.request_id.clone();
+    let (id, user) = (call.record.request_id.clone(), call.record.user.clone());
     let added = Added {
-        lines: &route.header,
-        fields: &route.fields,
+        lines: [&route.header, user.header()],
+        fields: [&route.fields, user.fields()],
         request_id: id.within(call.text),
         client: connection.address.as_bytes(),
     };

@@ -248,6 +248,30 @@ fn a_policy_that_denies_everybody_denies_passthrough_too() {
     assert_eq!(lines[0]["targetIpPort"], "-");
 }
 
+#[test]
+fn a_policy_may_let_connections_through_and_their_callers_are_anonymous() {
+    let (target, identity) = own_tls("tls.test", "x");
+    let spec = |action: &str| {
+        let mut spec = passthrough("a.lattice", "tls.test", forward(&tcp_group(1, &[&target])));
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Principal":"*","Action":"vpc-lattice-svcs:{action}",
+            "Resource":"arn:aws:vpc-lattice:us-east-1:111122223333:service/svc-00000000000000001","Condition":{{
+            "StringEquals":{{"vpc-lattice-svcs:SourceVpc":"vpc-00000000000000001","aws:PrincipalType":"Anonymous"}},
+            "NumericEquals":{{"vpc-lattice-svcs:Port":443}},
+            "Null":{{"vpc-lattice-svcs:RequestMethod":"true"}}}}}}}}"#
+        );
+        let policy = trellis_policy::Policy::parse(&text, trellis_policy::PolicyKind::Resource).unwrap();
+        spec.auth = Auth::Policy(Arc::new(policy));
+        world(vec![spec])
+    };
+    let fixture = Fixture::new(spec("Connect"));
+    let mut client = Wire::secure(fixture.secure_port(), "tls.test", &speaking_anything(&identity)).unwrap();
+    assert_eq!(client.get("x", "/").text(), "x");
+    fixture.change(spec("Invoke"));
+    let refused = Wire::secure(fixture.secure_port(), "tls.test", &speaking_anything(&identity));
+    assert!(refused.err().unwrap().to_string().contains("AccessDenied"));
+}
+
 /// A target that takes what comes and never says anything.
 fn silent() -> TestTarget {
     TestTarget::new(|mut wire, _| drop(wire.read_to_end()))

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use trellis_model::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
 use trellis_model::matching::{HttpMatch, Text, TextMatch};
 use trellis_model::snapshot::{
-    Action, Auth, Certificate, Forward, Ingress, Listener, ListenerProtocol, Network as ServiceNetwork, Rule,
-    Service, Snapshot, Target, TargetGroup, TargetProtocol,
+    Action, Auth, Certificate, Forward, Identities, Ingress, Listener, ListenerProtocol,
+    Network as ServiceNetwork, Rule, Service, Snapshot, Target, TargetGroup, TargetProtocol,
 };
 use trellis_model::{ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use trellis_proxy::{AccessLogConfig, Limits, Network, Proxy, ProxyConfig};
@@ -197,15 +197,16 @@ pub(crate) struct World {
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) vpcs: Vec<VpcId>,
     pub(crate) has_ipv6: bool,
+    pub(crate) identities: Arc<Identities>,
 }
 
 pub(crate) fn world(services: Vec<ServiceSpec>) -> World {
-    World { auth: Auth::None, services, vpcs: vec![vpc(1)], has_ipv6: false }
+    World { auth: Auth::None, services, vpcs: vec![vpc(1)], has_ipv6: false, identities: Arc::default() }
 }
 
 impl World {
     fn snapshot(self, revision: u64) -> Snapshot {
-        let mut snapshot = Snapshot { revision, ..Snapshot::default() };
+        let mut snapshot = Snapshot { revision, identities: self.identities, ..Snapshot::default() };
         let mut ports = HashMap::new();
         let mut hosts = rustc_hash::FxHashMap::default();
         for (spec, n) in self.services.into_iter().zip(1..) {
@@ -238,6 +239,7 @@ impl World {
                 owner: "111122223333".parse().unwrap(),
                 dns_name: spec.name.into(),
                 auth: spec.auth,
+                tags: [("tier".to_owned(), "gold".to_owned())].into(),
                 idle_timeout: spec.idle_timeout,
                 listeners: [Arc::new(listener)].into(),
                 certificates: spec

@@ -8,7 +8,7 @@ fn forwarded(text: &[u8]) -> Result<Option<String>, HeadError> {
     let mut storage = storage();
     Ok(parse(text, &mut storage)?.map(|head| {
         let mut out = Vec::new();
-        head.write_for_target(&mut out, b"x-added: 1\r\n", b"10.0.0.9", b"some-id");
+        head.write_for_target(&mut out, [b"x-added: 1\r\n", b""], b"10.0.0.9", b"some-id");
         String::from_utf8_lossy(&out).into_owned()
     }))
 }

@@ -56,7 +56,12 @@ fn what_two_parsers_could_read_differently_is_refused() {
 }
 
 fn added() -> Added<'static> {
-    Added { lines: b"x-forwarded-port: 443\r\n", fields: &[], request_id: b"id", client: b"10.0.0.1" }
+    Added {
+        lines: [b"x-forwarded-port: 443\r\n", b""],
+        fields: [&[]; 2],
+        request_id: b"id",
+        client: b"10.0.0.1",
+    }
 }
 
 #[test]
