@@ -283,30 +283,37 @@ pub(crate) async fn lease(
     body: BodySize,
     watched: &Watched,
 ) -> Result<Lease, ConnectError> {
+    let suitable = suitable(worker, group, target, name.clone(), body, watched).await;
+    let shared = suitable.or_else(|error| match error {
+        ConnectError::Ended(_) => Err(error),
+        // One on which the body may have to wait for others is better than none.
+        _ => target.multiplexed.with_most_room(name.as_deref()).ok_or(error),
+    })?;
+    Ok(Lease::new(target, &shared, body))
+}
+
+/// A connection on which nobody waits for somebody else's body.
+async fn suitable(
+    worker: &Rc<Worker>,
+    group: &GroupView,
+    target: &Rc<TargetState>,
+    name: Option<Rc<str>>,
+    body: BodySize,
+    watched: &Watched,
+) -> Result<Rc<Shared>, ConnectError> {
     let pool = &target.multiplexed;
     let patience = worker.limits.connect_timeout.as_millis() as Millis;
     let give_up = worker.clock.coarse().saturating_add(patience);
     loop {
         if let Some(shared) = pool.with_room(name.as_deref(), body) {
-            return Ok(Lease::new(target, &shared, body));
+            return Ok(shared);
         }
         if !pool.opening.get() && !pool.is_unsettled() {
             pool.forget_closed();
-            let opened = if pool.is_full(worker.limits.http2_connections_per_target) {
-                Err(ConnectError::TooMany)
-            } else {
-                open(worker, group, target, name.clone(), watched).await
-            };
-            return match opened {
-                Ok(shared) => Ok(Lease::new(target, &shared, body)),
-                // One on which it may have to wait is better than none.
-                Err(error) => match pool.with_most_room(name.as_deref()) {
-                    Some(shared) if !matches!(error, ConnectError::Ended(_)) => {
-                        Ok(Lease::new(target, &shared, body))
-                    }
-                    _ => Err(error),
-                },
-            };
+            if pool.is_full(worker.limits.http2_connections_per_target) {
+                return Err(ConnectError::TooMany);
+            }
+            return open(worker, group, target, name, watched).await;
         }
         watched.arm(give_up);
         let mut changed = pin!(pool.changed.notified());

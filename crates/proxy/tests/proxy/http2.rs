@@ -5,6 +5,7 @@ mod grpc;
 mod health;
 mod life;
 mod ours;
+mod sharing;
 mod streams;
 mod targets;
 
