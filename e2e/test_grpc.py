@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from instance import PYTHON, ROOT, eventually, forward
+from instance import PYTHON, ROOT, eventually, fixed, forward
 
 GRPCURL = ROOT / "target/tools/grpcurl"
 
@@ -86,3 +86,21 @@ def test_grpc_before_http1_targets_is_unavailable(shared, cart):
 
     done = eventually(lambda: (d := ask()) and "Unavailable" in d.stderr and d, what="UNAVAILABLE")
     assert "the target group does not speak gRPC" in done.stderr
+
+
+def test_calls_that_reach_no_target_have_the_status_that_fits(shared, cart):
+    vpc, subnet = shared.vpc("10.78.0.0/16", "10.78.1.0/24")
+    client = shared.host(subnet)
+    nobody = shared.group(vpc, "10.78.1.200", port=50051, protocolVersion="GRPC")
+    services = [shared.secure_service(action) for action in (forward(nobody), fixed(404))]
+    shared.network([vpc], [service for service, _ in services])
+    for (_, name), code in zip(services, ("Unavailable", "Unimplemented")):
+        def ask():
+            return shared.inside(client, str(GRPCURL), "-cacert", str(shared.data / "ca.pem"), "-import-path",
+                                 str(ROOT / "e2e"), "-proto", "cart.proto", "-d", "{}", f"{name}:443", "shop.Cart/Add",
+                                 check=False)
+
+        eventually(lambda: f"Code: {code}" in ask().stderr, what=code)
+    records = eventually(lambda: [r for r in shared.records() if r["hostHeader"].split(":")[0] == services[0][1]],
+                         what="the log record")
+    assert {(r["responseCode"], r["grpcResponseCode"]) for r in records} == {(500, 14)}, records

@@ -361,7 +361,7 @@ SECTIONS = [
           "cancelling_a_call_cancels_it_at_the_target"], None),
         ("A call that is refused here or reaches no target ends with the gRPC status that fits, trailers only; the "
          "access log keeps HTTP's.",
-         ["test_grpc_before_http1_targets_is_unavailable",
+         ["test_grpc_before_http1_targets_is_unavailable", "test_calls_that_reach_no_target_have_the_status_that_fits",
           "a_call_that_is_refused_here_or_reaches_no_target_is_told_so_in_the_words_of_grpc"], None),
     ]),
     ("Health checks", [
