@@ -188,7 +188,8 @@ class Comparison:
         values = list(theirs.enum or [])
         if ours["values"] or len(values) <= MAX_LISTED_ENUM:
             self.equal(where, "values", sorted(ours["values"]), sorted(values))
-        if self.protocol != "ec2" or ours["range"] != [None, None]:
+        # A listed value is as long as it is.
+        if not ours["values"] and (self.protocol != "ec2" or ours["range"] != [None, None]):
             self._range(where, ours, theirs)
         self._pattern(where, ours["pattern"], theirs.metadata.get("pattern"), direction)
 

@@ -12,19 +12,21 @@ with warnings.catch_warnings():
 ALPHABET = "abcz019-AZ.:/_ *,"
 
 
-def from_pattern(pattern, rng):
-    """A text made along a regular expression; look-aheads and anchors are not obeyed."""
-    return _text(_parse(pattern), rng)
+def from_pattern(pattern, rng, reach=3):
+    """A text made along a regular expression, repeating up to `reach` times more than it must.
+
+    Look-aheads and anchors are not obeyed."""
+    return _text(_parse(pattern), rng, reach)
 
 
 _parse = functools.cache(sre_parse.parse)
 
 
-def _text(parsed, rng):
-    return "".join(_token(operator, argument, rng) for operator, argument in parsed)
+def _text(parsed, rng, reach):
+    return "".join(_token(operator, argument, rng, reach) for operator, argument in parsed)
 
 
-def _token(operator, argument, rng):
+def _token(operator, argument, rng, reach):
     name = str(operator)
     if name == "LITERAL":
         return chr(argument)
@@ -36,12 +38,12 @@ def _token(operator, argument, rng):
         return _one_of(argument, rng)
     if name in ("MAX_REPEAT", "MIN_REPEAT"):
         low, high, inner = argument
-        count = rng.randint(low, min(int(high), low + 3))
-        return "".join(_text(inner, rng) for _ in range(count))
+        count = rng.randint(low, min(int(high), low + reach))
+        return "".join(_text(inner, rng, reach) for _ in range(count))
     if name == "SUBPATTERN":
-        return _text(argument[-1], rng)
+        return _text(argument[-1], rng, reach)
     if name == "BRANCH":
-        return _text(rng.choice(argument[1]), rng)
+        return _text(rng.choice(argument[1]), rng, reach)
     if name in ("AT", "ASSERT", "ASSERT_NOT"):
         return ""
     raise NotImplementedError(name)
@@ -95,8 +97,8 @@ class Maximal:
     A union has one member; which one is told by `variant`, so `variants()` values together set all.
     """
 
-    # Deeper than this a shape would contain itself.
-    MAX_DEPTH = 24
+    # Deeper than this a shape contains itself: only what must be there is.
+    MAX_DEPTH = 20
 
     def __init__(self, service, variant=0, seed=7):
         self.service = service
@@ -109,20 +111,28 @@ class Maximal:
         return max(unions, default=1)
 
     def value(self, name, depth=0):
-        if depth > self.MAX_DEPTH:
-            raise RecursionError(name)
         shape = self.service["shapes"][name]
         return getattr(self, "_" + shape["type"])(shape, depth + 1)
 
     def _structure(self, shape, depth):
         members = list(shape["members"].items())
         if shape.get("union"):
-            members = [members[self.variant % len(members)]]
-        return {name: self.value(member["shape"], depth) for name, member in members}
+            # Deep down the same member again and again would have no end.
+            deep = depth > self.MAX_DEPTH
+            members = [self.rng.choice(members) if deep else members[self.variant % len(members)]]
+        elif depth > self.MAX_DEPTH:
+            members = [(name, member) for name, member in members if member["required"]]
+        made = {name: self.value(member["shape"], depth) for name, member in members}
+        for name, member in members:
+            # A header has no other letters, and blanks at its ends are no part of it.
+            if member["location"] == "header" and isinstance(made[name], str):
+                made[name] = made[name].encode("ascii", "ignore").decode()
+        return made
 
     def _list(self, shape, depth):
         low, high = shape["range"]
-        count = max(low or 0, min(2, high if high is not None else 2))
+        most = 2 if depth < self.MAX_DEPTH else 0
+        count = max(low or 0, min(most, high if high is not None else most))
         return [self.value(shape["element"], depth) for _ in range(count)]
 
     def _map(self, shape, depth):
@@ -139,8 +149,8 @@ class Maximal:
         low, high = shape["range"]
         low, high = low or 0, high if high is not None else 1 << 20
         if shape["pattern"]:
-            for _ in range(10_000):
-                text = from_pattern(shape["pattern"], self.rng)
+            for attempt in range(10_000):
+                text = from_pattern(shape["pattern"], self.rng, reach=(3, 12, 60)[attempt % 3])
                 if text and low <= len(text) <= high and re.fullmatch(shape["pattern"], text):
                     return text
             raise ValueError(f"no text found for {shape['pattern']}")
@@ -153,6 +163,12 @@ class Maximal:
         return self.rng.randint(low if low is not None else 0, high if high is not None else (low or 0) + 1000)
 
     _long = _integer
+
+    def _double(self, shape, depth):
+        low, high = shape["range"]
+        return self.rng.choice([low if low is not None else -0.25, high if high is not None else 12.5, (low or 0) + 0.5]) * 1.0
+
+    _float = _double
 
     def _boolean(self, _shape, _depth):
         return self.rng.choice([True, False])

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Map;
 
+pub use serde;
 pub use serde_json::Value;
 pub use trellis_model::moment::Moment;
 
@@ -84,6 +85,31 @@ impl From<Mismatch> for Exception {
     fn from(mismatch: Mismatch) -> Self {
         Self::internal(format!("the input is not what its description says: {mismatch}"))
     }
+}
+
+/// serde's traits for an input and an output, for what works with any type that has them.
+#[macro_export]
+macro_rules! by_serde {
+    ($input:ty, $output:ty) => {
+        impl<'de> $crate::typed::serde::Deserialize<'de> for $input {
+            fn deserialize<D: $crate::typed::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                let value = $crate::typed::Value::deserialize(deserializer)?;
+                $crate::typed::FromValue::from_value(value).map_err($crate::typed::serde::de::Error::custom)
+            }
+        }
+
+        impl $crate::typed::serde::Serialize for $output {
+            fn serialize<S: $crate::typed::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let value = $crate::typed::IntoValue::into_value(self.clone());
+                $crate::typed::serde::Serialize::serialize(&value, serializer)
+            }
+        }
+    };
 }
 
 // === Structures ===

@@ -84,7 +84,8 @@ fn files(service: &Service) -> BTreeMap<String, String> {
              \x20   const NAME: &'static str = {:?};\n\
              \x20   type Input = {name}Input;\n\
              \x20   type Output = {name}Output;\n\
-             }}\n",
+             }}\n\n\
+             ::trellis_api::by_serde!({name}Input, {name}Output);\n",
             operation.name
         );
     }

@@ -59,7 +59,7 @@
 //! reference has it. The action is `PREFIX:OPERATION` unless named; `on` gives the types of resource it
 //! acts on, each with the members (or paths, `Targets.Id`) that fill the holes of that type's ARN, in
 //! order; a hole without a member is `*`, which is how creating is written. An operation without such a
-//! line is its own action on `*`: right for `List` and `Describe`, wrong where a resource is acted on.
+//! line is its own action on `*` (`resource anything {arn}` is for members that hold an ARN of any type): right for `List` and `Describe`, wrong where a resource is acted on.
 //!
 //! `pages` names the members that carry a page; a place of several parts has them separated by commas.
 

@@ -161,7 +161,8 @@ impl<'t> Parser<'t> {
         let name = word(line, &mut words, "a name")?;
         let arn = word(line, &mut words, "the form of an ARN")?;
         end(line, &mut words)?;
-        if !arn.starts_with("arn:{partition}:") || arn.split(':').count() < 6 {
+        let is_whole = arn.starts_with("arn:{partition}:") && arn.split(':').count() >= 6;
+        if !is_whole && arn != "{arn}" {
             return Err(
                 line.error(format!("{arn:?} is no arn:{{partition}}:SERVICE:REGION:ACCOUNT:RESOURCE"))
             );

@@ -36,3 +36,28 @@ fn every_lattice_operation_is_described_with_its_errors() {
         );
     }
 }
+
+#[test]
+fn every_lattice_operation_that_is_on_one_resource_says_which() {
+    let lattice = Schema::all().by_signing_name("vpc-lattice").unwrap();
+    let input = serde_json::json!({
+        "serviceIdentifier": "svc-1",
+        "listenerIdentifier": "listener-1",
+        "ruleIdentifier": "rule-1",
+        "rules": [{"ruleIdentifier": "rule-2"}],
+    });
+    let place = crate::authorise::Place { partition: "aws", region: "us-east-1", account: "111122223333" };
+    let on = |name: &str| {
+        let operation = lattice.operation(name).unwrap();
+        crate::authorise::requested(lattice, operation, &input, place).remove(0).resources.remove(0)
+    };
+    let head = "arn:aws:vpc-lattice:us-east-1:111122223333:";
+    assert_eq!(on("CreateService"), format!("{head}service/*"));
+    assert_eq!(on("GetService"), format!("{head}service/svc-1"));
+    assert_eq!(on("DeleteRule"), format!("{head}service/svc-1/listener/listener-1/rule/rule-1"));
+    assert_eq!(on("BatchUpdateRule"), format!("{head}service/svc-1/listener/listener-1/rule/rule-2"));
+    for operation in &lattice.operations {
+        let is_list = operation.name.starts_with("List");
+        assert!(is_list || !operation.authorisations[0].on.is_empty(), "{}", operation.name);
+    }
+}
