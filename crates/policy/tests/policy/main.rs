@@ -2,6 +2,7 @@
 
 mod conditions;
 mod documents;
+mod independent;
 mod layers;
 mod principals;
 

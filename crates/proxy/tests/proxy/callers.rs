@@ -118,28 +118,40 @@ fn signing(credentials: Credentials) -> Signing {
     }
 }
 
-/// The head of a signed GET of `target` from host `a`, with these fields besides.
-fn signed(signing: &Signing, target: &str, fields: &[(&str, &str)]) -> String {
+/// What signing a request of host `a` adds to its fields.
+fn added(how: &Signing, method: &str, target: &str, fields: &[(&str, &str)]) -> Vec<(&'static str, String)> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers: Vec<Header<'_>> = vec![("host", b"a")];
     headers.extend(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
-    let request =
-        SignedRequest { method: "GET", path, query, headers: &headers, payload: Payload::Body(b"") };
+    let request = SignedRequest { method, path, query, headers: &headers, payload: Payload::Body(b"") };
     let options = SignOptions {
-        algorithm: signing.algorithm,
-        path: signing.path,
-        unsigned_payload: signing.unsigned_payload,
+        algorithm: how.algorithm,
+        path: how.path,
+        unsigned_payload: how.unsigned_payload,
         send_payload_hash: true,
     };
-    let scope = Scope { region: signing.region, service: signing.service };
-    let added = sign(&request, &signing.credentials, scope, signing.at, &options).unwrap();
+    let scope = Scope { region: how.region, service: how.service };
+    sign(&request, &how.credentials, scope, how.at, &options).unwrap()
+}
+
+/// The head of a signed GET of `target` from host `a`, with these fields besides.
+fn signed(how: &Signing, target: &str, fields: &[(&str, &str)]) -> String {
+    let added = added(how, "GET", target, fields);
     let mut head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n");
-    for (name, value) in
-        fields.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())))
-    {
+    let added = added.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in fields.iter().copied().chain(added) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head + "\r\n"
+}
+
+/// What alice adds to a request, and who she is and what she may do: for tests of other protocols.
+pub(crate) fn as_alice(method: &str, target: &str) -> Vec<(&'static str, String)> {
+    added(&signing(alice()), method, target, &[])
+}
+
+pub(crate) fn with_alice(world: World, policy: &str) -> World {
+    World { auth: auth(policy), identities: Arc::new(identities(&[MAY_INVOKE])), ..world }
 }
 
 /// A proxy before one service, `a`.

@@ -265,3 +265,52 @@ fn calls_are_never_cut_by_what_clients_send_around_them() {
     assert_eq!(lines.len(), CALLS as usize);
     assert!(lines.iter().all(|line| line["grpcResponseCode"] == 0));
 }
+
+#[test]
+fn callers_sign_their_calls_and_are_denied_in_the_words_of_grpc() {
+    use crate::callers::{as_alice, with_alice};
+
+    const POLICY: &str = r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"*",
+        "Resource":"*/shop.Cart/Add","Condition":{"StringEquals":{"vpc-lattice-svcs:RequestMethod":"POST"},
+        "Null":{"vpc-lattice-svcs:RequestQueryString/x":"true"}}}}"#;
+    let target = cart();
+    let group = group_speaking(1, ProtocolVersion::Grpc, &[target.address]);
+    let mut fixture = Fixture::new(with_alice(world(vec![spec("a", forward(&group))]), POLICY));
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        for (method, signs, status) in [("Add", true, "0"), ("Add", false, "7"), ("Fail", true, "7")] {
+            let mut asked = call(method);
+            if signs {
+                for (name, value) in as_alice("POST", &format!("/shop.Cart/{method}")) {
+                    asked.headers_mut().insert(name, value.parse().unwrap());
+                }
+            }
+            let (answer, mut upload) = client.begin(asked).await;
+            let _ = upload.send_data(Bytes::from_static(MESSAGE), true);
+            let answer = read(answer.await.unwrap()).await.unwrap();
+            let told = answer.field("grpc-status");
+            let trailers = answer.trailers.as_ref().and_then(|trailers| trailers.get("grpc-status").cloned());
+            let found = told.or_else(|| Some(trailers?.to_str().unwrap().to_owned()));
+            assert_eq!((answer.status, found.as_deref()), (200, Some(status)), "{method} {signs}");
+            if status == "7" {
+                let message = answer.field("grpc-message").unwrap();
+                let user = if signs { "arn:aws:iam::111122223333:user/app/alice" } else { "anonymous" };
+                assert!(
+                    message.starts_with(&format!("AccessDeniedException: User: {user} is not")),
+                    "{message}"
+                );
+                assert!(
+                    message.ends_with(&format!(
+                        "svc-00000000000000001/shop.Cart/{method} because no \
+                    network-based policy allows the vpc-lattice-svcs:Invoke action"
+                    )),
+                    "{message}"
+                );
+            }
+        }
+    });
+    let lines = fixture.log_lines();
+    assert_eq!(lines.iter().filter(|line| line["authDeniedReason"] == "Network").count(), 2);
+    let alices = "arn:aws:iam::111122223333:user/app/alice";
+    assert_eq!(lines.iter().filter(|line| line["callerPrincipal"] == alices).count(), 2);
+}
