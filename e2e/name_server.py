@@ -4,15 +4,16 @@ import socket
 import struct
 import threading
 
-A, TXT, AAAA = 1, 16, 28
+A, CNAME, PTR, TXT, AAAA = 1, 5, 12, 16, 28
 
 
 class NameServer:
     """Answers over UDP. `addresses` is name -> addresses of both families. For `proven` domains it has every TXT record that VPC
-    Lattice asks for: `_TOKEN.DOMAIN` says `vpc-lattice:TOKEN`. All else does not exist."""
+    Lattice asks for: `_TOKEN.DOMAIN` says `vpc-lattice:TOKEN`. `aliases` is name -> the name it is a CNAME of; what the last
+    of them leads to does not exist, as in every zone but Trellis's own. All else does not exist."""
 
     def __init__(self):
-        self.addresses, self.proven, self.asked = {}, set(), []
+        self.addresses, self.aliases, self.proven, self.asked = {}, {}, set(), []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.address = "%s:%d" % self.socket.getsockname()
@@ -37,10 +38,15 @@ class NameServer:
         kind, _ = struct.unpack("!HH", query[at + 1:at + 5])
         name, question = ".".join(labels), query[12:at + 5]
         self.asked.append((name, kind))
+        records = []
+        while name in self.aliases and len(records) < 8:
+            target = self.aliases[name]
+            records.append(record(name, CNAME, wire_name(target)))
+            name = target.lower()
         data = self._data(name, kind)
+        records += [record(name, kind, item) for item in data]
         code = 0 if data or name in self.addresses else 3
-        head = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(data), 0, 0)
-        records = (b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 1, len(item)) + item for item in data)
+        head = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(records), 0, 0)
         return head + question + b"".join(records)
 
     def _data(self, name, kind):
@@ -53,3 +59,11 @@ class NameServer:
             text = f"vpc-lattice:{token[1:]}".encode()
             return [bytes([len(text)]) + text]
         return []
+
+
+def wire_name(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def record(name, kind, data):
+    return wire_name(name) + struct.pack("!HHIH", kind, 1, 1, len(data)) + data

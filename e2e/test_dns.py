@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from instance import PYTHON, fixed
+from instance import Instance, PYTHON, eventually, fixed
+from name_server import NameServer, PTR
 
 # A resolver of our own choosing must be asked directly, which getent cannot; so: a query by hand.
 QUERY = r"""
@@ -67,3 +68,53 @@ def test_the_name_goes_when_the_service_leaves_the_network(shared, named):
     [association] = lattice.list_service_network_service_associations(serviceNetworkIdentifier=network)["items"]
     lattice.delete_service_network_service_association(serviceNetworkServiceAssociationIdentifier=association["id"])
     assert ask(shared, client, "169.254.169.253", name)["rcode"] == 3
+
+
+@pytest.fixture
+def corp(tmp_path):
+    """An instance whose resolver is a zone of the user's own."""
+    server = NameServer()
+    with Instance(tmp_path, "--resolver", server.address) as instance:
+        instance.names = server
+        yield instance
+    server.close()
+
+
+def test_a_users_alias_of_a_generated_name_leads_to_the_service(corp):
+    vpc, subnet = corp.vpc("10.42.0.0/16", "10.42.1.0/24")
+    _, elsewhere = corp.vpc("10.42.0.0/16", "10.42.1.0/24")
+    client, outsider = corp.host(subnet), corp.host(elsewhere)
+    service, _, name = corp.service(fixed(404))
+    corp.network([vpc], [service])
+    corp.names.aliases = {"app.corp.test": "Www.Corp.test", "www.corp.test": name.upper(), "loop.corp.test": "loop.corp.test"}
+
+    for server in ("169.254.169.253", "10.42.0.2"):
+        answer = ask(corp, client, server, "app.corp.test")
+        assert (answer["rcode"], answer["answers"]) == (0, 3) and answer["address"].startswith("169.254.171."), answer
+    assert ask(corp, client, server, "loop.corp.test")["rcode"] == 2
+    assert "169.254.171." in corp.inside(client, "getent", "ahostsv4", "APP.corp.test").stdout
+    # Whose Host is a name that the service does not have: what is asked here is whether it is reached.
+    assert corp.status(client, "http://app.corp.test/", "-H", f"Host: {name}") == 404
+    answer = ask(corp, outsider, "169.254.169.253", "app.corp.test")
+    assert (answer["rcode"], answer["answers"]) == (3, 2), answer
+
+
+def test_a_host_is_known_by_its_private_name_and_backwards_in_its_own_vpc_alone(shared):
+    ec2 = shared.ec2
+    vpc, subnet = shared.vpc("10.43.0.0/16", "10.43.1.0/24")
+    _, elsewhere = shared.vpc("10.43.0.0/16", "10.43.1.0/24")
+    web = shared.host(subnet, ip="10.43.1.10")
+    client, outsider = shared.host(subnet), shared.host(elsewhere)
+    [reservation] = ec2.describe_instances(Filters=[{"Name": "private-ip-address", "Values": ["10.43.1.10"]}])["Reservations"]
+    name = reservation["Instances"][0]["PrivateDnsName"]
+    assert name == "ip-10-43-1-10.ec2.internal"
+
+    assert shared.inside(client, "getent", "ahostsv4", name).stdout.startswith("10.43.1.10 ")
+    assert name in shared.inside(client, "getent", "hosts", "10.43.1.10").stdout
+    reverse = "10.1.43.10.in-addr.arpa"
+    for host, name_or_reverse, kind in ((outsider, name, 1), (outsider, reverse, PTR)):
+        answer = ask(shared, host, "169.254.169.253", name_or_reverse, kind)
+        assert (answer["rcode"], answer["answers"]) == (3, 0), answer
+
+    shared.cli("rm", web)
+    eventually(lambda: ask(shared, client, "169.254.169.253", name)["rcode"] == 3, what="the name gone with its host")

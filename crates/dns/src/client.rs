@@ -50,7 +50,7 @@ impl Client {
     /// `InvalidInput` for what is no name; else nobody answered, or with a failure.
     pub async fn txt(&self, name: &str) -> io::Result<Vec<String>> {
         let query = question(name, RecordType::TXT)?;
-        let reply = self.upstream.resolve(&query, NOBODY, Transport::Tcp).await;
+        let reply = self.upstream.ask_all(&query, NOBODY, Transport::Tcp).await;
         let reply = read(reply)?;
         let text = |data: &RData| match data {
             RData::TXT(txt) => {
@@ -68,16 +68,22 @@ pub(crate) fn question(name: &str, kind: RecordType) -> io::Result<Vec<u8>> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
     let mut name = Name::from_ascii(name).map_err(invalid)?;
     name.set_fqdn(true);
+    query(Query::query(name, kind))
+}
+
+/// A query with that question.
+pub(crate) fn query(question: Query) -> io::Result<Vec<u8>> {
     let mut message = Message::new(0, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(name, kind));
-    message.to_vec().map_err(invalid)
+    message.add_query(question);
+    message.to_vec().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// A reply that says something: records, or that there are none.
 pub(crate) fn read(reply: Option<Vec<u8>>) -> io::Result<Message> {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "the reply cannot be read");
-    let message = Message::from_vec(&reply.ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let reply = reply.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "no resolver answers"))?;
+    let malformed = |_| io::Error::new(io::ErrorKind::InvalidData, "the reply cannot be read");
+    let message = Message::from_vec(&reply).map_err(malformed)?;
     match message.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
         code => Err(io::Error::other(format!("the resolvers answer {code}"))),

@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) tcp_queries: Counter,
     pub(crate) answered: Counter,
     pub(crate) forwarded: Counter,
+    /// Of the forwarded, those whose reply had an alias that led to a name of ours.
+    pub(crate) aliased: Counter,
     pub(crate) dropped: Counter,
     /// Forwarded, and no resolver gave an answer: SERVFAIL.
     pub(crate) upstream_failures: Counter,
@@ -64,6 +66,11 @@ impl Metrics {
             "trellis_dns_upstream_failures_total",
             "Forwarded queries that no resolver of the machine answered.",
             &plain(&self.upstream_failures),
+        );
+        family(
+            "trellis_dns_aliased_total",
+            "Forwarded queries whose reply had a CNAME that led to a name of Trellis's own.",
+            &plain(&self.aliased),
         );
         family(
             "trellis_dns_truncated_total",

@@ -13,18 +13,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::RecordType;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trellis_model::VpcId;
-use trellis_model::fabric::VpcPlan;
+use trellis_model::fabric::{FabricPlan, VpcPlan};
 use trellis_model::snapshot::{AddressFamily, Snapshot};
 
-use crate::answer::{Answer, answer};
+use crate::alias::Chain;
+use crate::answer::{self, Answer, View, answer};
 use crate::client::{self, Resolved};
 use crate::metrics::Metrics;
-use crate::upstream::{Transport, Upstream, Upstreams};
+use crate::upstream::{SERVFAIL, Transport, Upstream, Upstreams};
+use crate::wire;
 
 /// The resolver's link-local address, the same in every VPC.
 const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
@@ -39,6 +42,9 @@ pub fn resolver_addresses(vpc: &VpcPlan) -> Vec<SocketAddr> {
     let addresses = [Some(LINK_LOCAL_RESOLVER.into()), vpc.resolver().map(IpAddr::from), ipv6];
     addresses.into_iter().flatten().map(|address| SocketAddr::from((address, 53))).collect()
 }
+
+/// Replies of the machine's resolvers that one query may take, where each has but a part of a chain of aliases.
+const MAX_ASKED: usize = 8;
 
 /// Makes sockets inside a VPC. Called from [`Server::add_vpc`], on its thread.
 pub trait Bind: Send + Sync + 'static {
@@ -93,6 +99,7 @@ struct Inner {
     options: ServerOptions,
     runtime: Handle,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    plans: watch::Receiver<Arc<FabricPlan>>,
     bind: Box<dyn Bind>,
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
@@ -124,6 +131,7 @@ impl Drop for Task {
 struct Resolver {
     vpc: VpcId,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    plans: watch::Receiver<Arc<FabricPlan>>,
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
     limits: Arc<Limits>,
@@ -131,11 +139,16 @@ struct Resolver {
 }
 
 impl Server {
-    /// Starts with no VPC. `snapshots` is read anew for every query.
+    /// Starts with no VPC. `snapshots` and `plans` are read anew for every query.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers on.
-    pub fn start(options: ServerOptions, snapshots: watch::Receiver<Arc<Snapshot>>, bind: impl Bind) -> Self {
+    pub fn start(
+        options: ServerOptions,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        plans: watch::Receiver<Arc<FabricPlan>>,
+        bind: impl Bind,
+    ) -> Self {
         let metrics = Arc::new(Metrics::default());
         let upstream = Upstream::new(
             options.upstreams.clone(),
@@ -147,6 +160,7 @@ impl Server {
             options,
             runtime: Handle::current(),
             snapshots,
+            plans,
             bind: Box::new(bind),
             upstream: Arc::new(upstream),
             metrics,
@@ -237,6 +251,7 @@ impl Inner {
         Resolver {
             vpc: vpc.clone(),
             snapshots: self.snapshots.clone(),
+            plans: self.plans.clone(),
             upstream: self.upstream.clone(),
             metrics: self.metrics.clone(),
             limits: limits.clone(),
@@ -270,8 +285,8 @@ impl Inner {
 
 impl Resolver {
     fn answer(&self, query: &[u8]) -> Answer {
-        let snapshot = self.snapshots.borrow().clone();
-        let answer = answer(&snapshot, &self.vpc, query);
+        let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
+        let answer = answer(View::of(&self.vpc, &snapshot, &plan), query);
         match answer {
             Answer::Reply(_) => self.metrics.answered.add(),
             Answer::Forward => {}
@@ -284,8 +299,62 @@ impl Resolver {
     async fn forward(&self, query: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         let Ok(_share) = self.limits.in_flight.try_acquire() else {
             self.metrics.overloaded.add();
-            return crate::wire::error_reply(query, 2);
+            return wire::error_reply(query, SERVFAIL);
         };
-        self.upstream.resolve(query, client, transport).await
+        let Some(reply) = self.upstream.ask_all(query, client, transport).await else {
+            return wire::error_reply(query, SERVFAIL);
+        };
+        // What it takes to follow aliases is no more than what one resolver may take.
+        let followed = tokio::time::timeout(self.upstream.timeout(), self.follow(query, reply)).await;
+        followed.unwrap_or_else(|_| wire::error_reply(query, SERVFAIL))
+    }
+
+    /// The reply as it came, unless aliases in it lead to a name of ours, or nowhere.
+    async fn follow(&self, query: &[u8], reply: Vec<u8>) -> Option<Vec<u8>> {
+        let (Ok(asked), Ok(mut last)) = (Message::from_vec(query), Message::from_vec(&reply)) else {
+            return Some(reply);
+        };
+        let [question] = asked.queries.as_slice() else { return Some(reply) };
+        if question.query_type == RecordType::CNAME {
+            return Some(reply);
+        }
+        let mut chain = Chain::new(question.name.clone());
+        let mut is_first = true;
+        for _ in 0..MAX_ASKED {
+            let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
+            let view = View::of(&self.vpc, &snapshot, &plan);
+            let Ok(has_grown) = chain.extend(&last, |name| view.owns(name)) else {
+                return wire::error_reply(query, SERVFAIL);
+            };
+            if let Some(reply) = answer::ours(view, &asked, question, chain.end(), chain.aliases()) {
+                self.metrics.aliased.add();
+                return reply.to_vec().ok();
+            }
+            drop((snapshot, plan));
+            let Some(next) = chain.next_question(&last, question.query_type, has_grown) else { break };
+            let wanted = next.query_type;
+            let Some(said) = self.ask(next).await else { break };
+            if wanted == RecordType::CNAME && !chain.continues_in(&said) {
+                break;
+            }
+            last = said;
+            is_first = false;
+        }
+        if is_first {
+            return Some(reply);
+        }
+        let mut whole = answer::reply_to(&asked, question, last.response_code);
+        whole.add_answers(chain.aliases().iter().cloned());
+        whole
+            .add_answers(last.answers.into_iter().filter(|record| record.record_type() != RecordType::CNAME));
+        whole.add_authorities(last.authorities);
+        whole.to_vec().ok()
+    }
+
+    /// A question of our own.
+    async fn ask(&self, question: Query) -> Option<Message> {
+        let query = client::query(question).ok()?;
+        let reply = self.upstream.ask_all(&query, client::NOBODY, Transport::Tcp).await?;
+        Message::from_vec(&reply).ok()
     }
 }

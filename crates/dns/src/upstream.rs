@@ -42,7 +42,7 @@ pub(crate) enum Transport {
     Tcp,
 }
 
-const SERVFAIL: u8 = 2;
+pub(crate) const SERVFAIL: u8 = 2;
 const NOTIMP: u8 = 4;
 const REFUSED: u8 = 5;
 
@@ -75,24 +75,27 @@ impl Upstream {
         Self { servers, timeout, in_flight, ours: Mutex::default(), metrics }
     }
 
-    /// The reply for `query`, with its id and spelling: a resolver's, or SERVFAIL.
-    /// `client` is who asked us. `None` only for a query without a readable question.
-    pub(crate) async fn resolve(
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A resolver's reply for `query`, with its id and spelling; `None`: nobody answered.
+    /// `client` is who asked us.
+    pub(crate) async fn ask_all(
         &self,
         query: &[u8],
         client: SocketAddr,
         transport: Transport,
     ) -> Option<Vec<u8>> {
         self.metrics.forwarded.add();
-        let servfail = || wire::error_reply(query, SERVFAIL);
         if self.is_ours(client, query) {
             self.metrics.loops.add();
             tracing::warn!(%client, "a resolver of this machine sends our own queries back to us");
-            return servfail();
+            return None;
         }
         let Ok(_permit) = self.in_flight.try_acquire() else {
             self.metrics.overloaded.add();
-            return servfail();
+            return None;
         };
         let servers = match &self.servers {
             Servers::File(conf) => conf.servers(),
@@ -116,7 +119,7 @@ impl Upstream {
         if fallback.is_none() {
             self.metrics.upstream_failures.add();
         }
-        fallback.or_else(servfail)
+        fallback
     }
 
     async fn ask(&self, server: SocketAddr, query: &[u8], transport: Transport) -> io::Result<Vec<u8>> {

@@ -29,6 +29,8 @@ pub struct VpcPlan {
     pub cidrs: Vec<Ipv4Net>,
     /// [`None`]: nothing in the VPC speaks IPv6.
     pub ipv6_cidr: Option<Ipv6Net>,
+    /// What private DNS names of its hosts end in: `ec2.internal`. Nobody else is asked for names below it.
+    pub private_dns_domain: Box<str>,
     pub subnets: BTreeMap<SubnetId, SubnetPlan>,
     pub hosts: BTreeMap<InstanceId, HostPlan>,
     /// What the security groups of the host at an address let through. A host that is not in it is in no group, and
@@ -50,6 +52,11 @@ impl VpcPlan {
     /// It answers on 169.254.169.253 as well.
     pub fn resolver(&self) -> Option<Ipv4Addr> {
         self.cidrs.first().map(|cidr| Ipv4Addr::from_bits(cidr.network().to_bits() + 2))
+    }
+
+    /// Whether a host of the VPC has `address`.
+    pub fn has_host_at(&self, address: Ipv4Addr) -> bool {
+        self.hosts.values().any(|host| host.address == address)
     }
 }
 

@@ -78,6 +78,7 @@ fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
             id: VpcId::from_random(number),
             cidrs: vec!["10.0.0.0/16".parse().expect("a block")],
             ipv6_cidr: None,
+            private_dns_domain: "ec2.internal".into(),
             subnets: [(subnet.id.clone(), subnet.clone())].into(),
             hosts: (1..=hosts).map(|number| (InstanceId::from_random(number), host(number))).collect(),
             firewalls: BTreeMap::new(),

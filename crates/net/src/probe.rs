@@ -91,6 +91,7 @@ fn restricted() -> VpcPlan {
         id: VpcId::from_random(0),
         cidrs: Vec::new(),
         ipv6_cidr: None,
+        private_dns_domain: "ec2.internal".into(),
         subnets: BTreeMap::new(),
         hosts: BTreeMap::new(),
         service_clients: Some(firewall.ingress.clone().into()),

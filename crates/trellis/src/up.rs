@@ -116,8 +116,12 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         reader: Some(LineReader::new(delivery.reader())),
         ..AccessLogConfig::new(layout.access_logs().join("access.log"))
     };
-    let resolver =
-        dns::Server::start(resolver_options, control.snapshots(), VpcSockets::new(fabric.sockets()));
+    let resolver = dns::Server::start(
+        resolver_options,
+        control.snapshots(),
+        control.fabric_plans(),
+        VpcSockets::new(fabric.sockets()),
+    );
     let proxy = Proxy::start(
         ProxyConfig { workers, access_log: Some(access_log), ..ProxyConfig::default() },
         DataPlaneNetwork::new(fabric.sockets(), resolver.clone(), Handle::current()),

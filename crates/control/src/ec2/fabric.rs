@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use trellis_model::VpcId;
 use trellis_model::fabric::{FabricPlan, HostPlan, SubnetPlan, VpcPlan};
 use trellis_model::resource::lattice::VpcAssociation;
-use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
+use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc, private_dns_domain};
 use trellis_store::{Event, Store, StoreError, Watch};
 
 use super::place::kind;
@@ -198,6 +198,7 @@ impl Known {
             id: id.clone(),
             cidrs: vec![vpc.cidr],
             ipv6_cidr: vpc.ipv6.as_ref().map(|ipv6| ipv6.cidr),
+            private_dns_domain: private_dns_domain(&vpc.home.region).into(),
             subnets,
             hosts,
             firewalls: rules.firewalls(),

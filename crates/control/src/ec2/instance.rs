@@ -65,16 +65,6 @@ impl Surroundings {
         Some((zone::name(&self.home.region, zone), zone::id(&self.home.region, zone)))
     }
 
-    fn private_dns_name(&self, instance: &Instance) -> String {
-        let region = &self.home.region;
-        let domain = if region.as_str() == "us-east-1" {
-            "ec2.internal".to_owned()
-        } else {
-            format!("{region}.compute.internal")
-        };
-        format!("ip-{}.{domain}", instance.address.to_string().replace('.', "-"))
-    }
-
     fn describe(&self, instance: &Instance, tags: &Tags) -> Value {
         let mut value = json!({
             "InstanceId": instance.id,
@@ -100,7 +90,7 @@ impl Surroundings {
             if let Some(address) = instance.ipv6_address {
                 value["Ipv6Address"] = json!(address);
             }
-            value["PrivateDnsName"] = json!(self.private_dns_name(instance));
+            value["PrivateDnsName"] = json!(instance.private_dns_name());
             value["SourceDestCheck"] = json!(true);
             value["SecurityGroups"] = self.groups(instance).into();
             value["NetworkInterfaces"] = json!([self.interface(instance, None)]);
@@ -110,7 +100,7 @@ impl Surroundings {
 
     /// The interface, as part of its instance or, with its tags, for itself.
     fn interface(&self, instance: &Instance, tags: Option<&Tags>) -> Value {
-        let dns_name = self.private_dns_name(instance);
+        let dns_name = instance.private_dns_name();
         let ipv6_addresses: Vec<Value> = instance
             .ipv6_address
             .iter()

@@ -1,11 +1,17 @@
-use std::sync::Arc;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::{A, AAAA, PTR};
+use trellis_model::fabric::{HostPlan, SubnetPlan};
 use trellis_model::snapshot::{
-    AddressFamily, Auth, Destination, Ingress, Network, Resource, Resources, Service,
+    AddressFamily, Auth, Destination, Network, Resource, Resources, SERVICE_VIP, Service,
 };
-use trellis_model::{AccountId, ResourceAssociationId, ResourceConfigurationId, ServiceId, ServiceNetworkId};
+use trellis_model::{
+    AccountId, InstanceId, ResourceAssociationId, ResourceConfigurationId, ServiceId, ServiceNetworkId,
+    SubnetId,
+};
 
 use super::*;
 
@@ -78,8 +84,48 @@ fn query(name: &str, kind: RecordType) -> Message {
     message
 }
 
+/// VPC 1 and VPC 2 have the same block and a host each, 10.3.1.10 and 10.3.1.20; VPC 3 is in Dublin.
+fn plan() -> FabricPlan {
+    let vpc = |number: u64, domain: &str, block: &str, host: [u8; 4]| {
+        let subnet = SubnetId::from_random(number);
+        let host = HostPlan {
+            id: InstanceId::from_random(number),
+            name: "web".into(),
+            subnet: subnet.clone(),
+            address: host.into(),
+            ipv6_address: None,
+            command: Vec::new(),
+        };
+        let block: ipnet::Ipv4Net = block.parse().unwrap();
+        let subnet = SubnetPlan { id: subnet, cidr: block, ipv6_cidr: None };
+        let plan = VpcPlan {
+            id: VpcId::from_random(number),
+            cidrs: vec![block],
+            ipv6_cidr: None,
+            private_dns_domain: domain.into(),
+            subnets: [(subnet.id.clone(), subnet)].into(),
+            hosts: [(host.id.clone(), host)].into(),
+            firewalls: Default::default(),
+            service_clients: None,
+            resources: Default::default(),
+            gateways: Default::default(),
+        };
+        (plan.id.clone(), Arc::new(plan))
+    };
+    let vpcs = [
+        vpc(1, "ec2.internal", "10.3.0.0/16", [10, 3, 1, 10]),
+        vpc(2, "ec2.internal", "10.3.0.0/16", [10, 3, 1, 20]),
+        vpc(3, "eu-west-1.compute.internal", "10.3.16.0/20", [10, 3, 17, 10]),
+    ];
+    FabricPlan { revision: 1, vpcs: vpcs.into() }
+}
+
 fn ask_in(vpc: u64, message: &Message) -> Answer {
-    answer(&snapshot(), &VpcId::from_random(vpc), &message.to_vec().unwrap())
+    ask_bytes(vpc, &message.to_vec().unwrap())
+}
+
+fn ask_bytes(vpc: u64, query: &[u8]) -> Answer {
+    answer(View::of(&VpcId::from_random(vpc), &snapshot(), &plan()), query)
 }
 
 fn ask(message: &Message) -> Message {
@@ -169,6 +215,62 @@ fn a_resource_resolves_to_its_own_address_by_either_name_and_to_nothing_else() {
 }
 
 #[test]
+fn a_host_resolves_by_its_private_name_and_its_address_backwards_in_its_own_vpc_alone() {
+    let (yes, no) = (ResponseCode::NoError, ResponseCode::NXDomain);
+    let dublin = "ip-10-3-17-10.eu-west-1.compute.internal.";
+    let a = |octets: [u8; 4]| Some(RData::A(A(octets.into())));
+    let ptr = |name: &str| Some(RData::PTR(PTR(Name::from_ascii(name).unwrap())));
+    for (vpc, name, kind, code, expected) in [
+        (1, "IP-10-3-1-10.Ec2.Internal.", RecordType::A, yes, a([10, 3, 1, 10])),
+        (1, "ip-10-3-1-10.ec2.internal.", RecordType::AAAA, yes, None),
+        (1, "ip-10-3-1-10.ec2.internal.", RecordType::HTTPS, yes, None),
+        (1, "ip-10-3-1-20.ec2.internal.", RecordType::A, no, None),
+        (2, "ip-10-3-1-20.ec2.internal.", RecordType::A, yes, a([10, 3, 1, 20])),
+        (2, "ip-10-3-1-10.ec2.internal.", RecordType::A, no, None),
+        (3, dublin, RecordType::A, yes, a([10, 3, 17, 10])),
+        (3, "ip-10-3-1-10.eu-west-1.compute.internal.", RecordType::A, no, None),
+        // Other spellings of the address, names below and the domain itself.
+        (1, "ip-10-3-1-010.ec2.internal.", RecordType::A, no, None),
+        (1, "ip-10.3.1-10.ec2.internal.", RecordType::A, no, None),
+        (1, "x.ip-10-3-1-10.ec2.internal.", RecordType::A, no, None),
+        (1, "web.ec2.internal.", RecordType::A, no, None),
+        (1, "ec2.internal.", RecordType::A, yes, None),
+        (1, "10.1.3.10.In-Addr.arpa.", RecordType::PTR, yes, ptr("ip-10-3-1-10.ec2.internal.")),
+        (1, "10.1.3.10.in-addr.arpa.", RecordType::A, yes, None),
+        (1, "20.1.3.10.in-addr.arpa.", RecordType::PTR, no, None),
+        (2, "10.1.3.10.in-addr.arpa.", RecordType::PTR, no, None),
+        (1, "x.10.1.3.10.in-addr.arpa.", RecordType::PTR, no, None),
+        (1, "010.1.3.10.in-addr.arpa.", RecordType::PTR, no, None),
+        (1, "x.1.3.10.in-addr.arpa.", RecordType::PTR, no, None),
+        (1, "1.3.10.in-addr.arpa.", RecordType::PTR, yes, None),
+        (1, "3.10.in-addr.arpa.", RecordType::PTR, yes, None),
+        (3, "10.17.3.10.in-addr.arpa.", RecordType::PTR, yes, ptr(dublin)),
+    ] {
+        let Answer::Reply(bytes) = ask_in(vpc, &query(name, kind)) else {
+            panic!("{vpc} {name} is forwarded")
+        };
+        let reply = Message::from_vec(&bytes).unwrap();
+        assert_eq!((reply.response_code, reply.authoritative), (code, true), "{vpc} {name} {kind}");
+        let found = reply.answers.first().map(|record| record.data.clone());
+        assert_eq!(found, expected, "{vpc} {name} {kind}");
+        assert_eq!(reply.authorities.len(), usize::from(expected.is_none()), "{vpc} {name} {kind}");
+    }
+    for (vpc, name) in [
+        (1, "ip-10-3-17-10.eu-west-1.compute.internal."),
+        (3, "ip-10-3-1-10.ec2.internal."),
+        (1, "internal."),
+        (1, "xec2.internal."),
+        (1, "10.in-addr.arpa."),
+        (1, "10.1.4.10.in-addr.arpa."),
+        (3, "10.1.3.10.in-addr.arpa."),
+        (9, "ip-10-3-1-10.ec2.internal."),
+        (9, "10.1.3.10.in-addr.arpa."),
+    ] {
+        assert_eq!(ask_in(vpc, &query(name, RecordType::PTR)), Answer::Forward, "{vpc} {name}");
+    }
+}
+
+#[test]
 fn the_zone_has_an_soa() {
     let reply = ask(&query("vpc-lattice-svcs.us-east-1.on.aws.", RecordType::SOA));
     assert!(matches!(reply.answers[..], [Record { data: RData::SOA(_), .. }]), "{reply}");
@@ -243,7 +345,7 @@ fn edns_is_answered_with_edns_and_an_unknown_version_with_badvers() {
 #[test]
 fn what_is_not_a_sound_query_is_refused_with_its_id_or_dropped() {
     let whole = query(CART, RecordType::A).to_vec().unwrap();
-    let asked = |bytes: &[u8]| answer(&snapshot(), &VpcId::from_random(1), bytes);
+    let asked = |bytes: &[u8]| ask_bytes(1, bytes);
     let expect_formerr = |bytes: &[u8], what: &str| {
         let Answer::Reply(reply) = asked(bytes) else { panic!("{what}") };
         let reply = Message::from_vec(&reply).unwrap();
@@ -278,18 +380,19 @@ fn no_flipped_or_cut_query_panics_and_none_of_ours_is_forwarded_with_its_name_wh
     let mut message = query(CART, RecordType::A);
     message.set_edns(Edns::new());
     let whole = message.to_vec().unwrap();
-    let (snapshot, vpc) = (snapshot(), VpcId::from_random(1));
+    let (snapshot, plan) = (snapshot(), plan());
+    let view = View::of(&VpcId::from_random(1), &snapshot, &plan);
     for at in 0..whole.len() {
         for value in 0..=255 {
             let mut bytes = whole.clone();
             bytes[at] = value;
-            let got = answer(&snapshot, &vpc, &bytes);
+            let got = answer(view, &bytes);
             let _ = wire::udp_limit(&bytes);
             let name = 12..12 + CART.len() + 2;
             if !name.contains(&at) {
                 assert_ne!(got, Answer::Forward, "byte {at} as {value}");
             }
-            let _ = answer(&snapshot, &vpc, &bytes[..at]);
+            let _ = answer(view, &bytes[..at]);
         }
     }
 }

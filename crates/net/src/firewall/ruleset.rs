@@ -258,6 +258,7 @@ mod tests {
             id: VpcId::from_random(1),
             cidrs: vec!["10.0.0.0/16".parse().unwrap()],
             ipv6_cidr: None,
+            private_dns_domain: "ec2.internal".into(),
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),

@@ -383,6 +383,7 @@ mod tests {
             id: trellis_model::id::VpcId::from_random(1),
             cidrs: vec![block],
             ipv6_cidr: None,
+            private_dns_domain: "ec2.internal".into(),
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
             firewalls: BTreeMap::new(),

@@ -25,6 +25,7 @@ pub(crate) fn vpc(number: u64) -> VpcPlan {
         id: vpc_id(number),
         cidrs: vec!["10.0.0.0/16".parse().unwrap()],
         ipv6_cidr: None,
+        private_dns_domain: "ec2.internal".into(),
         subnets: [subnet(1), subnet(2)].into(),
         hosts: [].into(),
         firewalls: [].into(),

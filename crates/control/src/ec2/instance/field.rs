@@ -51,7 +51,7 @@ impl Surroundings {
             "network-interface-id" => instance.interface_id(),
             "addresses.primary" | "attachment.delete-on-termination" | "source-dest-check" => "true".into(),
             "addresses.private-ip-address" | "private-ip-address" => instance.address.to_string(),
-            "addresses.private-dns-name" | "private-dns-name" => self.private_dns_name(instance),
+            "addresses.private-dns-name" | "private-dns-name" => instance.private_dns_name(),
             "attachment.attach-time" => instance.launched_at.to_string(),
             "attachment.attachment-id" => super::attachment_id(instance),
             "attachment.device-index" | "attachment.network-card-index" => "0".into(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2_arn;
 use crate::moment::Moment;
 use crate::resource::lattice::{DatabaseArn, Home};
-use crate::{InstanceId, SecurityGroupId, SubnetId, VpcId};
+use crate::{InstanceId, Region, SecurityGroupId, SubnetId, VpcId};
 
 /// A host in a subnet. To the API it is an EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,11 @@ impl Instance {
         [Some(self.address.into()), self.ipv6_address.map(IpAddr::from)].into_iter().flatten()
     }
 
+    /// The name its VPC's resolver knows it by.
+    pub fn private_dns_name(&self) -> String {
+        private_dns_name(self.address, &private_dns_domain(&self.home.region))
+    }
+
     /// Its one network interface.
     pub fn interface_id(&self) -> String {
         format!("eni-{}", self.id.suffix())
@@ -58,6 +63,20 @@ impl Instance {
     pub fn reservation_id(&self) -> String {
         format!("r-{}", self.id.suffix())
     }
+}
+
+/// What private DNS names of a region's hosts end in.
+pub fn private_dns_domain(region: &Region) -> String {
+    match region.as_str() {
+        "us-east-1" => "ec2.internal".to_owned(),
+        region => format!("{region}.compute.internal"),
+    }
+}
+
+/// `ip-10-3-1-10.ec2.internal`.
+pub fn private_dns_name(address: Ipv4Addr, domain: &str) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("ip-{a}-{b}-{c}-{d}.{domain}")
 }
 
 /// What a host is to resource configurations.
