@@ -1,7 +1,8 @@
 //! The data directory: its lock, the state file, and the checks before either is trusted.
 //!
 //! The file is made under another name and renamed once it is complete, so an empty or short
-//! `state.redb` is damage and is refused, never silently taken for a fresh start.
+//! `state.redb` is damage and is refused, never silently taken for a fresh start. A file that is refused is not
+//! changed by one byte.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, TableDefinition};
 
 use crate::OpenError;
+use crate::rehearsal::Rehearsal;
 
 pub(crate) const MAIN: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("main");
 pub(crate) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
@@ -65,12 +67,23 @@ pub(crate) fn open(dir: &Path) -> Result<Database, OpenError> {
         make(dir, &path)?;
     }
     // Told apart here, because the engine reports both as plain I/O errors.
-    OpenOptions::new().read(true).write(true).open(&path).map_err(|error| refused(&path, error))?;
+    let file =
+        OpenOptions::new().read(true).write(true).open(&path).map_err(|error| refused(&path, error))?;
+    if file.metadata().map_err(|error| refused(&path, error))?.len() == 0 {
+        return Err(OpenError::Damaged { path, reason: "it is empty".into() });
+    }
+    drop(file);
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     let opened = catch_unwind(AssertUnwindSafe(|| -> Result<Database, OpenError> {
+        let rehearsal = Rehearsal::of(&path).map_err(|error| refused(&path, error))?;
+        let rehearsed = builder.create_with_backend(rehearsal).map_err(|error| unopenable(&path, error));
+        let is_whole = check(&path, &mut rehearsed?)?;
         let mut database = builder.open(&path).map_err(|error| unopenable(&path, error))?;
-        check(&path, &mut database)?;
+        if !is_whole {
+            check(&path, &mut database)?;
+            tracing::warn!(path = %path.display(), "state file was repaired");
+        }
         Ok(database)
     }));
     // The engine asserts what its checksums do not cover; on foreign bytes that can fail.
@@ -113,13 +126,10 @@ pub(crate) fn initialise(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Every page's checksum, then the format; both before the first byte is believed.
-fn check(path: &Path, database: &mut Database) -> Result<(), OpenError> {
-    let whole = database.check_integrity().map_err(|error| unopenable(path, error))?;
-    if !whole {
-        // The last commit was found whole and the engine's bookkeeping rebuilt around it.
-        tracing::warn!(path = %path.display(), "state file was repaired");
-    }
+/// Every page's checksum, then the format; both before the first byte is believed. `false`: the last commit was found
+/// whole and the engine's bookkeeping rebuilt around it.
+fn check(path: &Path, database: &mut Database) -> Result<bool, OpenError> {
+    let is_whole = database.check_integrity().map_err(|error| unopenable(path, error))?;
     let found = format_of(database).map_err(|error| match error {
         redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. } => {
             OpenError::Damaged { path: path.to_owned(), reason: "it holds another program's data".into() }
@@ -127,7 +137,7 @@ fn check(path: &Path, database: &mut Database) -> Result<(), OpenError> {
         other => broken(path, other),
     })?;
     match found {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(FORMAT_VERSION) => Ok(is_whole),
         Some(found) if found > FORMAT_VERSION => {
             Err(OpenError::NewerFormat { path: path.to_owned(), found, supported: FORMAT_VERSION })
         }

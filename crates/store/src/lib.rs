@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod file;
 mod reader;
+mod rehearsal;
 mod store;
 mod transaction;
 mod watch;

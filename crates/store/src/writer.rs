@@ -81,8 +81,16 @@ where
     }
 }
 
-/// Runs until every sender is gone and the queue is empty.
+/// Runs until every sender is gone and the queue is empty. A panic costs those who wait for the batch an answer, and
+/// nobody else: what was committed is found in the file again.
 pub(crate) fn run(engine: &Engine, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    while catch_unwind(AssertUnwindSafe(|| take_turns(engine, &mut queue))).is_err() {
+        engine.fail();
+    }
+    engine.close();
+}
+
+fn take_turns(engine: &Engine, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(MAX_BATCH);
     while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
         while !batch.is_empty() {
@@ -103,7 +111,6 @@ pub(crate) fn run(engine: &Engine, mut queue: mpsc::Receiver<Box<dyn Job>>) {
             }
         }
     }
-    engine.close();
 }
 
 /// Runs jobs from the front of the batch and commits them; says how many were run.

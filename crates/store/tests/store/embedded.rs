@@ -115,6 +115,31 @@ async fn a_truncated_file_is_refused() {
 }
 
 #[tokio::test]
+async fn a_truncated_file_that_was_never_closed_is_refused_and_not_changed_by_one_byte() {
+    let source = Directory::new();
+    let store = source.open().await;
+    for index in 0..40 {
+        put(&store, &format!("key/{index}"), &"value".repeat(200)).await;
+    }
+    // As `kill -9` leaves it.
+    let whole = fs::read(source.path().join("state.redb")).unwrap();
+    drop(store);
+    let directory = Directory::new();
+    let path = directory.path().join("state.redb");
+    for part in 1..12 {
+        let part = &whole[..whole.len() * part / 12 + part];
+        fs::write(&path, part).unwrap();
+        match Store::open(directory.path()) {
+            Err(OpenError::Damaged { .. }) => {}
+            other => panic!("{} of {} bytes: {other:?}", part.len(), whole.len()),
+        }
+        assert!(fs::read(&path).unwrap() == part, "{} of {} bytes were changed", part.len(), whole.len());
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(all(&directory.open().await).len(), 40);
+}
+
+#[tokio::test]
 async fn a_file_of_garbage_is_refused() {
     let directory = Directory::new();
     let whole = state_file(&directory).await;
