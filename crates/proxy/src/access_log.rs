@@ -2,7 +2,9 @@
 //!
 //! A worker fills a chunk and hands it over when it is large or 200 ms old. What may wait for the
 //! disk is bounded: beyond that the oldest chunks are dropped and their lines counted, because a
-//! full disk must not stop traffic.
+//! full disk must not stop traffic. When the oldest file goes, what quiet clients wrote stays a while longer.
+
+mod quiet;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -17,6 +19,9 @@ use crate::config::AccessLogConfig;
 
 /// Size at which a worker hands a chunk over.
 pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// Of a file that goes, this part may stay.
+const QUIET_PART: u64 = 8;
 
 /// How long the writer waits for more before it goes to sleep.
 const DOZE: Duration = Duration::from_millis(20);
@@ -201,6 +206,15 @@ struct LogFile {
     size: u64,
     max_bytes: u64,
     keep: usize,
+    keeping: Option<JoinHandle<()>>,
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            let _ = keeping.join();
+        }
+    }
 }
 
 impl LogFile {
@@ -210,7 +224,7 @@ impl LogFile {
         }
         let file = open_for_append(&path)?;
         let size = file.metadata()?.len();
-        Ok(Self { path, file, size, max_bytes, keep })
+        Ok(Self { path, file, size, max_bytes, keep, keeping: None })
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -223,11 +237,11 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let numbered = |n: usize| {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(format!(".{n}"));
-            PathBuf::from(name)
-        };
+        let path = self.path.clone();
+        let numbered = |n: usize| with_suffix(&path, &format!(".{n}"));
+        if self.keep > 0 {
+            self.keep_quiet(&numbered(self.keep));
+        }
         for n in (1..self.keep).rev() {
             rename_if_there(&numbered(n), &numbered(n + 1))?;
         }
@@ -240,6 +254,45 @@ impl LogFile {
         self.size = 0;
         Ok(())
     }
+}
+
+/// Takes the lines of quiet clients out of the file that goes, on a thread of their own: the log is not kept waiting.
+/// Where that thread is not done with the file before, this one goes without.
+impl LogFile {
+    fn keep_quiet(&mut self, oldest: &Path) {
+        if self.keeping.as_ref().is_some_and(|keeping| !keeping.is_finished()) {
+            return;
+        }
+        let leaving = with_suffix(&self.path, ".leaving");
+        match std::fs::rename(oldest, &leaving) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return tracing::warn!(%error, path = %oldest.display(), "cannot be moved"),
+        }
+        let (quiet, max_bytes) = (with_suffix(&self.path, ".quiet"), self.max_bytes);
+        let keep = move || {
+            if let Err(error) = append_quiet(&leaving, &quiet, max_bytes) {
+                tracing::warn!(%error, path = %quiet.display(), "cannot keep the lines of quiet clients");
+            }
+            let _ = std::fs::remove_file(&leaving);
+        };
+        self.keeping = std::thread::Builder::new().name("access-log-quiet".into()).spawn(keep).ok();
+    }
+}
+
+fn append_quiet(leaving: &Path, quiet: &Path, max_bytes: u64) -> io::Result<()> {
+    let mut file = open_for_append(quiet)?;
+    if file.metadata()?.len() >= max_bytes / 2 {
+        rename_if_there(quiet, &with_suffix(quiet, ".1"))?;
+        file = open_for_append(quiet)?;
+    }
+    quiet::keep(leaving, &mut file, max_bytes / QUIET_PART).map(drop)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
@@ -273,7 +326,34 @@ mod tests {
         assert_eq!(read("access.log"), "fourth\n");
         assert_eq!(read("access.log.1"), "third 6\n");
         assert_eq!(read("access.log.2"), "second\n");
-        assert_eq!(std::fs::read_dir(directory.path().join("logs")).unwrap().count(), 3);
+        drop(file);
+        assert_eq!(read("access.log.quiet"), "", "of ten bytes nothing can stay");
+        assert_eq!(std::fs::read_dir(directory.path().join("logs")).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn what_one_client_writes_does_not_push_out_what_another_did() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        let mut file = LogFile::open(path, 4096, 2).unwrap();
+        let line = |vpc: &str, number: usize| {
+            format!("{{\"sourceVpcArn\":\"{vpc}\",\"sourceIpPort\":\"10.0.0.1:{number}\"}}\n")
+        };
+        file.append(line("quiet", 1).as_bytes()).unwrap();
+        for number in 0..2000 {
+            file.append(line("loud", number).as_bytes()).unwrap();
+            // As fast as the disk of a test: the next file goes when the one before is done with.
+            if let Some(keeping) = file.keeping.take() {
+                keeping.join().unwrap();
+            }
+        }
+        drop(file);
+        let all: String = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        assert!(all.contains(&line("quiet", 1)) && all.contains(&line("loud", 1999)));
+        assert!(all.len() < 5 * 4096, "{}", all.len());
     }
 
     #[test]
