@@ -22,5 +22,5 @@ pub mod wire;
 
 pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, View, answer};
 pub use client::{Client, Resolved};
-pub use server::{Bind, Server, ServerError, ServerOptions, resolver_addresses};
+pub use server::{Bind, PORT, Server, ServerError, ServerOptions, resolver_addresses};
 pub use upstream::Upstreams;

@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     /// A query of our own that came back to us: SERVFAIL.
     pub(crate) loops: Counter,
     pub(crate) truncated: Counter,
+    /// Faults of our own that a query met, each survived.
+    pub(crate) panics: Counter,
     pub(crate) tcp_connections: Counter,
 }
 
@@ -76,6 +78,11 @@ impl Metrics {
             "trellis_dns_truncated_total",
             "UDP replies cut to the client's limit.",
             &plain(&self.truncated),
+        );
+        family(
+            "trellis_dns_panics_total",
+            "Queries that met a fault of the resolver itself, which went on.",
+            &plain(&self.panics),
         );
         family(
             "trellis_dns_tcp_connections_total",

@@ -4,12 +4,14 @@
 //! runs one UDP and one TCP task for each address, on the runtime it was started on. A VPC's tasks
 //! own everything begun on their behalf, so removing the VPC ends all of it.
 
+mod restart;
 mod tcp;
 mod udp;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,12 +37,15 @@ const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// The same of IPv6, in every VPC that has it.
 const IPV6_RESOLVER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
 
+/// The port of every resolver.
+pub const PORT: u16 = 53;
+
 /// Where hosts of `vpc` find their resolver: 169.254.169.253, the base of the range plus two, and fd00:ec2::253
 /// where there is IPv6, all on port 53.
 pub fn resolver_addresses(vpc: &VpcPlan) -> Vec<SocketAddr> {
     let ipv6 = vpc.ipv6_cidr.map(|_| IpAddr::from(IPV6_RESOLVER));
     let addresses = [Some(LINK_LOCAL_RESOLVER.into()), vpc.resolver().map(IpAddr::from), ipv6];
-    addresses.into_iter().flatten().map(|address| SocketAddr::from((address, 53))).collect()
+    addresses.into_iter().flatten().map(|address| SocketAddr::from((address, PORT))).collect()
 }
 
 /// Replies of the machine's resolvers that one query may take, where each has but a part of a chain of aliases.
@@ -227,6 +232,22 @@ impl Server {
         client::read(reply).map(|reply| client::addresses(&reply))
     }
 
+    /// The addresses that should be served and are not any more.
+    pub fn ended(&self) -> Vec<(VpcId, SocketAddr)> {
+        let vpcs = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = vpcs.iter().flat_map(|(id, vpc)| vpc.addresses.iter().map(move |each| (id, each)));
+        addresses
+            .filter(|(_, (_, tasks))| tasks.iter().any(|task| task.0.is_finished()))
+            .map(|(id, (address, _))| (id.clone(), *address))
+            .collect()
+    }
+
+    /// Whether hosts of `vpc` find their resolver at `address`.
+    pub fn is_resolver(&self, vpc: &VpcId, address: IpAddr) -> bool {
+        let vpcs = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
+        vpcs.get(vpc).is_some_and(|vpc| vpc.addresses.keys().any(|served| served.ip() == address))
+    }
+
     /// The VPCs served now.
     pub fn vpcs(&self) -> Vec<VpcId> {
         self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -276,17 +297,29 @@ impl Inner {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(tokio::net::TcpListener::from_std)
             .map_err(failed("TCP"))?;
+        let (socket, listener) = (Arc::new(socket), Arc::new(listener));
         let resolver = self.resolver(vpc, limits);
-        let udp = self.runtime.spawn(udp::serve(socket, resolver.clone()));
-        let tcp = self.runtime.spawn(tcp::serve(listener, resolver));
-        Ok([Task(udp), Task(tcp)])
+        let of_udp = resolver.clone();
+        let udp = restart::whenever_it_panics(self.metrics.clone(), move || {
+            udp::serve(socket.clone(), of_udp.clone())
+        });
+        let tcp = restart::whenever_it_panics(self.metrics.clone(), move || {
+            tcp::serve(listener.clone(), resolver.clone())
+        });
+        Ok([Task(self.runtime.spawn(udp)), Task(self.runtime.spawn(tcp))])
     }
 }
 
 impl Resolver {
     fn answer(&self, query: &[u8]) -> Answer {
         let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
-        let answer = answer(View::of(&self.vpc, &snapshot, &plan), query);
+        // What comes from a stranger is looked at here; a fault of ours in it costs the stranger an answer.
+        let look_up = || answer(View::of(&self.vpc, &snapshot, &plan), query);
+        let answer = catch_unwind(AssertUnwindSafe(look_up));
+        let answer = answer.unwrap_or_else(|_| {
+            self.metrics.panics.add();
+            wire::error_reply(query, SERVFAIL).map_or(Answer::Drop, Answer::Reply)
+        });
         match answer {
             Answer::Reply(_) => self.metrics.answered.add(),
             Answer::Forward => {}

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,7 +20,7 @@ const MAX_PIPELINED: usize = 16;
 
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn serve(listener: TcpListener, resolver: Resolver) {
+pub(super) async fn serve(listener: Arc<TcpListener>, resolver: Resolver) {
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = resolver.limits.connections.clone().acquire_owned().await else { return };

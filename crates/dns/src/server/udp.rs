@@ -18,8 +18,7 @@ const MAX_QUERY: usize = 4096;
 /// After a socket error, so that one that stays does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn serve(socket: UdpSocket, resolver: Resolver) {
-    let socket = Arc::new(socket);
+pub(super) async fn serve(socket: Arc<UdpSocket>, resolver: Resolver) {
     let mut waiting = JoinSet::new();
     let mut buffer = vec![0; MAX_QUERY];
     loop {

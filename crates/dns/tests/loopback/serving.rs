@@ -262,6 +262,8 @@ fn removing_a_vpc_closes_its_sockets_and_adding_it_again_serves_it() {
     let world = world(vec![]);
     let vpc = VpcId::from_random(1);
     assert!(world.server.add_vpc(&vpc, &[world.address]).is_ok(), "already served");
+    assert!(world.server.is_resolver(&vpc, world.address.ip()));
+    assert!(!world.server.is_resolver(&VpcId::from_random(2), world.address.ip()));
     let mut stream = connect(world.address);
     stream.write_all(&frame(&query(CART, RecordType::A))).unwrap();
     read_frame(&mut stream).unwrap();
