@@ -4,6 +4,7 @@ import glob
 import pwd
 import subprocess
 
+import botocore.exceptions
 import pytest
 
 from instance import PYTHON, TRELLIS, Instance, eventually, unique
@@ -159,6 +160,30 @@ def test_a_resource_with_a_name_is_where_the_providers_resolver_says(world):
         return ("loop.corp.test", 1) in world.names.asked
 
     eventually(tried, what="the name being asked for")
+
+
+# Asks over TCP what only the provider's hosts are to be told.
+QUERY_OVER_TCP = r"""
+import socket, struct, sys
+query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\x08internal\x04test\0" + struct.pack("!HH", 1, 1)
+try:
+    s = socket.create_connection((sys.argv[1], 53), timeout=10)
+    s.sendall(struct.pack("!H", len(query)) + query)
+    print(len(s.recv(512)))
+except OSError:
+    print(0)
+"""
+
+
+def test_the_resolver_of_the_providers_vpc_is_no_resource_by_address_or_by_name(world):
+    world.names.addresses |= {"resolver.test": ["10.70.0.2"], "internal.test": ["192.0.2.7"]}
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        world.resource(by_address("10.70.0.2"), ports=("53",))
+    assert "resolver" in str(refused.value)
+    _, _, name = world.resource({"dnsResource": {"domainName": "resolver.test", "ipAddressType": "IPV4"}}, ports=("53",))
+    asked = world.instance.inside(world.client, PYTHON, "-c", QUERY_OVER_TCP, name)
+    assert asked.stdout == "0\n", asked
+    assert ("internal.test", 1) not in world.names.asked
 
 
 def test_the_gateways_security_groups_decide_what_it_begins(world):

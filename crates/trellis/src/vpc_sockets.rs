@@ -36,6 +36,15 @@ impl DataPlaneNetwork {
     pub(crate) fn new(sockets: Sockets, resolver: dns::Server, runtime: Handle) -> Self {
         Self { sockets, resolver, runtime }
     }
+
+    /// Whatever a target or a name of a resource says: the router would connect to itself.
+    fn refuse_resolver(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
+        if !self.resolver.is_resolver(vpc, to.ip()) {
+            return Ok(());
+        }
+        let message = format!("{to} is the resolver of {vpc}, which serves its own hosts alone");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    }
 }
 
 impl trellis_proxy::Network for DataPlaneNetwork {
@@ -48,6 +57,9 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
+        if to.port() == dns::PORT {
+            self.refuse_resolver(vpc, to)?;
+        }
         self.sockets.dial(vpc, AddressFamily::of(to.ip()).source_ip(), to)
     }
 
@@ -61,6 +73,7 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial_from(&self, vpc: &VpcId, source: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+        self.refuse_resolver(vpc, to)?;
         self.sockets.dial(vpc, source, to)
     }
 

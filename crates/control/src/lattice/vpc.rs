@@ -1,7 +1,7 @@
 //! What VPC Lattice has to know of EC2: VPCs, their subnets, instances and security groups.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
@@ -24,6 +24,7 @@ pub(crate) struct Vpc {
     /// Blocks of both families.
     subnets: Vec<IpNet>,
     ipv6: Option<Ipv6Net>,
+    resolver: Ipv4Addr,
 }
 
 impl Vpc {
@@ -44,6 +45,11 @@ impl Vpc {
         self.ipv6
     }
 
+    /// Where its hosts find their resolver, besides 169.254.169.253.
+    pub(crate) fn resolver(&self) -> Ipv4Addr {
+        self.resolver
+    }
+
     pub(crate) fn has_subnet_with(&self, ip: IpAddr) -> bool {
         self.subnets.iter().any(|subnet| subnet.contains(&ip))
     }
@@ -60,7 +66,8 @@ pub(crate) fn get(state: &mut impl Read, home: &Home, id: &VpcId) -> Result<Opti
     });
     Ok(Some(Vpc {
         subnets: subnets.collect(),
-        ipv6: vpc.ipv6.map(|ipv6| ipv6.cidr),
+        ipv6: vpc.ipv6.as_ref().map(|ipv6| ipv6.cidr),
+        resolver: vpc.resolver(),
         id: vpc.id,
         default_security_group: vpc.default_security_group,
     }))

@@ -57,6 +57,11 @@ impl Vpc {
         ec2_arn(&self.home, format_args!("vpc/{}", self.id))
     }
 
+    /// "The base of the VPC network range plus two."
+    pub fn resolver(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.cidr.network().to_bits() + 2)
+    }
+
     /// The id of the association of the VPC with its IPv4 block.
     pub fn cidr_association_id(&self) -> String {
         format!("vpc-cidr-assoc-{}", self.id.suffix())

@@ -72,13 +72,16 @@ pub(super) struct Behind {
     ip_address_type: ResourceGatewayIpAddressType,
     /// [`None`] when the VPC has none, or is gone.
     ipv6: Option<Ipv6Net>,
+    /// The resolver of the gateway's VPC, which is the provider's own and Trellis's.
+    resolver: Option<Ipv4Addr>,
 }
 
 impl Behind {
     pub(super) fn of(state: &mut impl Read, gateway: &ResourceGateway) -> Result<Self, Refusal> {
         let vpc = vpc::get(state, &gateway.home, &gateway.vpc)?;
+        let resolver = vpc.as_ref().map(|vpc| vpc.resolver());
         let ipv6 = vpc.and_then(|vpc| vpc.ipv6());
-        Ok(Self { ip_address_type: gateway.ip_address_type, ipv6 })
+        Ok(Self { ip_address_type: gateway.ip_address_type, ipv6, resolver })
     }
 }
 
@@ -126,6 +129,9 @@ fn ip(text: &str, behind: &Behind) -> Result<ResourceDefinition, Refusal> {
     };
     match address {
         _ if !has_family => Err(invalid(field, "is not of an address type of the resource gateway")),
+        IpAddr::V4(v4) if behind.resolver == Some(v4) => {
+            Err(invalid(field, "is the resolver of the resource gateway's VPC, which is no resource"))
+        }
         IpAddr::V4(v4) if PRIVATE.iter().any(|range| range.contains(&v4)) => {
             Ok(ResourceDefinition::Ip(address))
         }
@@ -234,7 +240,8 @@ mod tests {
     }
 
     fn behind(ip_address_type: ResourceGatewayIpAddressType) -> Behind {
-        Behind { ip_address_type, ipv6: Some("fd12::/56".parse().unwrap()) }
+        let resolver = Some(Ipv4Addr::new(10, 7, 0, 2));
+        Behind { ip_address_type, ipv6: Some("fd12::/56".parse().unwrap()), resolver }
     }
 
     #[test]
@@ -275,6 +282,8 @@ mod tests {
     fn addresses_are_private_ones() {
         for (text, expected) in [
             ("10.0.0.1", true),
+            ("10.0.0.2", true),
+            ("10.7.0.2", false),
             ("172.31.255.255", true),
             ("192.168.0.1", true),
             ("100.127.0.1", true),
