@@ -36,6 +36,62 @@ impl Layout {
         Ok(Self { root })
     }
 
+    /// Refuses a directory whose state is gone while what belongs to it is there: to start empty would make a new
+    /// instance of what a backup can still restore.
+    pub(crate) fn expect_whole(&self) -> anyhow::Result<()> {
+        let is_there =
+            |path: &Path| path.try_exists().with_context(|| format!("cannot read {}", path.display()));
+        let state = self.root.join("state.redb");
+        if is_there(&state)? {
+            return Ok(());
+        }
+        for left in [self.credentials(), self.sealing_key()] {
+            if is_there(&left)? {
+                bail!(
+                    "{} is gone, and {} is there: restore the state from a backup, or move the whole data directory \
+                     away to start anew",
+                    state.display(),
+                    left.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that nobody but the owner enters the directory: what is in it opens everything. Modes of an instance's
+    /// own directory and files are mended; a directory that holds something else is not ours to close, and refused.
+    pub(crate) fn close_to_others(&self) -> anyhow::Result<()> {
+        if let Some(mode) = loose_mode(&self.root)? {
+            let root = self.root.display();
+            let entries = || fs::read_dir(&self.root).with_context(|| format!("cannot read {root}"));
+            let is_ours = self.root.join("state.redb").exists() || entries()?.next().is_none();
+            if !is_ours {
+                bail!(
+                    "others can enter the data directory {root} (mode {mode:o}), and it holds what is not Trellis's: \
+                     choose a --data-dir of its own, or chmod 700 {root}"
+                );
+            }
+            self.mend(&self.root, mode, 0o700)?;
+        }
+        for (path, wanted) in
+            [(self.root.join("state.redb"), 0o600), (self.credentials(), 0o600), (self.keys(), 0o700)]
+        {
+            if let Some(mode) = loose_mode(&path)? {
+                self.mend(&path, mode, wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mend(&self, path: &Path, mode: u32, wanted: u32) -> anyhow::Result<()> {
+        let shown = path.display();
+        fs::set_permissions(path, fs::Permissions::from_mode(wanted)).with_context(|| {
+            format!("others can get at {shown} (mode {mode:o}), and it cannot be changed: chmod {wanted:o} {shown}")
+        })?;
+        tracing::warn!("others could get at {shown} (mode {mode:o}); it is {wanted:o} now");
+        Ok(())
+    }
+
     /// Makes the directories that are not there, mode 0700.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
         for dir in [self.root.clone(), self.keys(), self.host_logs(), self.run(), self.access_logs()] {
@@ -80,6 +136,15 @@ impl Layout {
     }
     pub(crate) fn log_spool(&self) -> PathBuf {
         self.root.join("spool")
+    }
+}
+
+/// The mode of what is at `path` if anybody but its owner may do something with it.
+fn loose_mode(path: &Path) -> anyhow::Result<Option<u32>> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found.permissions().mode() & 0o7777).filter(|mode| mode & 0o077 != 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
@@ -224,6 +289,51 @@ mod tests {
     fn a_credentials_file_with_a_part_missing_is_refused() {
         let text = credentials().to_file().replace("aws_secret_access_key = s3cr3t/+=\n", "");
         assert!(Credentials::from_file(&text).is_err());
+    }
+
+    #[test]
+    fn a_directory_others_can_enter_is_closed_if_it_is_an_instances_and_refused_if_it_is_not() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("data");
+        let layout = Layout::at(&root).unwrap();
+        layout.close_to_others().unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        fs::create_dir(&root).unwrap();
+        set(&root, 0o755);
+        layout.close_to_others().unwrap();
+        assert_eq!(mode(&root), 0o700, "an empty one, as a volume is");
+
+        fs::write(root.join("holiday.jpg"), "").unwrap();
+        set(&root, 0o777);
+        let error = format!("{:#}", layout.close_to_others().unwrap_err());
+        assert!(error.contains("chmod 700") && error.contains("777"), "{error}");
+        assert_eq!(mode(&root), 0o777);
+
+        for file in ["state.redb", "credentials"] {
+            fs::write(root.join(file), "").unwrap();
+            set(&root.join(file), 0o644);
+        }
+        layout.close_to_others().unwrap();
+        assert_eq!(
+            (mode(&root), mode(&root.join("credentials")), mode(&root.join("state.redb"))),
+            (0o700, 0o600, 0o600)
+        );
+    }
+
+    #[test]
+    fn state_that_is_gone_while_its_keys_are_there_is_refused_and_nothing_made() {
+        for left in ["credentials", "keys/sealing.key"] {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::at(dir.path()).unwrap();
+            layout.expect_whole().unwrap();
+            fs::create_dir(dir.path().join("keys")).unwrap();
+            fs::write(dir.path().join(left), "").unwrap();
+            let error = layout.expect_whole().unwrap_err().to_string();
+            assert!(error.contains("backup") && error.contains(left), "{error}");
+            fs::write(dir.path().join("state.redb"), "").unwrap();
+            layout.expect_whole().unwrap();
+        }
     }
 
     #[test]
