@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import boto3
 import botocore.config
@@ -40,10 +42,10 @@ def eventually(look, timeout=20, what="the expected state"):
 class Instance:
     """`trellis up` as a child process. A context manager: leaving it stops the instance."""
 
-    def __init__(self, directory, *flags, prefix=(), environment=None):
+    def __init__(self, directory, *flags, prefix=(), environment=None, listen="127.0.0.1:0", metrics="127.0.0.1:0"):
         self.directory = pathlib.Path(directory)
         self.data = self.directory / "state"
-        self.flags = list(flags)
+        self.flags = ["--listen", listen, "--metrics-listen", metrics, *flags]
         self.prefix = list(prefix)
         self.environment = {**os.environ, **(environment or {})}
         self.process = None
@@ -51,18 +53,18 @@ class Instance:
         self.variables = {}
 
     def __enter__(self):
-        return self.start()
+        running = self.process and self.process.poll() is None
+        return self if running else self.start()
 
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
             self.stop()
 
-    def start(self, timeout=30):
+    def start(self, timeout=30, stderr=None):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, TRELLIS, "up", "--data-dir", self.data, "--listen", "127.0.0.1:0",
-                 "--metrics-listen", "127.0.0.1:0", *self.flags],
-                stdout=subprocess.PIPE, stderr=log, env=self.environment, text=True,
+                [*self.prefix, TRELLIS, "up", "--data-dir", self.data, *self.flags],
+                stdout=subprocess.PIPE, stderr=log if stderr is None else stderr, env=self.environment, text=True,
             )
         line = self._first_line(timeout)
         assert line.startswith("trellis is ready: http://"), f"{line!r}\n{self.log.read_text()}"
@@ -123,13 +125,14 @@ class Instance:
 
     # --- clients ---
 
-    def client(self, service, region="us-east-1", **settings):
+    def client(self, service, region="us-east-1", endpoint=None, verify=None, **settings):
         """A boto3 client that does not retry: a test wants to see the first answer."""
         settings = {"retries": {"total_max_attempts": 1}, **settings}
         return boto3.session.Session().client(
             service,
             region_name=region,
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
+            verify=verify,
             aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
             config=botocore.config.Config(**settings),
@@ -238,6 +241,16 @@ class Instance:
     @staticmethod
     def active(get, timeout=20):
         return eventually(lambda: get()["status"] == "ACTIVE", timeout, "status ACTIVE")
+
+    def observed(self, path):
+        """Status and text of /metrics or /healthz."""
+        parts = json.loads(self.cli("status", "--json", check=False).stdout)
+        [address] = [part["detail"].split()[-1] for part in parts if part["name"] == "metrics"]
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def records(self):
         """Every access-log record so far."""

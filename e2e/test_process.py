@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import random
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -96,7 +98,140 @@ def test_a_damaged_data_directory_is_refused_and_left_alone(tmp_path, damage):
     state.write_bytes(broken)
     done = up(instance.data)
     assert done.returncode == 1 and "damaged" in done.stderr, done.stderr
-    assert state.read_bytes()[:1000] == broken[:1000]
+    assert state.read_bytes() == broken
+
+
+def test_state_that_is_gone_beside_its_keys_is_refused_and_nothing_is_made(tmp_path):
+    with Instance(tmp_path) as instance:
+        instance.lattice.create_service_network(name=unique("net"))
+    (instance.data / "state.redb").unlink()
+    before = sorted(instance.data.rglob("*"))
+    done = up(instance.data)
+    assert done.returncode == 1 and "backup" in done.stderr and "credentials" in done.stderr, done.stderr
+    assert sorted(instance.data.rglob("*")) == before
+
+
+def test_a_data_directory_that_others_can_enter_is_closed_or_refused(tmp_path):
+    with Instance(tmp_path) as instance:
+        assert instance.data.stat().st_mode & 0o777 == 0o700
+    instance.data.chmod(0o755)
+    with instance.start():
+        assert instance.data.stat().st_mode & 0o777 == 0o700
+        assert "others could get at" in instance.log.read_text()
+    foreign = tmp_path / "pictures"
+    foreign.mkdir(mode=0o755)
+    (foreign / "holiday.jpg").write_text("")
+    done = up(foreign)
+    assert done.returncode == 1 and "chmod 700" in done.stderr, done.stderr
+    assert [entry.name for entry in foreign.iterdir()] == ["holiday.jpg"]
+
+
+def test_status_and_healthz_tell_of_every_part(own):
+    parts = json.loads(own.cli("status", "--json").stdout)
+    assert {part["name"] for part in parts} == {"api", "metrics", "store", "workers", "resolvers"}
+    assert all(part["healthy"] for part in parts), parts
+    text = own.cli("status").stdout
+    assert "PART" in text and text.count(" ok ") == 5, text
+    assert own.observed("/healthz") == (200, "ok\n")
+
+
+def test_a_log_that_nobody_reads_stops_and_blocks_nothing(tmp_path):
+    """stderr is a pipe that is never read, then closed; a host sends what makes the resolver log."""
+    instance = Instance(tmp_path, environment={"RUST_LOG": "info,hickory_proto=trace"})
+    reader, writer = os.pipe()
+    with instance.start(stderr=writer):
+        os.close(writer)
+        _, subnet = instance.vpc()
+        client = instance.host(subnet)
+        # OPT whose two bytes of data are no option, about a name that nobody else is asked for.
+        packets = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20); "
+            "name = b''.join(bytes([len(l)]) + l for l in b'vpc-lattice-svcs.us-east-1.on.aws'.split(b'.')) + bytes(1); "
+            "q = bytes.fromhex('123401000001000000000001') + name + bytes.fromhex('00010001' '00002904d000000000' '0002' '000a')"
+            "\nfor _ in range(2000): s.sendto(q, ('169.254.169.253', 53)); s.recv(512)")
+        instance.inside(client, PYTHON, "-c", packets)
+        os.close(reader)
+        instance.inside(client, PYTHON, "-c", packets)
+        assert instance.observed("/healthz") == (200, "ok\n")
+        instance.lattice.create_service_network(name=unique("net"))
+        status, text = instance.observed("/metrics")
+        assert status == 200 and "trellis_task_restarts_total 0\n" in text, text
+        dropped = re.search(r'trellis_log_lines_total{outcome="dropped"} (\d+)', text)
+        suppressed = re.search(r'trellis_log_lines_total{outcome="suppressed"} (\d+)', text)
+        assert int(dropped[1]) > 0 and int(suppressed[1]) > 1000, text
+        assert instance.stop() == 0
+
+
+def test_the_api_is_served_over_tls_with_a_certificate_of_the_private_ca_or_a_given_one(tmp_path):
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    with Instance(ours, "--listen-tls", "127.0.0.1:0", "--tls-name", "trellis.example.com") as instance:
+        url = re.search(r"https://127.0.0.1:\d+", instance.log.read_text())[0]
+        client = instance.client("sts", endpoint=url, verify=instance.variables["TRELLIS_CA_BUNDLE"])
+        assert client.get_caller_identity()["Account"] == "111122223333"
+        port = url.rsplit(":", 1)[1]
+        done = subprocess.run(
+            ["curl", "-sS", "--cacert", instance.variables["TRELLIS_CA_BUNDLE"], "--connect-to", f"::127.0.0.1:{port}",
+             f"https://trellis.example.com:{port}/"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3",
+         "-subj", "/CN=given", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem",
+         "-out", tmp_path / "given.pem"], check=True, capture_output=True)
+    given = tmp_path / "given"
+    given.mkdir()
+    flags = ["--tls-certificate", str(tmp_path / "given.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    with Instance(given, "--listen-tls", "127.0.0.1:0", *flags) as instance:
+        url = re.search(r"https://127.0.0.1:\d+", instance.log.read_text())[0]
+        client = instance.client("sts", endpoint=url, verify=str(tmp_path / "given.pem"))
+        assert client.get_caller_identity()["Account"] == "111122223333"
+
+
+def test_plain_text_beyond_loopback_is_warned_about(tmp_path):
+    with Instance(tmp_path, listen="0.0.0.0:0", metrics="0.0.0.0:0") as instance:
+        text = instance.log.read_text()
+        assert "--listen 0.0.0.0:0 is in plain text" in text and "--metrics-listen 0.0.0.0:0 is in plain" in text, text
+
+
+def test_silent_connections_delay_nobodys_calls(own):
+    host, port = own.endpoint.removeprefix("http://").split(":")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    silent = [socket.create_connection((host, int(port))) for _ in range(1100)]
+    try:
+        # With a time of its own: before, the first of these waited for a silent one's 30 s.
+        lattice = own.client("vpc-lattice", read_timeout=10, connect_timeout=10)
+        for _ in range(20):
+            lattice.list_services()
+            silent += [socket.create_connection((host, int(port))) for _ in range(20)]
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_bodies_that_nobody_signed_are_not_held(own):
+    """300 bodies of 4 MiB, none of which a known key is named for."""
+    host, port = own.endpoint.removeprefix("http://").split(":")
+    body = b"x" * (4 << 20)
+    before = resident(own.process.pid)
+    head = (f"POST / HTTP/1.1\r\nhost: vpc-lattice.us-east-1.amazonaws.com\r\ncontent-length: {len(body)}\r\n\r\n").encode()
+    open_ones = []
+    for _ in range(300):
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(head + body[: len(body) - 1])
+        open_ones.append(connection)
+    assert resident(own.process.pid) - before < 100 << 20
+    own.lattice.list_services()
+    for connection in open_ones[-3:]:
+        connection.sendall(b"x")
+        assert connection.recv(64).startswith(b"HTTP/1.1 403")
+    for connection in open_ones:
+        connection.close()
+
+
+def resident(pid):
+    """Bytes of memory a process has."""
+    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_commands_without_an_instance_say_how_to_start_one(tmp_path):

@@ -20,6 +20,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         owner: "111122223333".parse().expect("twelve digits"),
         dns_name: NAME.into(),
         auth: Auth::None,
+        tags: Box::default(),
         idle_timeout: Duration::from_secs(60),
         listeners: Box::new([]),
         certificates: Box::new([]),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use serde_json::Value;
 use trellis_api::{
@@ -52,6 +53,38 @@ pub(crate) async fn serve(
             encode_error(Some(service), protocol, &exception, &request_id)
         }
     }
+}
+
+/// Whether there is the key that a head claims to be signed with; else the call is refused whatever its body.
+pub(crate) fn names_a_key(surroundings: &Surroundings, head: &Parts) -> bool {
+    let incoming = Incoming {
+        method: &head.method,
+        raw_path: head.uri.path(),
+        raw_query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body: &[],
+    };
+    let (Ok(route), Ok(mut state)) = (dispatch::route(Schema::all(), &incoming), surroundings.store.read())
+    else {
+        return false;
+    };
+    let headers = headers_of(incoming.headers);
+    let request = SignedRequest {
+        method: incoming.method.as_str(),
+        path: incoming.raw_path,
+        query: incoming.raw_query,
+        headers: &headers,
+        payload: Payload::Body(&[]),
+    };
+    let mut is_known = false;
+    let lookup = |claim: trellis_auth::Claim<'_>| {
+        is_known = matches!(access_key::find(&mut state, claim.access_key_id), Ok(Some(_)));
+        Ok(None)
+    };
+    let services = [route.service.signing_name.as_str()];
+    // Only the claim is of interest: without its body a call cannot be judged.
+    let _ = verify_with(&request, lookup, surroundings.clock.now(), &Rules::for_service(&services), None);
+    is_known
 }
 
 /// What failed, and the protocol to say so in.

@@ -61,9 +61,9 @@ pub use account::{Account, AccountError, Key, KeyDescription};
 pub use context::{Clock, Random};
 pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};
-pub use trellis_ca::SealingKey;
+pub use trellis_ca::{IssueError, SealingKey};
 pub use trellis_model::resource::vpc::Instance;
-pub use vault::{VaultFault, is_sealed};
+pub use vault::{IssuedCertificate, VaultFault, is_sealed};
 
 /// Derived signing keys that are remembered: one for each key, day, region and service in use.
 const SIGNING_KEYS: usize = 1024;
@@ -250,9 +250,37 @@ impl Control {
         call::serve(&self.inner.surroundings, &self.inner.signing_keys, request).await
     }
 
+    /// Whether a call with this head can be anything but refused: it names a key there is. For whoever has to hold its
+    /// body before the signature can be checked.
+    pub fn names_a_key(&self, head: &http::request::Parts) -> bool {
+        call::names_a_key(&self.inner.surroundings, head)
+    }
+
+    /// Whether the store's writer takes transactions.
+    ///
+    /// # Errors
+    /// What it answers instead.
+    pub async fn check_writer(&self) -> Result<(), StoreError> {
+        let nothing = |_: &mut trellis_store::Transaction<'_>| Ok::<(), std::convert::Infallible>(());
+        match self.inner.surroundings.store.transact(nothing).await {
+            Ok(()) => Ok(()),
+            Err(trellis_store::TransactError::Store(error)) => Err(error),
+            Err(trellis_store::TransactError::Caller(never)) => match never {},
+        }
+    }
+
     /// What proxies and the resolver act on, newest last; never behind the store for long.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.inner.snapshots.clone()
+    }
+
+    /// A certificate of the private CA for host names and addresses: for the API itself, not for a service.
+    ///
+    /// # Errors
+    /// A name that no certificate can have.
+    pub fn issue_certificate(&self, names: &[String]) -> Result<IssuedCertificate, IssueError> {
+        let Surroundings { vault, clock, .. } = &*self.inner.surroundings;
+        vault.issue_for(names, clock.now())
     }
 
     /// The certificate of the private CA as PEM, for the trust stores of clients. Public.

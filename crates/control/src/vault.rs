@@ -4,10 +4,12 @@
 //! and kept sealed at `ca/authority`; whatever else is secret is sealed for the record it is kept in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use trellis_ca::{Authority, IssueError, Leaf, LeafRequest, SealError, SealingKey, StoredFault};
+use trellis_ca::{Authority, IssueError, Leaf, LeafRequest, SealError, SealingKey, StoredFault, SubjectName};
 use trellis_store::{Read, Store, StoreError};
+use zeroize::Zeroizing;
 
 use crate::context::Random;
 use crate::keys;
@@ -22,6 +24,14 @@ pub enum VaultFault {
     Stored { record: String, source: StoredFault },
     #[error("the private CA could not make a certificate")]
     Issue(#[from] IssueError),
+}
+
+/// A certificate of the private CA that is kept nowhere, and its key.
+pub struct IssuedCertificate {
+    pub certificate_pem: String,
+    pub key_pem: Zeroizing<String>,
+    /// When it is time for the next.
+    pub renew_in: Duration,
 }
 
 /// The private CA and the sealing key. `Debug` of neither shows a key.
@@ -83,6 +93,22 @@ impl Vault {
     /// A certificate of the authority for `host`, 90 days, with a new P-256 key.
     pub(crate) fn issue(&self, host: &str, now: Timestamp) -> Result<Leaf, VaultFault> {
         Ok(self.authority.issue(&LeafRequest::for_hosts([host]), now)?)
+    }
+
+    /// A certificate of the authority for names and addresses.
+    pub(crate) fn issue_for(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, IssueError> {
+        let name =
+            |text: &String| text.parse().map_or_else(|_| SubjectName::Dns(text.clone()), SubjectName::Ip);
+        let leaf = self.authority.issue(&LeafRequest::new(names.iter().map(name)), now)?;
+        Ok(IssuedCertificate {
+            certificate_pem: leaf.certificate_pem(),
+            key_pem: leaf.private_key().to_pem(),
+            renew_in: Duration::try_from(leaf.renew_at().duration_since(now)).unwrap_or_default(),
+        })
     }
 
     /// Seals `leaf` for `record`.

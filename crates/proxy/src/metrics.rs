@@ -35,6 +35,11 @@ impl Metrics {
     pub fn render(&self) -> String {
         render::render(self)
     }
+
+    /// A number for each worker that grows several times a second for as long as the worker works.
+    pub fn beats(&self) -> Vec<u64> {
+        self.workers.iter().map(|cells| cells.beats.value()).collect()
+    }
 }
 
 /// A number one thread writes and any thread reads.
@@ -121,6 +126,8 @@ pub(crate) struct GroupCells {
 /// What one worker knows of itself, and where its other cells are.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerCells {
+    /// Ticks that it has seen.
+    pub(crate) beats: Cell,
     pub(crate) connections: Cell,
     pub(crate) connections_open: Cell,
     pub(crate) accept_errors: Cell,

@@ -323,6 +323,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
 impl Worker {
     fn on_tick(&self) {
         self.ticks.set(self.ticks.get().wrapping_add(1));
+        self.cells.beats.add(1);
         self.clock.tick();
         self.ticked.notify_waiters();
         if self.ticks.get().is_multiple_of(SWEEP) {

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Ps(Ps),
     /// Remove hosts and everything that runs in them
     Rm(Rm),
+    /// Show whether each part of the running instance does its work
+    Status(Status),
     /// Make, list and delete accounts of the running instance
     Account(Account),
     /// Make, list and delete access keys of accounts
@@ -158,6 +160,23 @@ pub(crate) struct Up {
     /// Address of the API endpoint; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: SocketAddr,
+    /// Address where the API is served over TLS as well; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen_tls: Option<SocketAddr>,
+    /// Certificate that --listen-tls shows, PEM, with what leads to its root; one of the private CA when absent
+    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "listen_tls")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Host name or address that a certificate of the private CA is for, besides this machine's own; repeatable
+    #[arg(
+        long = "tls-name",
+        value_name = "NAME",
+        requires = "listen_tls",
+        conflicts_with = "tls_certificate"
+    )]
+    pub(crate) tls_names: Vec<String>,
     /// Address of the Prometheus metrics, on loopback; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4561")]
     pub(crate) metrics_listen: SocketAddr,
@@ -244,6 +263,16 @@ pub(crate) struct Exec {
 
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The exit status is 1 when some part does not do its work.")]
+pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) data_dir: DataDir,
     /// Print JSON

@@ -1,4 +1,4 @@
-//! How `run`, `exec`, `ps`, `rm`, `account` and `key` talk to the running instance: one JSON line each way over a Unix
+//! How `run`, `exec`, `ps`, `rm`, `status`, `account` and `key` talk to the running instance: one JSON line each way over a Unix
 //! socket only the owner of the data directory can open.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,10 +12,12 @@ use trellis_model::VpcId;
 use trellis_model::resource::vpc::HostedDatabase;
 
 use crate::data_dir::Layout;
+use crate::health::Part;
 
 pub(crate) mod account;
 pub(crate) mod client;
 pub(crate) mod server;
+pub(crate) mod status;
 
 /// The longest line either side accepts: a command line may be long, not endless.
 const MAX_LINE: u64 = 1 << 20;
@@ -48,6 +50,8 @@ pub(crate) enum Ask {
     Remove {
         host: String,
     },
+    /// What every part of the instance is up to.
+    Status,
     Account(account::AccountAsk),
 }
 
@@ -58,6 +62,7 @@ pub(crate) enum Answer {
     Router { namespace: PathBuf, server_pid: u32 },
     Hosts { hosts: Vec<Host> },
     Removed,
+    Status { parts: Vec<Part> },
     Account(account::AccountAnswer),
     Refused { reason: String },
 }

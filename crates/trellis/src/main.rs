@@ -2,13 +2,15 @@
 
 mod cli;
 mod data_dir;
+mod health;
 mod hosts;
 mod http_server;
 mod local;
+mod log;
+mod supervise;
 mod up;
 mod vpc_sockets;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,11 +27,12 @@ fn main() -> ExitCode {
         cli::Command::Exec(args) => local::client::exec(args),
         cli::Command::Ps(args) => local::client::ps(&args),
         cli::Command::Rm(args) => local::client::rm(&args),
+        cli::Command::Status(args) => local::status::status(&args),
         cli::Command::Account(args) => local::account::account(args),
         cli::Command::Key(args) => local::account::key(args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("trellis: {error:#}");
+        log::complain(&format!("{error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -37,15 +40,10 @@ fn main() -> ExitCode {
 fn start(args: cli::Up) -> anyhow::Result<ExitCode> {
     // Namespaces are entered while there is one thread: the kernel asks for that.
     trellis_net::user_namespace::enter_if_needed()?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .init();
+    log::start();
     let open_files = trellis_net::open_files::raise_limit();
     tracing::debug!(open_files, "limits");
-    up::up(args)
+    let outcome = up::up(args, usize::try_from(open_files).unwrap_or(0));
+    log::finish();
+    outcome
 }

@@ -1,33 +1,45 @@
 //! `trellis up`: one process, wired from its parts, each handed what it needs.
 
+mod carriers;
+mod credentials;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use trellis_control::{Config, Control, TxtLookup};
 use trellis_dns as dns;
 use trellis_logs::{Delivery, Endpoint};
 use trellis_model::resource::lattice::LogDestinationKind;
-use trellis_net::{Fabric, FabricEvent, FabricOptions};
+use trellis_net::{Fabric, FabricOptions};
 use trellis_proxy::{AccessLogConfig, LineReader, Proxy, ProxyConfig};
 use trellis_store::Store;
 
 use crate::cli;
-use crate::data_dir::{self, Credentials, Layout, write_private, write_public};
+use crate::data_dir::{self, Layout, write_private, write_public};
+use crate::health::Health;
 use crate::hosts::Hosts;
+use crate::http_server::tls::{self, Certificate};
+use crate::http_server::{Door, Terms};
+use crate::supervise::{self, supervise};
 use crate::vpc_sockets::{DataPlaneNetwork, VpcSockets};
-use crate::{http_server, local};
+use crate::{http_server, local, log};
+use carriers::Kernel;
+use credentials::credentials;
 
-/// Account and region where nothing else is said; fixed, because scripts depend on them.
-const DEFAULT_ACCOUNT: &str = "111122223333";
-const DEFAULT_REGION: &str = "us-east-1";
+/// API connections open at once where descriptors allow; beyond them the longest silent one goes.
+const API_CONNECTIONS: usize = 1024;
+const METRICS_CONNECTIONS: usize = 64;
 /// How long the kernel may take to agree with the stored state at start.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How long an answer waits for kernel and data plane, so that what settles at once is answered as settled.
@@ -36,23 +48,27 @@ const SETTLING: Duration = Duration::from_millis(300);
 const LAST_LOGS: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn up(args: cli::Up) -> anyhow::Result<ExitCode> {
+pub(crate) fn up(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(args));
+    let outcome = runtime.block_on(serve(args, open_files));
     // Blocking work that hangs must not hold up the end of the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
+async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let cli::Up {
         data_dir,
         listen,
+        listen_tls,
+        tls_certificate,
+        tls_key,
+        tls_names,
         metrics_listen,
         workers,
         resolvers,
@@ -63,6 +79,8 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         drain_seconds,
     } = args;
     let drain = Duration::from_secs(drain_seconds);
+    // An eighth of the descriptors: the rest is for clients of services, targets and hosts. 0: nobody knows.
+    let connections = if open_files == 0 { API_CONNECTIONS } else { API_CONNECTIONS.min(open_files / 8) };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -74,12 +92,19 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         intervals: log_intervals.into_iter().collect(),
         ..trellis_logs::Options::new(layout.log_spool(), layout.access_logs())
     };
+    layout.expect_whole()?;
+    layout.close_to_others()?;
     layout.create()?;
     let store = Store::open(layout.root())?;
-    let api_listener = http_server::bind(listen, "--listen").await?;
-    let metrics_listener = http_server::bind(metrics_listen, "--metrics-listen").await?;
-    let endpoint = format!("http://{}", api_listener.local_addr()?);
-    tracing::info!("metrics are at http://{}/metrics", metrics_listener.local_addr()?);
+    let api_door = Door::open(listen, "--listen").await?;
+    let metrics_door = Door::open(metrics_listen, "--metrics-listen").await?;
+    let tls_door = match listen_tls {
+        Some(address) => Some(Door::open(address, "--listen-tls").await?),
+        None => None,
+    };
+    warn_of_plain_text(listen, metrics_listen);
+    let endpoint = format!("http://{}", api_door.address);
+    tracing::info!("metrics are at http://{}/metrics", metrics_door.address);
     let credentials = credentials(&layout)?;
     let sealing_key = data_dir::sealing_key(&layout.sealing_key(), trellis_control::is_sealed(&store)?)?;
 
@@ -131,17 +156,13 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
 
     // The parts talk to each other over watch channels; these tasks carry the words across.
     let (converged, mut converged_revision) = watch::channel(0);
-    let carriers = [
-        tokio::spawn(carry_plans(control.clone(), fabric.clone())),
-        tokio::spawn(carry_applied(control.clone(), proxy.applied())),
-        tokio::spawn(carry_events(
-            fabric_events,
-            control.clone(),
-            resolver.clone(),
-            hosts.clone(),
-            converged,
-        )),
-    ];
+    let carriers = carriers::start(
+        &control,
+        &fabric,
+        fabric_events,
+        proxy.applied(),
+        Kernel { control: control.clone(), resolver: resolver.clone(), hosts: hosts.clone(), converged },
+    );
 
     // Everything stored is in the kernel again before the API answers.
     let first_plan = control.fabric_plans().borrow().revision;
@@ -155,35 +176,38 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     }
 
+    let health = Arc::new(Health {
+        control: control.clone(),
+        resolver: resolver.clone(),
+        workers: proxy.metrics(),
+        listeners: vec![("api", api_door.address), ("metrics", metrics_door.address)],
+        last: Default::default(),
+    });
     let (stop, stopped) = watch::channel(false);
-    let api = tokio::spawn(http_server::serve(
-        api_listener,
-        {
-            let control = control.clone();
-            move |request| {
-                let control = control.clone();
-                async move { control.serve(request).await }
-            }
-        },
-        stopped.clone(),
-        drain,
-    ));
-    let metrics = tokio::spawn(http_server::serve(
-        metrics_listener,
-        {
-            let (metrics, resolver, logs) = (proxy.metrics(), resolver.clone(), delivery.metrics());
-            move |request| {
-                let response = render_metrics(&request, &metrics, &resolver, &logs);
-                async move { response }
-            }
-        },
-        stopped,
-        Duration::from_secs(1),
-    ));
-    let local_server = tokio::spawn(local::server::serve(
-        local::server::bind(&layout)?,
-        local::server::Local { control: control.clone(), fabric: fabric.clone(), hosts },
-    ));
+    let handler = Arc::new(Api(control.clone()));
+    let plain = Terms { tls: None, most_connections: connections, drain };
+    let mut apis = vec![serve_http("api", &api_door, &handler, &plain, &stopped)];
+    if let Some(door) = &tls_door {
+        let certificate = match tls_certificate.zip(tls_key) {
+            Some((chain, key)) => Certificate::from_files(&chain, &key)?,
+            None => Certificate::issued(&control, tls::names(door.address, &tls_names))?,
+        };
+        let terms = Terms { tls: Some(certificate.acceptor()?), ..plain.clone() };
+        apis.push(serve_http("api-tls", door, &handler, &terms, &stopped));
+        tracing::info!("the API is at https://{} as well", door.address);
+    }
+    let observed = Arc::new(Observed {
+        metrics: proxy.metrics(),
+        resolver: resolver.clone(),
+        logs: delivery.metrics(),
+        health: health.clone(),
+    });
+    let terms = Terms { tls: None, most_connections: METRICS_CONNECTIONS, drain: Duration::from_secs(1) };
+    let metrics = serve_http("metrics", &metrics_door, &observed, &terms, &stopped);
+    let local_listener = Arc::new(local::server::bind(&layout)?);
+    let local = local::server::Local { control: control.clone(), fabric: fabric.clone(), hosts, health };
+    let local_server =
+        tokio::spawn(supervise("local", move || local::server::serve(local_listener.clone(), local.clone())));
     write_private(&layout.endpoint(), &format!("{endpoint}\n"))?;
     announce(&endpoint);
 
@@ -195,12 +219,11 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     stop.send_replace(true);
     proxy.drain(drain).await;
     delivery.finish(LAST_LOGS).await;
-    let _ = api.await;
-    let _ = metrics.await;
-    local_server.abort();
-    for carrier in carriers {
-        carrier.abort();
+    for served in apis.into_iter().chain([metrics]) {
+        let _ = served.await;
     }
+    local_server.abort();
+    drop(carriers);
     let _ = tokio::task::spawn_blocking(move || fabric.shutdown()).await;
     control.stop().await;
     for file in [layout.endpoint(), layout.socket()] {
@@ -209,56 +232,42 @@ async fn serve(args: cli::Up) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The one line on stdout that scripts wait for.
-#[allow(clippy::print_stdout)]
-fn announce(endpoint: &str) {
-    use std::io::Write;
-    println!("trellis is ready: {endpoint}");
-    // A closed stdout must not end a server that works.
-    let _ = std::io::stdout().flush();
+/// What goes over the wire can be read on the way.
+fn warn_of_plain_text(listen: SocketAddr, metrics_listen: SocketAddr) {
+    for (address, flag, risk) in [
+        (
+            listen,
+            "--listen",
+            "requests and answers, secrets among them, can be read on the way: see --listen-tls",
+        ),
+        (metrics_listen, "--metrics-listen", "whoever reaches it reads the names of everybody's services"),
+    ] {
+        if !address.ip().is_loopback() {
+            tracing::warn!("{flag} {address} is in plain text and not on loopback: {risk}");
+        }
+    }
 }
 
-/// The admin key: from the environment, else from the last start, else made now.
-fn credentials(layout: &Layout) -> anyhow::Result<Credentials> {
-    let path = layout.credentials();
-    let stored = Credentials::load(&path)?;
-    let from_environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let account = from_environment("TRELLIS_ACCOUNT_ID");
-    let credentials = match (
-        from_environment("TRELLIS_ADMIN_ACCESS_KEY_ID"),
-        from_environment("TRELLIS_ADMIN_SECRET_ACCESS_KEY"),
-        stored.clone(),
-    ) {
-        (Some(access_key_id), Some(secret_access_key), stored) => Credentials {
-            access_key_id,
-            secret_access_key,
-            account: account
-                .or(stored.map(|stored| stored.account))
-                .unwrap_or_else(|| DEFAULT_ACCOUNT.into()),
-            region: DEFAULT_REGION.into(),
-        },
-        (None, None, Some(stored)) => match account {
-            Some(account) => Credentials { account, ..stored },
-            None => stored,
-        },
-        (None, None, None) => Credentials {
-            access_key_id: format!("AKIA{}", random_text(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?),
-            secret_access_key: random_text(
-                40,
-                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
-            )?,
-            account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.into()),
-            region: DEFAULT_REGION.into(),
-        },
-        _ => bail!(
-            "TRELLIS_ADMIN_ACCESS_KEY_ID and TRELLIS_ADMIN_SECRET_ACCESS_KEY belong together: set both or neither"
-        ),
-    };
-    if stored.as_ref() != Some(&credentials) {
-        write_private(&path, &credentials.to_file())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(credentials)
+/// Serves a listener on a task of its own.
+fn serve_http<H: http_server::Handler>(
+    name: &'static str,
+    door: &Arc<Door>,
+    handler: &Arc<H>,
+    terms: &Terms,
+    stop: &watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let (door, handler) = (door.clone(), handler.clone());
+    let (terms, stop) = (terms.clone(), stop.clone());
+    tokio::spawn(supervise(name, move || {
+        http_server::serve(door.clone(), handler.clone(), terms.clone(), stop.clone())
+    }))
+}
+
+/// The one line on stdout that scripts wait for. A closed stdout must not end a server that works.
+fn announce(endpoint: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "trellis is ready: {endpoint}").and_then(|()| stdout.flush());
 }
 
 /// Where access logs are delivered: the flags, and for kinds without one the environment variables of AWS
@@ -280,96 +289,53 @@ fn log_endpoints_of(
     Ok(endpoints)
 }
 
-/// `length` random characters of an alphabet of 32 or 64, so that every one is equally likely.
-fn random_text(length: usize, alphabet: &[u8]) -> anyhow::Result<String> {
-    let mut bytes = vec![0; length];
-    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
-    Ok(bytes.iter().map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect())
-}
+/// The AWS APIs.
+struct Api(Control);
 
-/// Desired state to the kernel.
-async fn carry_plans(control: Control, fabric: Fabric) {
-    let mut plans = control.fabric_plans();
-    loop {
-        let plan = plans.borrow_and_update().clone();
-        fabric.apply(plan);
-        if plans.changed().await.is_err() {
-            return;
-        }
+impl http_server::Handler for Api {
+    fn body_limit(&self, head: &Parts) -> usize {
+        if self.0.names_a_key(head) { http_server::MAX_BODY } else { 0 }
+    }
+
+    async fn call(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
+        self.0.serve(request).await
     }
 }
 
-/// What the data plane acts on, back to the workflows that wait for it.
-async fn carry_applied(control: Control, mut applied: watch::Receiver<u64>) {
-    loop {
-        let revision = *applied.borrow_and_update();
-        control.data_plane_applied(revision);
-        if applied.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// What the kernel has, to the workflows, the resolver and whoever waits for a host.
-async fn carry_events(
-    mut events: mpsc::Receiver<FabricEvent>,
-    control: Control,
+/// What an operator's machines look at.
+struct Observed {
+    metrics: trellis_proxy::Metrics,
     resolver: dns::Server,
-    hosts: Arc<Hosts>,
-    converged: watch::Sender<u64>,
-) {
-    while let Some(event) = events.recv().await {
-        match &event {
-            FabricEvent::VpcReady { vpc, .. } => {
-                let plan = control.fabric_plans().borrow().vpcs.get(vpc).cloned();
-                if let Some(plan) = plan
-                    && let Err(error) = resolver.add_vpc(vpc, &dns::resolver_addresses(&plan))
-                {
-                    tracing::error!(%vpc, %error, "a VPC has no resolver");
-                }
-                control.vpc_ready(vpc).await;
-            }
-            FabricEvent::VpcFailed { vpc, reason } => {
-                tracing::error!(%vpc, %reason, "a VPC could not be made");
-                control.vpc_failed(vpc, reason).await;
-            }
-            FabricEvent::VpcGone { vpc } => {
-                resolver.remove_vpc(vpc).await;
-                control.vpc_gone(vpc).await;
-            }
-            FabricEvent::HostReady { instance, .. } => control.host_ready(instance).await,
-            FabricEvent::HostFailed { instance, reason } => {
-                tracing::error!(%instance, %reason, "a host could not be made");
-                control.host_failed(instance, reason).await;
-            }
-            FabricEvent::HostExited { instance, code } => {
-                tracing::info!(%instance, code, "the command of a host ended");
-            }
-            FabricEvent::HostGone { instance } => control.host_gone(instance).await,
-            FabricEvent::Converged { revision } => {
-                converged.send_replace(*revision);
-                control.kernel_applied(*revision);
-            }
-        }
-        // Last: whoever waits for a host finds its record moved already.
-        hosts.record(&event);
-    }
+    logs: trellis_logs::Metrics,
+    health: Arc<Health>,
 }
 
-fn render_metrics(
-    request: &Request<Bytes>,
-    metrics: &trellis_proxy::Metrics,
-    resolver: &dns::Server,
-    logs: &trellis_logs::Metrics,
-) -> Response<Vec<u8>> {
-    let (status, text) = match request.uri().path() {
-        "/metrics" => (200, metrics.render() + &resolver.render_metrics() + &logs.render()),
-        "/healthz" => (200, "ok\n".to_owned()),
-        _ => (404, "this port serves /metrics and /healthz\n".to_owned()),
-    };
-    Response::builder()
-        .status(status)
-        .header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
-        .body(text.into_bytes())
-        .expect("status and header are constants")
+impl http_server::Handler for Observed {
+    fn body_limit(&self, _: &Parts) -> usize {
+        0
+    }
+
+    async fn call(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
+        let (status, text) = match request.uri().path() {
+            "/metrics" => {
+                let parts = [self.metrics.render(), self.resolver.render_metrics(), self.logs.render()];
+                (200, parts.concat() + &log::render_metrics() + &supervise::render_metrics())
+            }
+            "/healthz" => {
+                let parts = self.health.check().await;
+                let failing: String = parts
+                    .iter()
+                    .filter(|part| !part.healthy)
+                    .map(|part| format!("{}: {}\n", part.name, part.detail))
+                    .collect();
+                if failing.is_empty() { (200, "ok\n".to_owned()) } else { (503, failing) }
+            }
+            _ => (404, "this port serves /metrics and /healthz\n".to_owned()),
+        };
+        Response::builder()
+            .status(status)
+            .header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
+            .body(text.into_bytes())
+            .expect("status and header are constants")
+    }
 }

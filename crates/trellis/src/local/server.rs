@@ -15,6 +15,7 @@ use trellis_net::Fabric;
 
 use super::{Answer, Ask, Host, MAX_LINE, short_socket_path};
 use crate::data_dir::Layout;
+use crate::health::Health;
 use crate::hosts::Hosts;
 
 /// Commands served at once; one more waits.
@@ -26,6 +27,7 @@ pub(crate) struct Local {
     pub(crate) control: Control,
     pub(crate) fabric: Fabric,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) health: Arc<Health>,
 }
 
 /// Opens the socket, replacing one a killed instance left. The store's lock is held already, so
@@ -45,7 +47,7 @@ pub(crate) fn bind(layout: &Layout) -> anyhow::Result<UnixListener> {
 }
 
 /// Serves until dropped.
-pub(crate) async fn serve(listener: UnixListener, local: Local) {
+pub(crate) async fn serve(listener: Arc<UnixListener>, local: Local) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
@@ -145,6 +147,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             *attached = None;
             Ok(Answer::Removed)
         }
+        Ask::Status => Ok(Answer::Status { parts: local.health.check().await.to_vec() }),
         Ask::Account(ask) => Ok(Answer::Account(super::account::answer(ask, &local.control).await?)),
     }
 }
