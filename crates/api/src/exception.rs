@@ -104,11 +104,12 @@ impl Exception {
         message: impl Into<String>,
         resource_type: impl Into<String>,
         resource_id: Option<String>,
+        service_code: impl Into<String>,
         quota_code: impl Into<String>,
     ) -> Self {
         let mut exception = Self::plain("ServiceQuotaExceededException", 402, message)
             .about(resource_id, resource_type.into());
-        exception.members.insert("serviceCode".into(), trellis_model::quota::SERVICE_CODE.into());
+        exception.members.insert("serviceCode".into(), service_code.into().into());
         exception.members.insert("quotaCode".into(), quota_code.into().into());
         exception
     }
@@ -175,7 +176,7 @@ mod tests {
         let missing = Exception::not_found("m", "svc-1", "SERVICE");
         assert_eq!((missing.code.as_ref(), missing.status), ("ResourceNotFoundException", 404));
 
-        let quota = Exception::quota("m", "SERVICE", None, "L-620C821E");
+        let quota = Exception::quota("m", "SERVICE", None, "vpc-lattice", "L-620C821E");
         assert_eq!(quota.status, 402);
         assert_eq!(
             Value::Object(*quota.members),

@@ -17,63 +17,61 @@ mod tags;
 pub(crate) mod record;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use trellis_api::{Exception, Operation};
-use trellis_store::Transaction;
+use serde_json::Value;
+use trellis_api::Exception;
+use trellis_frame::{Accounts, Service, Tagged, words};
+use trellis_model::Arn;
+use trellis_model::resource::lattice::Home;
+use trellis_store::{Read, Transaction};
 
 use crate::context::Context;
 use crate::refusal::Refusal;
 use crate::tag_set;
 use record::Certificate;
 
-/// Names of the operations that are implemented, in alphabetical order.
-pub(crate) const IMPLEMENTED: &[&str] = &[
-    "AddTagsToCertificate",
-    "DeleteCertificate",
-    "DescribeCertificate",
-    "GetCertificate",
-    "ImportCertificate",
-    "ListCertificates",
-    "ListTagsForCertificate",
-    "RemoveTagsFromCertificate",
-];
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: Service = Service {
+    words,
+    operations: OPERATIONS,
+    tagged: Some(Tagged { arn_service: "acm", locate }),
+    accounts: Accounts { records: &[crate::keys::ACM], ..Accounts::NONE },
+    ..Service::new(|| trellis_api::service_by_signing_name("acm").expect("described"))
+};
 
-/// Performs one operation; `input` and the answer are keyed by the model's member names.
-///
-/// # Errors
-/// What the operation refuses.
-pub(crate) async fn call(
-    ctx: &Context,
-    operation: &'static Operation,
-    input: Value,
-) -> Result<Value, Exception> {
-    match operation.name.as_str() {
-        "ImportCertificate" => import::import(ctx, input).await,
-        "ListCertificates" => Ok(list::list(&mut ctx.read()?, ctx, &read(input)?)?),
-        "DescribeCertificate" => Ok(describe::describe(&mut ctx.read()?, ctx, &read(input)?)?),
-        "GetCertificate" => Ok(describe::pem(&mut ctx.read()?, ctx, &read(input)?)?),
-        "ListTagsForCertificate" => Ok(tags::list(&mut ctx.read()?, ctx, &read(input)?)?),
-        "DeleteCertificate" => write(ctx, input, delete).await,
-        "AddTagsToCertificate" => write(ctx, input, tags::add).await,
-        "RemoveTagsFromCertificate" => write(ctx, input, tags::remove).await,
-        other => Err(Exception::plain("UnknownOperationException", 400, format!("{other} is not supported"))),
+trellis_frame::operations! {
+    AddTagsToCertificate => write tags::add,
+    DeleteCertificate => write delete,
+    DescribeCertificate => read describe::describe,
+    GetCertificate => read describe::pem,
+    ImportCertificate => call import::import,
+    ListCertificates => read list::list,
+    ListTagsForCertificate => read tags::list,
+    RemoveTagsFromCertificate => write tags::remove,
+}
+
+fn words(refusal: Refusal) -> Exception {
+    match refusal {
+        // The message of a failure could repeat what was sent.
+        Refusal::Unreadable { .. } => invalid(UNREADABLE),
+        Refusal::NotServed { operation } => {
+            Exception::plain("UnknownOperationException", 400, format!("{operation} is not supported"))
+        }
+        refusal => words::json(refusal),
     }
 }
 
-async fn write<I: DeserializeOwned + Send + 'static>(
-    ctx: &Context,
-    input: Value,
-    function: fn(&mut Transaction<'_>, &Context, &I) -> Result<(), Refusal>,
-) -> Result<Value, Exception> {
-    let input: I = read(input)?;
-    let context = ctx.clone();
-    ctx.transact(move |tx| function(tx, &context, &input)).await?;
-    Ok(json!({}))
+const UNREADABLE: &str = "the request does not have the form of this operation";
+
+/// Refuses an ARN of `home` that names no certificate.
+fn locate(mut state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
+    match Certificate::get(&mut state, home, arn)? {
+        Some(_) => Ok(()),
+        None => Err(Refusal::unacceptable(format_args!("{arn} does not exist"))),
+    }
 }
 
 fn read<T: DeserializeOwned>(input: Value) -> Result<T, Exception> {
-    // The message of a failure could repeat what was sent.
-    serde_json::from_value(input).map_err(|_| invalid("the request does not have the form of this operation"))
+    serde_json::from_value(input).map_err(|_| invalid(UNREADABLE))
 }
 
 /// What ACM calls a broken rule that no narrower exception is for.

@@ -16,6 +16,7 @@ mod instance;
 mod listing;
 pub(crate) mod place;
 mod prefix_list;
+mod quota;
 mod security_group;
 mod status;
 mod subnet;
@@ -28,18 +29,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::watch;
-use trellis_api::{Exception, Operation};
+use trellis_api::Exception;
+use trellis_frame::{Accounts, Context, Refusal, Service, Surroundings, Tagged};
 use trellis_model::fabric::FabricPlan;
 use trellis_model::resource::vpc::{Direction, Instance};
 use trellis_model::{InstanceId, VpcId};
 
 use crate::Control;
-use crate::context::{Context, Surroundings};
-use crate::refusal::Refusal;
 
 pub use host::{HostError, RunInstance};
-pub(crate) use place::{forget_place, is_terminated_instance};
-pub(crate) use tag::exists;
 pub(crate) use tenants::Tenants;
 
 /// Settles what an earlier process left; gives the plans for the kernel, the first of which is there,
@@ -54,119 +52,113 @@ pub(crate) async fn start(
     Ok(fabric::publish(surroundings.store.clone()).await?)
 }
 
-/// Names of the operations that are implemented, in alphabetical order.
-pub(crate) const IMPLEMENTED: &[&str] = &[
-    "AssociateSubnetCidrBlock",
-    "AssociateVpcCidrBlock",
-    "AuthorizeSecurityGroupEgress",
-    "AuthorizeSecurityGroupIngress",
-    "CreateSecurityGroup",
-    "CreateSubnet",
-    "CreateTags",
-    "CreateVpc",
-    "DeleteSecurityGroup",
-    "DeleteSubnet",
-    "DeleteTags",
-    "DeleteVpc",
-    "DescribeAccountAttributes",
-    "DescribeAvailabilityZones",
-    "DescribeInstanceStatus",
-    "DescribeInstances",
-    "DescribeManagedPrefixLists",
-    "DescribeNetworkAcls",
-    "DescribeNetworkInterfaces",
-    "DescribePrefixLists",
-    "DescribeRegions",
-    "DescribeRouteTables",
-    "DescribeSecurityGroupRules",
-    "DescribeSecurityGroups",
-    "DescribeSubnets",
-    "DescribeTags",
-    "DescribeVpcAttribute",
-    "DescribeVpcs",
-    "DisassociateSubnetCidrBlock",
-    "DisassociateVpcCidrBlock",
-    "GetManagedPrefixListEntries",
-    "ModifySecurityGroupRules",
-    "ModifySubnetAttribute",
-    "ModifyVpcAttribute",
-    "RevokeSecurityGroupEgress",
-    "RevokeSecurityGroupIngress",
-    "TerminateInstances",
-    "UpdateSecurityGroupRuleDescriptionsEgress",
-    "UpdateSecurityGroupRuleDescriptionsIngress",
-];
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: Service = Service {
+    words,
+    operations: OPERATIONS,
+    quotas: quota::ALL,
+    tagged: Some(Tagged { arn_service: "ec2", locate: tag::locate }),
+    accounts: Accounts {
+        records: &[crate::keys::EC2],
+        is_remnant: place::forget_terminated_instance,
+        ..Accounts::NONE
+    },
+    ..Service::new(|| trellis_api::service_by_signing_name("ec2").expect("described"))
+};
 
-/// Performs one operation; `input` and the answer are keyed by the model's member names.
-///
-/// # Errors
-/// The operation's own, with EC2's codes.
-pub(crate) async fn call(
-    ctx: &Context,
-    operation: &'static Operation,
-    input: Value,
-) -> Result<Value, Exception> {
-    match operation.name.as_str() {
-        "CreateVpc" => vpc::create(ctx, input).await,
-        "DescribeVpcs" => vpc::describe(ctx, input),
-        "DescribeVpcAttribute" => vpc::describe_attribute(ctx, input),
-        "ModifyVpcAttribute" => vpc::modify_attribute(ctx, input).await,
-        "DeleteVpc" => vpc::delete(ctx, input).await,
+trellis_frame::operations! {
+    AssociateSubnetCidrBlock => call cidr::associate_subnet,
+    AssociateVpcCidrBlock => call cidr::associate_vpc,
+    AuthorizeSecurityGroupEgress => call authorize_egress,
+    AuthorizeSecurityGroupIngress => call authorize_ingress,
+    CreateSecurityGroup => call security_group::create,
+    CreateSubnet => call subnet::create,
+    CreateTags => call tag::create,
+    CreateVpc => call vpc::create,
+    DeleteSecurityGroup => call security_group::delete,
+    DeleteSubnet => call subnet::delete,
+    DeleteTags => call tag::delete,
+    DeleteVpc => call vpc::delete,
+    DescribeAccountAttributes => view account::describe_attributes,
+    DescribeAvailabilityZones => view zone::describe_zones,
+    DescribeInstanceStatus => view instance::health::describe,
+    DescribeInstances => view instance::describe,
+    DescribeManagedPrefixLists => view prefix_list::describe,
+    DescribeNetworkAcls => view implied::describe_network_acls,
+    DescribeNetworkInterfaces => view instance::describe_interfaces,
+    DescribePrefixLists => view prefix_list::describe_with_blocks,
+    DescribeRegions => view zone::describe_regions,
+    DescribeRouteTables => view implied::describe_route_tables,
+    DescribeSecurityGroupRules => view security_group::rule::describe,
+    DescribeSecurityGroups => view security_group::describe,
+    DescribeSubnets => view subnet::describe,
+    DescribeTags => view tag::describe_all,
+    DescribeVpcAttribute => view vpc::describe_attribute,
+    DescribeVpcs => view vpc::describe,
+    DisassociateSubnetCidrBlock => call cidr::disassociate_subnet,
+    DisassociateVpcCidrBlock => call cidr::disassociate_vpc,
+    GetManagedPrefixListEntries => view prefix_list::entries,
+    ModifySecurityGroupRules => call security_group::rule::modify,
+    ModifySubnetAttribute => call subnet::modify_attribute,
+    ModifyVpcAttribute => call vpc::modify_attribute,
+    RevokeSecurityGroupEgress => call revoke_egress,
+    RevokeSecurityGroupIngress => call revoke_ingress,
+    TerminateInstances => call instance::terminate,
+    UpdateSecurityGroupRuleDescriptionsEgress => call update_egress_descriptions,
+    UpdateSecurityGroupRuleDescriptionsIngress => call update_ingress_descriptions,
+}
 
-        "CreateSubnet" => subnet::create(ctx, input).await,
-        "DescribeSubnets" => subnet::describe(ctx, input),
-        "ModifySubnetAttribute" => subnet::modify_attribute(ctx, input).await,
-        "DeleteSubnet" => subnet::delete(ctx, input).await,
-
-        "AssociateVpcCidrBlock" => cidr::associate_vpc(ctx, input).await,
-        "DisassociateVpcCidrBlock" => cidr::disassociate_vpc(ctx, input).await,
-        "AssociateSubnetCidrBlock" => cidr::associate_subnet(ctx, input).await,
-        "DisassociateSubnetCidrBlock" => cidr::disassociate_subnet(ctx, input).await,
-
-        "DescribeInstances" => instance::describe(ctx, input),
-        "DescribeInstanceStatus" => instance::health::describe(ctx, input),
-        "TerminateInstances" => instance::terminate(ctx, input).await,
-        "DescribeNetworkInterfaces" => instance::describe_interfaces(ctx, input),
-        "RunInstances" => Err(fault::unsupported(
-            "RunInstances is not supported: an instance here is a host made with `trellis run`.",
-        )
-        .into()),
-
-        "CreateSecurityGroup" => security_group::create(ctx, input).await,
-        "DescribeSecurityGroups" => security_group::describe(ctx, input),
-        "DeleteSecurityGroup" => security_group::delete(ctx, input).await,
-        "AuthorizeSecurityGroupIngress" => {
-            security_group::rule::authorize(ctx, input, Direction::Ingress).await
+/// EC2's codes for what the parts that all services share refuse.
+fn words(refusal: Refusal) -> Exception {
+    let message = refusal.to_string();
+    let (code, status) = match refusal {
+        Refusal::Exception(exception) => return *exception,
+        Refusal::Missing { .. } => ("InvalidID.NotFound", 400),
+        Refusal::Conflict { .. } => ("IncorrectState", 400),
+        Refusal::InUse { .. } => ("DependencyViolation", 400),
+        Refusal::Invalid { .. } | Refusal::Unreadable { .. } => ("InvalidParameterValue", 400),
+        Refusal::NotAPage { .. } => ("InvalidNextToken", 400),
+        Refusal::Quota { .. } => ("ResourceLimitExceeded", 400),
+        Refusal::Denied { .. } => ("UnauthorizedOperation", 403),
+        Refusal::TokenReused { .. } => ("IdempotentParameterMismatch", 400),
+        Refusal::NotServed { operation } => {
+            let mut message = format!("{operation} is not supported.");
+            if operation == "RunInstances" {
+                message =
+                    "RunInstances is not supported: an instance here is a host made with `trellis run`."
+                        .into();
+            }
+            return Exception::ec2("UnsupportedOperation", 400, message);
         }
-        "AuthorizeSecurityGroupEgress" => {
-            security_group::rule::authorize(ctx, input, Direction::Egress).await
+        Refusal::Store(_) | Refusal::Corrupt { .. } | Refusal::Vault(_) => {
+            return Exception::internal(message);
         }
-        "RevokeSecurityGroupIngress" => security_group::rule::revoke(ctx, input, Direction::Ingress).await,
-        "RevokeSecurityGroupEgress" => security_group::rule::revoke(ctx, input, Direction::Egress).await,
-        "ModifySecurityGroupRules" => security_group::rule::modify(ctx, input).await,
-        "UpdateSecurityGroupRuleDescriptionsIngress" => {
-            security_group::rule::update_descriptions(ctx, input, Direction::Ingress).await
-        }
-        "UpdateSecurityGroupRuleDescriptionsEgress" => {
-            security_group::rule::update_descriptions(ctx, input, Direction::Egress).await
-        }
-        "DescribeSecurityGroupRules" => security_group::rule::describe(ctx, input),
+    };
+    Exception::ec2(code, status, message)
+}
 
-        "CreateTags" => tag::create(ctx, input).await,
-        "DeleteTags" => tag::delete(ctx, input).await,
-        "DescribeTags" => tag::describe_all(ctx, input),
+async fn authorize_ingress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::authorize(ctx, input, Direction::Ingress).await
+}
 
-        "DescribeAvailabilityZones" => zone::describe_zones(ctx, input),
-        "DescribeRegions" => zone::describe_regions(ctx, input),
-        "DescribeManagedPrefixLists" => prefix_list::describe(ctx, input),
-        "DescribePrefixLists" => prefix_list::describe_with_blocks(ctx, input),
-        "GetManagedPrefixListEntries" => prefix_list::entries(ctx, input),
-        "DescribeRouteTables" => implied::describe_route_tables(ctx, input),
-        "DescribeNetworkAcls" => implied::describe_network_acls(ctx, input),
-        "DescribeAccountAttributes" => account::describe_attributes(input),
+async fn authorize_egress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::authorize(ctx, input, Direction::Egress).await
+}
 
-        other => Err(fault::unsupported(format_args!("{other} is not supported.")).into()),
-    }
+async fn update_ingress_descriptions(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::update_descriptions(ctx, input, Direction::Ingress).await
+}
+
+async fn update_egress_descriptions(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::update_descriptions(ctx, input, Direction::Egress).await
+}
+
+async fn revoke_ingress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::revoke(ctx, input, Direction::Ingress).await
+}
+
+async fn revoke_egress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+    security_group::rule::revoke(ctx, input, Direction::Egress).await
 }
 
 /// What the binary asks and reports: hosts from the command line, states from the kernel.
@@ -181,7 +173,7 @@ impl Control {
     /// # Errors
     /// Whatever of [`HostError`] the request deserves; nothing has changed then.
     pub async fn run_instance(&self, spec: RunInstance) -> Result<Instance, HostError> {
-        host::run(&self.inner.surroundings, spec).await
+        host::run(self.inner.frame.surroundings(), spec).await
     }
 
     /// Ends the host called `name_or_id`; one that is ending already stays as it is.
@@ -189,7 +181,7 @@ impl Control {
     /// # Errors
     /// [`HostError::NoHost`], or a state that cannot be written.
     pub async fn terminate_instance(&self, name_or_id: &str) -> Result<Instance, HostError> {
-        host::terminate_named(&self.inner.surroundings, name_or_id).await
+        host::terminate_named(self.inner.frame.surroundings(), name_or_id).await
     }
 
     /// Every host of the installation that is not terminated, in the order they were made.
@@ -197,12 +189,12 @@ impl Control {
     /// # Errors
     /// The state could not be read.
     pub fn instances(&self) -> Result<Vec<Instance>, HostError> {
-        host::list(&self.inner.surroundings)
+        host::list(self.inner.frame.surroundings())
     }
 
     /// The kernel has the VPC.
     pub async fn vpc_ready(&self, vpc: &VpcId) {
-        status::vpc_ready(&self.inner.surroundings, vpc).await;
+        status::vpc_ready(self.inner.frame.surroundings(), vpc).await;
     }
 
     /// The kernel could not make the VPC. It stays `pending`, as EC2 has no other word, and is tried
@@ -218,16 +210,16 @@ impl Control {
 
     /// The kernel has the host.
     pub async fn host_ready(&self, instance: &InstanceId) {
-        status::host_ready(&self.inner.surroundings, instance).await;
+        status::host_ready(self.inner.frame.surroundings(), instance).await;
     }
 
     /// The kernel could not make the host; it is tried again until somebody ends it.
     pub async fn host_failed(&self, instance: &InstanceId, reason: &str) {
-        status::host_failed(&self.inner.surroundings, instance, reason).await;
+        status::host_failed(self.inner.frame.surroundings(), instance, reason).await;
     }
 
     /// The kernel no longer has the host.
     pub async fn host_gone(&self, instance: &InstanceId) {
-        status::host_gone(&self.inner.surroundings, instance).await;
+        status::host_gone(self.inner.frame.surroundings(), instance).await;
     }
 }

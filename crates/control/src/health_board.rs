@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
+use trellis_frame::Surroundings;
 use trellis_model::TargetGroupId;
 use trellis_model::health::{TargetHealth, TargetStatus};
 
@@ -23,6 +24,11 @@ type Cells = FxHashMap<TargetGroupId, FxHashMap<TargetKey, Arc<TargetHealth>>>;
 /// Shared between the builder, ListTargets and the workflows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HealthBoard(Arc<Mutex<Cells>>);
+
+/// The board of this process.
+pub(crate) fn health(surroundings: &Surroundings) -> &HealthBoard {
+    surroundings.extension().expect("the control plane is started with one")
+}
 
 impl HealthBoard {
     /// The cell of a target, made with `status` where there is none.

@@ -17,6 +17,7 @@ pub(crate) mod identifier;
 pub(crate) mod listener;
 pub(crate) mod named;
 pub(crate) mod place;
+mod quota;
 pub(crate) mod resource_association;
 pub(crate) mod resource_configuration;
 pub(crate) mod resource_gateway;
@@ -37,7 +38,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use trellis_api::{Exception, Operation, Reason};
+use trellis_frame as frame;
 use trellis_model::resource::lattice::{Home, Status};
 use trellis_store::{Reader, Transaction};
 
@@ -47,37 +48,39 @@ use crate::settling;
 use crate::token::Token;
 
 /// The service part of idempotency tokens' keys.
-const SERVICE: &str = "vpc-lattice";
+const TOKENS: &str = "vpc-lattice";
 
 /// An answer without members.
 #[derive(Debug, Serialize)]
 pub(crate) struct Nothing {}
+
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: frame::Service = frame::Service {
+    words: frame::words::rest_json,
+    operations: OPERATIONS,
+    quotas: quota::ALL,
+    tagged: Some(frame::Tagged { arn_service: "vpc-lattice", locate: tags::locate_arn }),
+    accounts: frame::Accounts { records: &[crate::keys::LATTICE], ..frame::Accounts::NONE },
+    ..frame::Service::new(|| trellis_api::service_by_signing_name("vpc-lattice").expect("described"))
+};
 
 /// Maps operations to functions: `read` over a consistent state, `write` as one transaction, `create`
 /// as one transaction that a client token makes happen once.
 macro_rules! operations {
     ($($name:literal => $how:ident $function:path,)*) => {
         /// Names of the operations that are implemented, in alphabetical order.
+        #[cfg(test)]
         pub(crate) const IMPLEMENTED: &[&str] = &[$($name),*];
 
-        /// Performs one operation.
-        ///
-        /// # Errors
-        /// What the operation refuses; `ValidationException` for one that does not exist here yet.
-        pub(crate) async fn call(
-            ctx: &Context,
-            operation: &'static Operation,
-            input: Value,
-        ) -> Result<Value, Exception> {
-            match operation.name.as_str() {
-                $($name => $how(ctx, $name, input, $function).await,)*
-                other => Err(Exception::validation(
-                    Reason::UnknownOperation,
-                    format!("Trellis does not implement {other} yet"),
-                    Vec::new(),
-                )),
-            }
-        }
+        const OPERATIONS: &[frame::Operation] = &[$(frame::Operation {
+            name: $name,
+            perform: frame::Perform::Signed(|call| {
+                Box::pin(async move {
+                    let (ctx, input) = call.into_parts()?;
+                    $how(&ctx, $name, input, $function).await
+                })
+            }),
+        },)*];
 
         /// Whether `input` is what the operation called `name` takes, by its typed form.
         #[cfg(test)]
@@ -166,12 +169,6 @@ operations! {
     "UpdateTargetGroup" => write target_group::update,
 }
 
-/// The typed form of an input that keeps the API description.
-fn parse<I: DeserializeOwned>(input: Value) -> Result<I, Exception> {
-    serde_json::from_value(input)
-        .map_err(|error| Exception::validation(Reason::CannotParse, error.to_string(), Vec::new()))
-}
-
 fn answer<O: Serialize>(output: O) -> Value {
     serde_json::to_value(output).expect("answers are plain structs with string keys")
 }
@@ -181,14 +178,14 @@ async fn read<I: DeserializeOwned, O: Serialize>(
     name: &str,
     mut input: Value,
     function: fn(&mut Reader, &Context, &I) -> Result<O, Refusal>,
-) -> Result<Value, Exception> {
+) -> Result<Value, Refusal> {
     let list = list_of(ctx, name, &input);
     if let Some(token) = input.get_mut("nextToken") {
         let of_list = token.as_str().and_then(|token| token.strip_prefix(&list));
         let of_list = of_list.ok_or_else(|| invalid("nextToken", "is not a token of this list"))?;
         *token = of_list.into();
     }
-    let input = parse(input)?;
+    let input = frame::operation::parse(input)?;
     let mut answer = answer(function(&mut ctx.read()?, ctx, &input)?);
     if let Some(token) = answer["nextToken"].as_str() {
         answer["nextToken"] = format!("{list}{token}").into();
@@ -212,12 +209,12 @@ async fn write<I, O>(
     _name: &str,
     input: Value,
     function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
-) -> Result<Value, Exception>
+) -> Result<Value, Refusal>
 where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + 'static,
 {
-    let input: I = parse(input)?;
+    let input: I = frame::operation::parse(input)?;
     let context = ctx.clone();
     let done = ctx.transact(move |tx| function(tx, &context, &input).map(answer)).await?;
     settled(ctx, done).await
@@ -228,18 +225,14 @@ async fn create<I, O>(
     name: &str,
     mut input: Value,
     function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
-) -> Result<Value, Exception>
+) -> Result<Value, Refusal>
 where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + 'static,
 {
-    let token = Token::take(ctx, SERVICE, name, &mut input);
-    let input: I = parse(input)?;
+    let token = Token::take_member(ctx, (TOKENS, name), "clientToken", &mut input);
+    let input: I = frame::operation::parse(input)?;
     let context = ctx.clone();
-    let mismatch = || {
-        let message = "clientToken was used before with different parameters";
-        Exception::conflict(message.to_owned(), String::new(), "CLIENT_TOKEN")
-    };
     let done = ctx
         .transact(move |tx| {
             let home = context.home();
@@ -247,7 +240,7 @@ where
                 named::told_of(tx, &home, answer).map(|entry| entry.is_some())
             };
             let run = |tx: &mut Transaction<'_>| function(tx, &context, &input).map(answer);
-            Token::once(token.as_ref(), tx, mismatch, is_there, run)
+            Token::once(token.as_ref(), tx, is_there, run)
         })
         .await?;
     settled(ctx, done).await
@@ -261,7 +254,7 @@ struct Moving {
 
 /// The answer with the status as it is once it has settled or the wait for that is over. What is gone by then is told
 /// of as going: there is no word for it.
-async fn settled(ctx: &Context, mut answer: Value) -> Result<Value, Exception> {
+async fn settled(ctx: &Context, mut answer: Value) -> Result<Value, Refusal> {
     let status = Moving::deserialize(&answer).ok().filter(|moving| moving.status.is_in_progress());
     let (Some(_), Some(deadline)) = (status, settling::deadline(ctx)) else { return Ok(answer) };
     let Some(entry) = named::told_of(&mut ctx.read()?, &ctx.home(), &answer)? else { return Ok(answer) };

@@ -4,69 +4,55 @@
 //! [`Control::snapshots`] what proxies act on. An operation is one function over one transaction in
 //! the store; whatever takes longer is a status that a workflow moves, and that survives a restart.
 
-mod access_key;
-mod account;
 mod acm;
-mod call;
 mod certificate_renewal;
-mod context;
 mod domain_proof;
 mod ec2;
 mod health_board;
 mod keys;
 mod lattice;
 mod log_subscriptions;
-mod page;
 mod ram;
-mod record;
 mod refusal;
 mod resources;
-mod settling;
+mod services;
 mod sharing;
 mod snapshot;
 mod sts;
-mod tag_set;
 mod tagging;
-mod token;
-mod vault;
 mod workflow;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use trellis_auth::SigningKeyCache;
+use trellis_frame::{Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, vault};
 use trellis_model::fabric::FabricPlan;
-use trellis_model::quota::{Quotas, UnknownQuota};
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError};
 
-use crate::access_key::{AccessKey, Rights, SealedSecret};
-use crate::context::Surroundings;
 use crate::health_board::HealthBoard;
-use crate::refusal::Refusal;
-use crate::vault::Vault;
-use crate::workflow::InForce;
 
-pub use access_key::SecretAccessKey;
-pub use account::{Account, AccountError, Key, KeyDescription};
-pub use context::{Clock, Random};
 pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};
 pub use trellis_ca::{IssueError, SealingKey};
+pub use trellis_frame::access_key::SecretAccessKey;
+pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
+pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
+pub use trellis_frame::{Clock, Random, StartError};
 pub use trellis_model::resource::vpc::Instance;
-pub use vault::{IssuedCertificate, VaultFault, is_sealed};
 
-/// Derived signing keys that are remembered: one for each key, day, region and service in use.
-const SIGNING_KEYS: usize = 1024;
+/// What an operation is given, as the rooms of the services name it.
+mod context {
+    pub(crate) use trellis_frame::{Context, Surroundings};
+}
 
 /// How the control plane is set up.
 #[derive(Debug, Clone)]
@@ -119,33 +105,6 @@ impl Default for Config {
     }
 }
 
-/// Why the control plane could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("the admin key cannot be used: {0}")]
-    AdminKey(trellis_auth::InvalidCredential),
-    #[error(transparent)]
-    Quota(#[from] UnknownQuota),
-    #[error("the state could not be read or written")]
-    Store(#[from] StoreError),
-    #[error("the stored record {key} does not read")]
-    Corrupt { key: String, source: serde_json::Error },
-    /// Most often: the sealing key is another installation's.
-    #[error("the secrets in the state cannot be used")]
-    Vault(#[source] VaultFault),
-}
-
-impl From<Refusal> for StartError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Store(error) => Self::Store(error),
-            Refusal::Corrupt { key, error } => Self::Corrupt { key, source: error },
-            Refusal::Vault(fault) => Self::Vault(fault),
-            Refusal::Exception(_) => unreachable!("nothing is asked of the API while starting"),
-        }
-    }
-}
-
 /// The control plane. Clones are handles to the same one; with the last of them its tasks end.
 #[derive(Clone)]
 pub struct Control {
@@ -153,14 +112,10 @@ pub struct Control {
 }
 
 struct Inner {
-    surroundings: Arc<Surroundings>,
-    signing_keys: SigningKeyCache,
+    frame: Frame,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     plans: watch::Receiver<Arc<FabricPlan>>,
     log_subscriptions: watch::Receiver<Arc<AccessLogSubscriptions>>,
-    in_force: watch::Sender<InForce>,
-    /// Dropped, the tasks are aborted.
-    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Control {
@@ -172,7 +127,7 @@ impl Control {
     pub async fn start(store: Store, config: Config) -> Result<Self, StartError> {
         let Config {
             account,
-            region: _,
+            region,
             access_key_id,
             secret_access_key,
             quotas,
@@ -185,75 +140,59 @@ impl Control {
             clock,
             random,
         } = config;
-        access_key_id.parse::<trellis_auth::AccessKeyId>().map_err(StartError::AdminKey)?;
-        secret_access_key.to_key().map_err(StartError::AdminKey)?;
-        let quotas = Quotas::with_overrides(quotas.iter().map(|(code, limit)| (code.as_str(), *limit)))?;
-        let admins_sealing_key = sealing_key.clone();
-        let admin = AccessKey {
-            account,
-            user: "admin".into(),
-            sealed_secret: SealedSecret::seal(&secret_access_key, &access_key_id, &sealing_key)
-                .map_err(StartError::Vault)?,
-            rights: Rights::Admin,
-            created_at: clock.now().into(),
-        };
-        store
-            .transact(move |tx| {
-                access_key::bootstrap(tx, &access_key_id, &admin, &secret_access_key, &admins_sealing_key)?;
-                account::bootstrap(tx, &admin.account, admin.created_at)
-            })
-            .await
-            .map_err(Refusal::from)?;
-        let vault = Vault::open(&store, sealing_key, &random, clock.now()).await?;
         let health = HealthBoard::default();
-        let surroundings = Arc::new(Surroundings { store, quotas, clock, random, health, vault, settling });
-        let Surroundings { store, health, .. } = &*surroundings;
-        certificate_renewal::renew(&surroundings).await?;
+        let extensions = Extensions::default().with(health.clone());
+        let config = trellis_frame::Config {
+            account,
+            region,
+            access_key_id,
+            secret_access_key,
+            quotas,
+            sealing_key,
+            clock,
+            random,
+            settling,
+            extensions,
+        };
+        let frame = Frame::start(store, services::ALL, config).await?;
+        let surroundings = frame.surroundings();
+        let store = &surroundings.store;
+        certificate_renewal::renew(surroundings).await?;
 
         let mut changes = store.watch_each(snapshot::WATCHED)?;
-        let mut builder = snapshot::Builder::new(health.clone(), surroundings.vault.sealing_key());
+        let mut builder = snapshot::Builder::new(health, surroundings.vault.sealing_key());
         builder.apply(changes.next().await?);
         let first = builder.build().unwrap_or_default();
         let (publish, snapshots) = watch::channel(first);
         let pending = store.watch(keys::LATTICE_PENDING)?;
         let unproven = store.watch(keys::UNPROVEN)?;
-        let (tell_in_force, in_force) = watch::channel(InForce::default());
 
-        let (plans, follow_plans) = ec2::start(&surroundings).await?;
-        let (log_subscriptions, follow_log_subscriptions) =
-            log_subscriptions::publish(surroundings.store.clone()).await?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(follow_plans);
-        tasks.spawn(follow_log_subscriptions);
-        tasks.spawn(snapshot::follow(builder, changes, publish));
+        let (plans, follow_plans) = ec2::start(surroundings).await?;
+        let (log_subscriptions, follow_log_subscriptions) = log_subscriptions::publish(store.clone()).await?;
+        frame.spawn(follow_plans);
+        frame.spawn(follow_log_subscriptions);
+        frame.spawn(snapshot::follow(builder, changes, publish));
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
-        tasks.spawn(workflow::run(surroundings.clone(), pending, in_force, drain_limit));
-        tasks.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
-        tasks.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
-        let signing_keys = SigningKeyCache::new(SIGNING_KEYS);
-        let tasks = Mutex::new(tasks);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                surroundings,
-                signing_keys,
-                snapshots,
-                plans,
-                log_subscriptions,
-                in_force: tell_in_force,
-                tasks,
-            }),
-        })
+        frame.spawn(workflow::run(surroundings.clone(), pending, drain_limit));
+        frame.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
+        frame.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
+        Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions }) })
+    }
+
+    /// What all services stand on: accounts and their keys among it.
+    pub fn frame(&self) -> &Frame {
+        &self.inner.frame
     }
 
     /// Serves one API call of any AWS service that is described.
     pub async fn serve(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
-        call::serve(&self.inner.surroundings, &self.inner.signing_keys, request).await
+        self.inner.frame.serve(request).await
     }
 
     /// Whether a call with this head can be anything but refused: it names a key there is. For whoever has to hold its
     /// body before the signature can be checked.
     pub fn names_a_key(&self, head: &http::request::Parts) -> bool {
-        call::names_a_key(&self.inner.surroundings, head)
+        self.inner.frame.names_a_key(head)
     }
 
     /// Whether the store's writer takes transactions.
@@ -261,12 +200,7 @@ impl Control {
     /// # Errors
     /// What it answers instead.
     pub async fn check_writer(&self) -> Result<(), StoreError> {
-        let nothing = |_: &mut trellis_store::Transaction<'_>| Ok::<(), std::convert::Infallible>(());
-        match self.inner.surroundings.store.transact(nothing).await {
-            Ok(()) => Ok(()),
-            Err(trellis_store::TransactError::Store(error)) => Err(error),
-            Err(trellis_store::TransactError::Caller(never)) => match never {},
-        }
+        self.inner.frame.check_writer().await
     }
 
     /// What proxies and the resolver act on, newest last; never behind the store for long.
@@ -279,13 +213,13 @@ impl Control {
     /// # Errors
     /// A name that no certificate can have.
     pub fn issue_certificate(&self, names: &[String]) -> Result<IssuedCertificate, IssueError> {
-        let Surroundings { vault, clock, .. } = &*self.inner.surroundings;
-        vault.issue_for(names, clock.now())
+        let surroundings = self.inner.frame.surroundings();
+        surroundings.vault.issue_for(names, surroundings.clock.now())
     }
 
     /// The certificate of the private CA as PEM, for the trust stores of clients. Public.
     pub fn ca_pem(&self) -> String {
-        self.inner.surroundings.vault.ca_pem()
+        self.inner.frame.surroundings().vault.ca_pem()
     }
 
     /// The access log subscriptions of every account, newest last.
@@ -296,29 +230,20 @@ impl Control {
     /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations
     /// that waited for it become ACTIVE or go.
     pub fn data_plane_applied(&self, revision: Revision) {
-        self.inner.in_force.send_if_modified(|in_force| raise(&mut in_force.data_plane, revision));
+        self.inner.frame.data_plane_applied(revision);
     }
 
     /// The kernel agrees with the plan of `revision` and so with every earlier one, as far as it can: associations
     /// whose clients it lets in become ACTIVE or go, once the data plane is as far.
     pub fn kernel_applied(&self, revision: Revision) {
-        self.inner.in_force.send_if_modified(|in_force| raise(&mut in_force.kernel, revision));
+        self.inner.frame.kernel_applied(revision);
     }
 
     /// Ends every task and waits until it has ended, so that the store can be closed. Calls that are
     /// being served finish on their own.
     pub async fn stop(&self) {
-        let mut tasks =
-            std::mem::take(&mut *self.inner.tasks.lock().expect("nothing panics while it holds it"));
-        tasks.shutdown().await;
+        self.inner.frame.stop().await;
     }
-}
-
-/// Moves `newest` on; whether it did.
-fn raise(newest: &mut Revision, revision: Revision) -> bool {
-    let is_newer = revision > *newest;
-    *newest = revision.max(*newest);
-    is_newer
 }
 
 impl fmt::Debug for Control {
@@ -329,12 +254,8 @@ impl fmt::Debug for Control {
 
 /// Names of the operations implemented, by the signing name of their service.
 pub fn implemented_operations() -> BTreeMap<&'static str, Vec<&'static str>> {
-    BTreeMap::from([
-        ("acm", acm::IMPLEMENTED.to_vec()),
-        ("ec2", ec2::IMPLEMENTED.to_vec()),
-        ("ram", ram::IMPLEMENTED.to_vec()),
-        ("sts", sts::IMPLEMENTED.to_vec()),
-        ("tagging", tagging::IMPLEMENTED.to_vec()),
-        ("vpc-lattice", lattice::IMPLEMENTED.to_vec()),
-    ])
+    let operations = |service: &trellis_frame::Service| {
+        (service.name(), service.operations.iter().map(|operation| operation.name).collect())
+    };
+    services::ALL.iter().map(|service| operations(service)).collect()
 }

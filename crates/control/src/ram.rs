@@ -16,7 +16,8 @@ pub(crate) mod tags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use trellis_api::{Exception, Operation};
+use trellis_api::Exception;
+use trellis_frame as frame;
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Reader, Transaction};
@@ -26,7 +27,7 @@ use crate::refusal::Refusal;
 use crate::token::Token;
 
 /// The service part of idempotency tokens' keys.
-const SERVICE: &str = "ram";
+const TOKENS: &str = "ram";
 
 /// The longest `clientToken`.
 const MAX_CLIENT_TOKEN: usize = 64;
@@ -46,27 +47,32 @@ impl Done {
     pub(crate) const DONE: Self = Self { return_value: true };
 }
 
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: frame::Service = frame::Service {
+    words,
+    operations: OPERATIONS,
+    tagged: Some(frame::Tagged { arn_service: "ram", locate: share::locate_arn }),
+    accounts: frame::Accounts {
+        records: &[crate::keys::RAM],
+        forget: share::drop_account,
+        ..frame::Accounts::NONE
+    },
+    ..frame::Service::new(|| trellis_api::service_by_signing_name("ram").expect("described"))
+};
+
 /// Maps operations to functions: `read` over a consistent state, `write` as one transaction that a client
 /// token, where one is sent, makes happen once.
 macro_rules! operations {
     ($($name:literal => $how:ident $function:path,)*) => {
-        /// Names of the operations that are implemented, in alphabetical order.
-        pub(crate) const IMPLEMENTED: &[&str] = &[$($name),*];
-
-        async fn perform(
-            ctx: &Context,
-            operation: &'static Operation,
-            input: Value,
-        ) -> Result<Value, Exception> {
-            match operation.name.as_str() {
-                $($name => $how(ctx, $name, input, $function).await,)*
-                other => Err(Exception::plain(
-                    "OperationNotPermittedException",
-                    400,
-                    format!("Trellis does not implement {other}"),
-                )),
-            }
-        }
+        const OPERATIONS: &[frame::Operation] = &[$(frame::Operation {
+            name: $name,
+            perform: frame::Perform::Signed(|call| {
+                Box::pin(async move {
+                    let (ctx, input) = call.into_parts()?;
+                    $how(&ctx, $name, input, $function).await
+                })
+            }),
+        },)*];
     };
 }
 
@@ -97,30 +103,26 @@ operations! {
     "UpdateResourceShare" => write share::update,
 }
 
-/// Performs one operation; `input` and the answer are keyed by the model's member names.
-///
-/// # Errors
-/// What the operation refuses, in RAM's words.
-pub(crate) async fn call(
-    ctx: &Context,
-    operation: &'static Operation,
-    input: Value,
-) -> Result<Value, Exception> {
-    perform(ctx, operation, input).await.map_err(in_rams_words)
-}
-
 /// What the parts that all services share call otherwise.
-fn in_rams_words(exception: Exception) -> Exception {
-    let (code, status) = match exception.code.as_ref() {
-        "InternalServerException" => ("ServerInternalException", 500),
-        "ValidationException" => ("InvalidParameterException", 400),
-        _ => return exception,
-    };
-    Exception::plain(code, status, exception.message)
+fn words(refusal: Refusal) -> Exception {
+    match refusal {
+        Refusal::NotServed { .. } => fault("OperationNotPermittedException", refusal.to_string()),
+        Refusal::TokenReused { .. } => {
+            fault("IdempotentParameterMismatchException", "clientToken was used before with other parameters")
+        }
+        Refusal::Invalid { .. } | Refusal::Unreadable { .. } | Refusal::NotAPage { .. } => {
+            fault("InvalidParameterException", refusal.to_string())
+        }
+        refusal => in_rams_words(frame::words::rest_json(refusal)),
+    }
 }
 
-fn parse<I: DeserializeOwned>(input: Value) -> Result<I, Exception> {
-    serde_json::from_value(input).map_err(|error| fault("InvalidParameterException", error.to_string()))
+/// What VPC Lattice's exceptions are called in RAM.
+fn in_rams_words(exception: Exception) -> Exception {
+    match exception.code.as_ref() {
+        "ValidationException" => fault("InvalidParameterException", exception.message),
+        _ => exception,
+    }
 }
 
 fn answer<O: Serialize>(output: O) -> Value {
@@ -132,8 +134,8 @@ async fn read<I: DeserializeOwned, O: Serialize>(
     _name: &str,
     input: Value,
     function: fn(&mut Reader, &Context, &I) -> Result<O, Refusal>,
-) -> Result<Value, Exception> {
-    let input = parse(input)?;
+) -> Result<Value, Refusal> {
+    let input = frame::operation::parse(input)?;
     Ok(answer(function(&mut ctx.read()?, ctx, &input)?))
 }
 
@@ -143,7 +145,7 @@ async fn write<I, O>(
     name: &str,
     mut input: Value,
     function: fn(&mut Transaction<'_>, &Context, &I) -> Result<O, Refusal>,
-) -> Result<Value, Exception>
+) -> Result<Value, Refusal>
 where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + 'static,
@@ -151,21 +153,19 @@ where
     let text = input["clientToken"].as_str().map(str::to_owned);
     if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_CLIENT_TOKEN) {
         let message = format!("clientToken has 1 to {MAX_CLIENT_TOKEN} characters");
-        return Err(fault("InvalidClientTokenException", message));
+        return Err(refuse("InvalidClientTokenException", message));
     }
-    let token = Token::take(ctx, SERVICE, name, &mut input);
-    let input: I = parse(input)?;
+    let token = Token::take_member(ctx, (TOKENS, name), "clientToken", &mut input);
+    let input: I = frame::operation::parse(input)?;
     let context = ctx.clone();
     let home = ctx.home();
-    let mismatch =
-        || fault("IdempotentParameterMismatchException", "clientToken was used before with other parameters");
     ctx.transact(move |tx| {
         // Answers that tell of a share.
         let is_there = |tx: &mut Transaction<'_>, answer: &Value| {
             let arn = answer["resourceShare"]["resourceShareArn"].as_str();
             arn.map_or(Ok(true), |arn| share::exists(tx, &home, arn))
         };
-        Token::once(token.as_ref(), tx, mismatch, is_there, |tx| {
+        Token::once(token.as_ref(), tx, is_there, |tx| {
             let mut answer = answer(function(tx, &context, &input)?);
             if let (Some(text), Some(members)) = (&text, answer.as_object_mut()) {
                 members.insert("clientToken".into(), text.as_str().into());

@@ -1,81 +1,12 @@
-//! Why an operation did not happen, and the exceptions VPC Lattice has for it.
-//!
-//! A transaction ends in a value or a [`Refusal`]: the caller's fault as an [`Exception`] ready for
-//! the wire, or ours, which is logged in full and answered as an internal error without detail.
+//! VPC Lattice's exceptions, for what its operations refuse.
 
 use std::fmt;
 
 use trellis_api::{Exception, Reason};
-use trellis_model::quota::{Quota, Quotas};
+use trellis_frame::{Quota, Quotas};
 use trellis_model::resource::lattice::Status;
-use trellis_store::{StoreError, TransactError};
 
-use crate::vault::VaultFault;
-
-/// Why a transaction wrote nothing.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The caller's fault, or the state's.
-    Exception(Box<Exception>),
-    Store(StoreError),
-    /// A record that does not read: ours.
-    Corrupt {
-        key: String,
-        error: serde_json::Error,
-    },
-    /// A secret that cannot be opened or made: ours.
-    Vault(VaultFault),
-}
-
-impl From<VaultFault> for Refusal {
-    fn from(fault: VaultFault) -> Self {
-        Self::Vault(fault)
-    }
-}
-
-impl From<Exception> for Refusal {
-    fn from(exception: Exception) -> Self {
-        Self::Exception(Box::new(exception))
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<TransactError<Refusal>> for Refusal {
-    fn from(error: TransactError<Refusal>) -> Self {
-        match error {
-            TransactError::Caller(refusal) => refusal,
-            TransactError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<Refusal> for Exception {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Exception(exception) => *exception,
-            Refusal::Store(error) => {
-                tracing::error!(error = %error, "the store failed");
-                Exception::internal("the state could not be read or written")
-            }
-            Refusal::Corrupt { key, error } => {
-                tracing::error!(key, error = %error, "a stored record does not read");
-                Exception::internal("a stored record does not read")
-            }
-            Refusal::Vault(fault) => {
-                tracing::error!(
-                    error = &fault as &dyn std::error::Error,
-                    "a secret cannot be opened or made"
-                );
-                Exception::internal("a secret cannot be opened or made")
-            }
-        }
-    }
-}
+pub(crate) use trellis_frame::Refusal;
 
 /// Kinds of things as `resourceType` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +142,7 @@ pub(crate) fn access_denied(message: impl fmt::Display) -> Refusal {
 /// Refuses one more where `have` exist already.
 pub(crate) fn check_quota(
     quotas: &Quotas,
-    quota: Quota,
+    quota: &Quota,
     have: usize,
     more: usize,
     kind: Kind,
@@ -225,6 +156,7 @@ pub(crate) fn check_quota(
         format!("the limit of {limit} {} has been reached", quota.counts()),
         kind.as_str(),
         id.map(str::to_owned),
+        quota.service(),
         quota.code(),
     )
     .into())

@@ -12,6 +12,7 @@ mod grant;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trellis_model::resource::lattice::{Home, ResourceConfiguration, ResourcePolicy};
@@ -22,8 +23,9 @@ use trellis_store::Read;
 use crate::context::Context;
 use crate::lattice::identifier;
 use crate::lattice::place::{Place, kind};
+use crate::page::{Listing, Page};
 use crate::ram::share;
-use crate::record::{get, scan_all};
+use crate::record::{decode, get, scan_all};
 use crate::refusal::{Kind, Refusal, access_denied};
 
 pub(crate) use grant::{forget, set_policy, set_share, shares_with};
@@ -274,7 +276,7 @@ pub(crate) fn received(
     want: Want<'_>,
 ) -> Result<Option<(Place, String)>, Refusal> {
     let home = ctx.home();
-    let grant: grant::Grant = crate::record::decode(entry)?;
+    let grant: grant::Grant = decode(entry)?;
     let id = crate::keys::last_part(&entry.key);
     let [own, _] = received_prefixes(&home, shared);
     let is_first = entry.key.starts_with(&own) || state.get(&format!("{own}{id}"))?.is_none();
@@ -283,6 +285,30 @@ pub(crate) fn received(
     }
     let place = Place::new(Home { account: grant.owner, region: home.region });
     Ok(allows(state, ctx, &place, (shared, id), want)?.then(|| (place, id.to_owned())))
+}
+
+/// The piece of what the caller owns of a kind, and after it of what others share with it for `want`.
+pub(crate) fn list_owned_and_received<S: Read, R: DeserializeOwned, T>(
+    page: &Page,
+    state: &mut S,
+    ctx: &Context,
+    shared: Shared,
+    want: Want<'_>,
+    mut each: impl FnMut(&mut S, &Place, R) -> Result<Option<T>, Refusal>,
+) -> Result<Listing<T>, Refusal> {
+    let own = Place::new(ctx.home());
+    let [named, everybody] = received_prefixes(&own.home, shared);
+    let prefixes = [own.scope.records(shared.record_kind()), named, everybody];
+    page.list_all(state, &prefixes, |state, part, entry| {
+        if part == 0 {
+            return each(state, &own, decode(entry)?);
+        }
+        let Some((place, id)) = received(state, ctx, shared, entry, want)? else { return Ok(None) };
+        match get(state, &place.scope.record(shared.record_kind(), id))? {
+            Some(record) => each(state, &place, record),
+            None => Ok(None),
+        }
+    })
 }
 
 /// What `text` names is another account's: told as a lookup of the caller's own would be refused.

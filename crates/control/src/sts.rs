@@ -1,38 +1,44 @@
 //! STS: who is calling.
 
 use serde_json::{Value, json};
-use trellis_api::{Exception, Operation};
+use trellis_api::Exception;
+use trellis_frame::{Context, Refusal, Service, words};
+use trellis_model::AccountId;
 
-use crate::context::{Caller, Context};
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: Service = Service {
+    words,
+    operations: OPERATIONS,
+    ..Service::new(|| trellis_api::service_by_signing_name("sts").expect("described"))
+};
 
-/// Names of the operations that are implemented.
-pub(crate) const IMPLEMENTED: &[&str] = &["GetCallerIdentity"];
+trellis_frame::operations! {
+    GetCallerIdentity => view get_caller_identity,
+}
 
-/// Performs one operation; the answer is keyed by the model's member names.
-///
-/// # Errors
-/// `InvalidAction` for an operation that is described and not there.
-pub(crate) async fn call(
-    ctx: &Context,
-    operation: &'static Operation,
-    _input: Value,
-) -> Result<Value, Exception> {
-    match operation.name.as_str() {
-        "GetCallerIdentity" => Ok(identity(&ctx.caller)),
-        other => Err(Exception::plain("InvalidAction", 400, format!("{other} is not supported"))),
+fn words(refusal: Refusal) -> Exception {
+    match refusal {
+        Refusal::NotServed { operation } => {
+            Exception::plain("InvalidAction", 400, format!("{operation} is not supported"))
+        }
+        refusal => words::query(refusal),
     }
+}
+
+fn get_caller_identity(ctx: &Context, _: Value) -> Result<Value, Refusal> {
+    let caller = &ctx.caller;
+    Ok(identity(&caller.account, &caller.arn, &caller.access_key_id))
 }
 
 /// `UserId` of an account's root is the account; a user's is made of the access key, which is as
 /// unique and as stable.
-fn identity(caller: &Caller) -> Value {
-    let user_id = if caller.arn.ends_with(":root") {
-        caller.account.to_string()
+fn identity(account: &AccountId, arn: &str, access_key_id: &str) -> Value {
+    let user_id = if arn.ends_with(":root") {
+        account.to_string()
     } else {
-        let key = &caller.access_key_id;
-        format!("AIDA{}", key.strip_prefix("AKIA").unwrap_or(key))
+        format!("AIDA{}", access_key_id.strip_prefix("AKIA").unwrap_or(access_key_id))
     };
-    json!({"UserId": user_id, "Account": caller.account, "Arn": caller.arn})
+    json!({"UserId": user_id, "Account": account, "Arn": arn})
 }
 
 #[cfg(test)]
@@ -41,21 +47,12 @@ mod tests {
 
     #[test]
     fn a_user_is_known_by_the_access_key_and_root_by_the_account() {
-        let mut caller = Caller {
-            account: "111122223333".parse().unwrap(),
-            arn: "arn:aws:iam::111122223333:user/admin".into(),
-            region: "us-east-1".parse().unwrap(),
-            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
-        };
+        let account = "111122223333".parse().unwrap();
+        let (user, key) = ("arn:aws:iam::111122223333:user/admin", "AKIAIOSFODNN7EXAMPLE");
         assert_eq!(
-            identity(&caller),
-            json!({
-                "UserId": "AIDAIOSFODNN7EXAMPLE",
-                "Account": "111122223333",
-                "Arn": "arn:aws:iam::111122223333:user/admin",
-            })
+            identity(&account, user, key),
+            json!({"UserId": "AIDAIOSFODNN7EXAMPLE", "Account": "111122223333", "Arn": user})
         );
-        caller.arn = "arn:aws:iam::111122223333:root".into();
-        assert_eq!(identity(&caller)["UserId"], "111122223333");
+        assert_eq!(identity(&account, "arn:aws:iam::111122223333:root", key)["UserId"], "111122223333");
     }
 }

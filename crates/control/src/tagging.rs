@@ -6,20 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use trellis_api::{Exception, Operation};
+use trellis_api::Exception;
+use trellis_frame::{Service, words};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::Read;
 
-use crate::acm;
 use crate::context::Context;
-use crate::ec2;
 use crate::page::{from_token, to_token};
 use crate::refusal::Refusal;
 use crate::tag_set::{self, MAX_TAGS, Tags};
-use crate::{lattice, ram};
 
 /// Resources on a page when `ResourcesPerPage` is absent; also the most there may be.
 const RESOURCES_PER_PAGE: usize = 100;
@@ -33,35 +30,33 @@ const WORDS_PER_PAGE: usize = 1000;
 /// Resources read at a time.
 const BATCH: usize = 512;
 
-/// Names of the operations that are implemented, in alphabetical order.
-pub(crate) const IMPLEMENTED: &[&str] =
-    &["GetResources", "GetTagKeys", "GetTagValues", "TagResources", "UntagResources"];
+/// The service: what the frame has to know of it.
+pub(crate) static SERVICE: Service = Service {
+    words,
+    operations: OPERATIONS,
+    ..Service::new(|| trellis_api::service_by_signing_name("tagging").expect("described"))
+};
 
-/// Performs one operation; `input` and the answer are keyed by the model's member names.
-///
-/// # Errors
-/// `InvalidParameterException` for what the caller got wrong.
-pub(crate) async fn call(
-    ctx: &Context,
-    operation: &'static Operation,
-    input: Value,
-) -> Result<Value, Exception> {
-    match operation.name.as_str() {
-        "GetResources" => get_resources(ctx, input),
-        "TagResources" => tag_resources(ctx, input).await,
-        "UntagResources" => untag_resources(ctx, input).await,
-        "GetTagKeys" => get_tag_keys(ctx, input),
-        "GetTagValues" => get_tag_values(ctx, input),
-        other => Err(Exception::plain("UnknownOperationException", 400, format!("{other} is not supported"))),
+trellis_frame::operations! {
+    GetResources => view get_resources,
+    GetTagKeys => view get_tag_keys,
+    GetTagValues => view get_tag_values,
+    TagResources => call tag_resources,
+    UntagResources => call untag_resources,
+}
+
+fn words(refusal: Refusal) -> Exception {
+    match refusal {
+        Refusal::NotServed { operation } => {
+            Exception::plain("UnknownOperationException", 400, format!("{operation} is not supported"))
+        }
+        Refusal::Invalid { .. } | Refusal::Unreadable { .. } => invalid(refusal.to_string()),
+        refusal => words::json(refusal),
     }
 }
 
 fn invalid(message: impl Into<String>) -> Exception {
     Exception::plain("InvalidParameterException", 400, message)
-}
-
-fn read<T: DeserializeOwned>(input: Value) -> Result<T, Exception> {
-    serde_json::from_value(input).map_err(|error| invalid(error.to_string()))
 }
 
 /// Where a page begins. The end of a list is the empty token, not an absent one.
@@ -162,8 +157,7 @@ impl GetResourcesInput {
     }
 }
 
-fn get_resources(ctx: &Context, input: Value) -> Result<Value, Exception> {
-    let input: GetResourcesInput = read(input)?;
+fn get_resources(ctx: &Context, input: GetResourcesInput) -> Result<Value, Refusal> {
     input.check()?;
     let mut after = position(input.pagination_token.as_deref())?;
     let most_resources = input.resources_per_page.map_or(RESOURCES_PER_PAGE, |size| size as usize);
@@ -203,7 +197,8 @@ fn tag_list(tags: &Tags) -> Vec<Value> {
 }
 
 /// Refuses an ARN that does not name something of the caller's that exists.
-fn find(state: &mut impl Read, home: &Home, arn: &str) -> Result<(), Refusal> {
+fn find(state: &mut impl Read, ctx: &Context, arn: &str) -> Result<(), Refusal> {
+    let home = ctx.home();
     let refuse = |why: &str| Err(invalid(format!("{arn} {why}")).into());
     let Ok(parsed) = arn.parse::<Arn>() else { return refuse("is not an ARN") };
     if parsed.partition != "aws" {
@@ -212,19 +207,14 @@ fn find(state: &mut impl Read, home: &Home, arn: &str) -> Result<(), Refusal> {
     if parsed.account != home.account.as_str() || parsed.region != home.region.as_str() {
         return refuse("is not in this account and region");
     }
-    match parsed.service.as_str() {
-        "ec2" if ec2::exists(state, home, &parsed)? => Ok(()),
-        "ec2" => refuse("does not exist"),
-        "acm" if acm::record::Certificate::get(state, home, &parsed)?.is_some() => Ok(()),
-        "acm" => refuse("does not exist"),
-        "vpc-lattice" => lattice::tags::locate(state, home, arn),
-        "ram" => ram::share::locate(state, home, arn),
-        _ => refuse("is not of a service that has tags here"),
+    match ctx.surroundings.services.tagged(&parsed.service) {
+        Some(tagged) => (tagged.locate)(state, &home, &parsed),
+        None => refuse("is not of a service that has tags here"),
     }
 }
 
 /// Does `work` to each resource by itself; one that fails leaves the others as they are.
-async fn each<F>(ctx: &Context, arns: Vec<String>, work: F) -> Result<Value, Exception>
+async fn each<F>(ctx: &Context, arns: Vec<String>, work: F) -> Result<Value, Refusal>
 where
     F: Fn(&mut trellis_store::Transaction<'_>, &Home, &str) -> Result<(), Refusal>
         + Send
@@ -232,18 +222,18 @@ where
         + Clone
         + 'static,
 {
-    let home = ctx.home();
+    let (home, context) = (ctx.home(), ctx.clone());
     let arns: BTreeSet<String> = arns.into_iter().collect();
     let failed = ctx
         .transact(move |tx| {
             let mut failed = BTreeMap::new();
             for arn in &arns {
-                match find(tx, &home, arn).and_then(|()| work(tx, &home, arn)) {
+                match find(tx, &context, arn).and_then(|()| work(tx, &home, arn)) {
                     Ok(()) => {}
-                    Err(Refusal::Exception(exception)) => {
-                        failed.insert(arn.clone(), exception.message);
+                    Err(ours) if ours.is_ours() => return Err(ours),
+                    Err(refusal) => {
+                        failed.insert(arn.clone(), refusal.to_string());
                     }
-                    Err(ours) => return Err(ours),
                 }
             }
             Ok(failed)
@@ -272,13 +262,13 @@ struct TagInput {
     tags: Tags,
 }
 
-async fn tag_resources(ctx: &Context, input: Value) -> Result<Value, Exception> {
-    let TagInput { arns, tags } = read(input)?;
+async fn tag_resources(ctx: &Context, input: TagInput) -> Result<Value, Refusal> {
+    let TagInput { arns, tags } = input;
     if tags.keys().any(|key| key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))) {
-        return Err(invalid("tag keys that begin with aws: are reserved"));
+        return Err(Refusal::unacceptable("tag keys that begin with aws: are reserved"));
     }
     if tags.len() > MAX_TAGS {
-        return Err(invalid(format!("a resource has at most {MAX_TAGS} tags")));
+        return Err(Refusal::unacceptable(format!("a resource has at most {MAX_TAGS} tags")));
     }
     // `merge` checks before it writes, so a resource that fails is left as it was.
     each(ctx, arns, move |tx, home, arn| tag_set::merge(tx, home, arn, &tags)).await
@@ -293,8 +283,8 @@ struct UntagInput {
     keys: Vec<String>,
 }
 
-async fn untag_resources(ctx: &Context, input: Value) -> Result<Value, Exception> {
-    let UntagInput { arns, keys } = read(input)?;
+async fn untag_resources(ctx: &Context, input: UntagInput) -> Result<Value, Refusal> {
+    let UntagInput { arns, keys } = input;
     each(ctx, arns, move |tx, home, arn| tag_set::remove(tx, home, arn, keys.iter().map(String::as_str)))
         .await
 }
@@ -313,11 +303,11 @@ struct ValuesInput {
 }
 
 /// The words that `of` finds in the tags of any resource, sorted, a page of them.
-fn words(
+fn distinct(
     ctx: &Context,
     pagination_token: Option<&str>,
     of: impl Fn(Tags) -> Vec<String>,
-) -> Result<(Vec<String>, String), Exception> {
+) -> Result<(Vec<String>, String), Refusal> {
     let begin = position(pagination_token)?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
     let mut words = BTreeSet::new();
@@ -338,15 +328,13 @@ fn words(
     Ok((page, next))
 }
 
-fn get_tag_keys(ctx: &Context, input: Value) -> Result<Value, Exception> {
-    let input: KeysInput = read(input)?;
-    let (keys, next) = words(ctx, input.pagination_token.as_deref(), |tags| tags.into_keys().collect())?;
+fn get_tag_keys(ctx: &Context, input: KeysInput) -> Result<Value, Refusal> {
+    let (keys, next) = distinct(ctx, input.pagination_token.as_deref(), |tags| tags.into_keys().collect())?;
     Ok(json!({"TagKeys": keys, "PaginationToken": next}))
 }
 
-fn get_tag_values(ctx: &Context, input: Value) -> Result<Value, Exception> {
-    let input: ValuesInput = read(input)?;
-    let (values, next) = words(ctx, input.pagination_token.as_deref(), |mut tags| {
+fn get_tag_values(ctx: &Context, input: ValuesInput) -> Result<Value, Refusal> {
+    let (values, next) = distinct(ctx, input.pagination_token.as_deref(), |mut tags| {
         tags.remove(&input.key).into_iter().collect()
     })?;
     Ok(json!({"TagValues": values, "PaginationToken": next}))

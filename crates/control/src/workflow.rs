@@ -1,5 +1,5 @@
 //! What takes longer than a call: statuses that move once the data plane has caught up, targets that
-//! drain, tokens that expire.
+//! drain.
 //!
 //! All of it is found in the store under `pending/`, so a restart goes on where the last process
 //! stopped. One task; it wakes when something becomes pending and when the data plane reports; a step
@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use trellis_frame::InForce;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, ResourceAssociation, Service, ServiceAssociation, Status, VpcAssociation,
@@ -18,14 +17,13 @@ use trellis_model::resource::lattice::{
 use trellis_store::{Entry, Read, Revision, Transaction, Watch};
 
 use crate::context::Surroundings;
-use crate::health_board::TargetKey;
+use crate::health_board::{TargetKey, health};
 use crate::keys;
 use crate::lattice::certificate::Sealed;
 use crate::lattice::place::{Place, kind};
 use crate::lattice::{association, resource_configuration, resource_gateway, service, target, target_group};
 use crate::record::{get, scan_all};
 use crate::refusal::Refusal;
-use crate::token;
 
 /// Most pieces of work in one transaction.
 const STEP: usize = 128;
@@ -36,30 +34,18 @@ const DRAIN_POLL: Duration = Duration::from_millis(250);
 /// First and longest wait after a failure.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
-/// How often expired tokens are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
-
-/// How far those are who make what is stored true.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct InForce {
-    pub(crate) data_plane: Revision,
-    pub(crate) kernel: Revision,
-}
+/// How long it sleeps when nothing moves with time.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Moves everything pending, for ever. Ends when the store is closed.
-pub(crate) async fn run(
-    surroundings: Arc<Surroundings>,
-    mut pending: Watch,
-    mut applied: watch::Receiver<InForce>,
-    drain_limit: SignedDuration,
-) {
+pub(crate) async fn run(surroundings: Arc<Surroundings>, mut pending: Watch, drain_limit: SignedDuration) {
+    let mut applied = surroundings.in_force.clone();
     let mut back_off = BACK_OFF.0;
-    let mut prune_at = Instant::now() + PRUNE_EVERY;
     loop {
         let in_force = *applied.borrow_and_update();
         let wait = match advance(&surroundings, in_force, drain_limit).await {
             Ok(Remaining::Draining) => DRAIN_POLL,
-            Ok(Remaining::Nothing) => PRUNE_EVERY,
+            Ok(Remaining::Nothing) => LONGEST_SLEEP,
             Err(Refusal::Store(trellis_store::StoreError::Closed)) => return,
             Err(refusal) => {
                 tracing::error!(?refusal, "pending work could not be done; it is tried again");
@@ -70,12 +56,6 @@ pub(crate) async fn run(
             }
         };
         back_off = BACK_OFF.0;
-        if Instant::now() >= prune_at {
-            prune_at = Instant::now() + PRUNE_EVERY;
-            if let Err(refusal) = prune(&surroundings).await {
-                tracing::error!(?refusal, "expired client tokens could not be removed");
-            }
-        }
         tokio::select! {
             event = pending.next() => if event.is_err() { return },
             changed = applied.changed() => if changed.is_err() { return },
@@ -162,7 +142,7 @@ impl Work {
                     return Ok(true);
                 };
                 let age = surroundings.clock.now().duration_since(Timestamp::from(since));
-                !surroundings.health.is_held(group, key) || age >= drain_limit
+                !health(surroundings).is_held(group, key) || age >= drain_limit
             }
         })
     }
@@ -245,21 +225,4 @@ async fn advance(
             .map_err(Refusal::from)?;
     }
     Ok(remaining)
-}
-
-/// Removes every expired token.
-async fn prune(surroundings: &Surroundings) -> Result<(), Refusal> {
-    let now = Moment::from(surroundings.clock.now());
-    let mut after = None;
-    loop {
-        let from: Option<String> = after.take();
-        after = surroundings
-            .store
-            .transact(move |tx| token::prune(tx, from.as_deref(), now))
-            .await
-            .map_err(Refusal::from)?;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
 }

@@ -11,7 +11,6 @@ pub mod id;
 pub mod matching;
 pub mod moment;
 pub mod name;
-pub mod quota;
 pub mod resource;
 pub mod snapshot;
 

@@ -25,6 +25,16 @@ pub trait Read {
     fn scan(&mut self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError>;
 }
 
+impl<R: Read + ?Sized> Read for &mut R {
+    fn get(&mut self, key: &str) -> Result<Option<Entry>, StoreError> {
+        (**self).get(key)
+    }
+
+    fn scan(&mut self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        (**self).scan(prefix, after, limit)
+    }
+}
+
 /// A consistent snapshot: what is committed later does not show. Drop it soon, it keeps the file
 /// from reusing space.
 pub struct Reader {

@@ -41,12 +41,12 @@ struct Import {
     tags: Vec<Tag>,
 }
 
-pub(super) async fn import(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn import(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let Import { certificate_arn, certificate, private_key, certificate_chain, tags } = read(input)?;
     let private_key = Zeroizing::new(private_key);
     let tags = tags::check(&tags)?;
     if certificate_arn.is_some() && !tags.is_empty() {
-        return Err(invalid("Tagging is not permitted on re-import."));
+        return Err(invalid("Tagging is not permitted on re-import.").into());
     }
     let leaf = {
         let certificate = bytes("Certificate", &certificate)?;

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 
 use super::input::Request;
+use crate::context::Context;
+use crate::refusal::Refusal;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -14,7 +15,7 @@ struct Input {
 }
 
 /// VPCs are the only platform, and none is made by default.
-pub(super) fn describe_attributes(input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_attributes(_: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<Input>::read(input)?.into_read()?;
     let attributes: Vec<Value> = [("supported-platforms", "VPC"), ("default-vpc", "none")]
         .into_iter()

@@ -7,7 +7,6 @@
 use ipnet::Ipv6Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc, VpcIpv6};
 use trellis_model::{SecurityGroupRuleId, SubnetId, VpcId};
@@ -135,7 +134,7 @@ struct AssociateVpcInput {
     ipv6_cidr_block_network_border_group: Option<String>,
 }
 
-pub(super) async fn associate_vpc(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn associate_vpc(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<AssociateVpcInput>::read(input)?.into_parts();
     if input.cidr_block.is_some() {
         return Err(fault::unsupported("A VPC has one IPv4 block: another cannot be associated.").into());
@@ -175,7 +174,7 @@ struct DisassociateInput {
     association_id: String,
 }
 
-pub(super) async fn disassociate_vpc(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn disassociate_vpc(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<DisassociateInput>::read(input)?.into_parts();
     let home = ctx.home();
     let answer = ctx
@@ -216,7 +215,7 @@ struct AssociateSubnetInput {
     ipv6_cidr_block: Option<String>,
 }
 
-pub(super) async fn associate_subnet(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn associate_subnet(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<AssociateSubnetInput>::read(input)?.into_parts();
     let text = input
         .ipv6_cidr_block
@@ -240,7 +239,7 @@ pub(super) async fn associate_subnet(ctx: &Context, input: Value) -> Result<Valu
     Ok(answer)
 }
 
-pub(super) async fn disassociate_subnet(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn disassociate_subnet(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<DisassociateInput>::read(input)?.into_parts();
     let home = ctx.home();
     let answer = ctx

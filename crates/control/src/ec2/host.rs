@@ -7,7 +7,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::{SignedDuration, Timestamp};
-use trellis_api::Exception;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
 use trellis_model::resource::vpc::{HostedDatabase, Instance, InstanceState, SecurityGroup, Subnet, Vpc};
@@ -91,7 +90,10 @@ pub enum HostError {
 
 impl From<Refusal> for HostError {
     fn from(refusal: Refusal) -> Self {
-        Self::State(Exception::from(refusal).message)
+        if refusal.is_ours() {
+            tracing::error!(?refusal, "what was asked of hosts failed");
+        }
+        Self::State(refusal.to_string())
     }
 }
 

@@ -6,7 +6,6 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::VpcId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Subnet, Vpc, ec2_arn};
@@ -96,7 +95,7 @@ struct TablesInput {
     next_token: Option<String>,
 }
 
-pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<TablesInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::ROUTE_TABLES)?;
     let page = Page::of("DescribeRouteTables", &filters, input.max_results, input.next_token.as_deref())?;
@@ -182,7 +181,7 @@ struct AclsInput {
     next_token: Option<String>,
 }
 
-pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_network_acls(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<AclsInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::NETWORK_ACLS)?;
     let page = Page::of("DescribeNetworkAcls", &filters, input.max_results, input.next_token.as_deref())?;

@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use trellis_api::Exception;
 
 use super::fault;
 use crate::refusal::Refusal;
@@ -18,7 +17,7 @@ impl<T: DeserializeOwned> Request<T> {
     /// # Errors
     /// `UnsupportedOperation` for a member of the description that is not acted on here: better
     /// said than passed over.
-    pub(super) fn read(mut value: Value) -> Result<Self, Exception> {
+    pub(super) fn read(mut value: Value) -> Result<Self, Refusal> {
         let dry_run = value
             .as_object_mut()
             .and_then(|members| members.shift_remove("DryRun"))

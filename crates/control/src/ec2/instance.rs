@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, ec2_arn};
 use trellis_model::{InstanceId, SubnetId};
@@ -192,7 +191,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     if !input.instance_ids.is_empty() && input.max_results.is_some() {
         let message = "The parameter instancesSet cannot be used with the parameter maxResults";
@@ -236,7 +235,7 @@ struct TerminateInput {
     skip_os_shutdown: Option<bool>,
 }
 
-pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<TerminateInput>::read(input)?.into_parts();
     if input.instance_ids.is_empty() {
         return Err(fault::missing("The request must contain the parameter instanceIdSet").into());
@@ -291,7 +290,7 @@ struct DescribeInterfacesInput {
 }
 
 /// One interface for each instance that is not terminated; there are no others.
-pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInterfacesInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::NETWORK_INTERFACES)?;
     let page =

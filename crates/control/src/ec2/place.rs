@@ -16,7 +16,7 @@ use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Entry, Read, Transaction};
 
 use super::fault;
-use crate::keys::Scope;
+use crate::keys;
 use crate::record;
 use crate::refusal::Refusal;
 
@@ -80,7 +80,7 @@ resource!(
 
 /// The key of a record.
 pub(crate) fn key<R: Resource>(home: &Home, id: &str) -> String {
-    Scope::ec2(home).record(R::KIND, id)
+    keys::ec2(home).record(R::KIND, id)
 }
 
 /// The record that `text` is the id of.
@@ -107,14 +107,14 @@ pub(super) fn not_found<R: Resource>(text: &str) -> Refusal {
 
 /// Every record of a kind, in id order.
 pub(crate) fn all<R: Resource>(state: &mut impl Read, home: &Home) -> Result<Vec<R>, Refusal> {
-    record::all(state, &Scope::ec2(home).records(R::KIND))
+    record::all(state, &keys::ec2(home).records(R::KIND))
 }
 
 /// Every record of a kind in the whole installation.
 pub(super) fn every<R: Resource>(state: &mut impl Read) -> Result<Vec<R>, Refusal> {
     // ec2/{account}/{region}/{kind}/{id}
     let is_of_kind = |key: &str| key.rsplit('/').nth(1) == Some(R::KIND);
-    let entries = record::scan_all(state, crate::keys::EC2)?;
+    let entries = record::scan_all(state, keys::EC2)?;
     entries.iter().filter(|entry| is_of_kind(&entry.key)).map(record::decode).collect()
 }
 
@@ -168,12 +168,15 @@ pub(crate) fn forget_place(tx: &mut Transaction<'_>, id: &str) {
     tx.delete(&format!("{PLACE}{id}"));
 }
 
-/// Whether a record of EC2 is an instance that is only there to be described.
-pub(crate) fn is_terminated_instance(entry: &Entry) -> Result<bool, Refusal> {
-    if entry.key.rsplit('/').nth(1) != Some(kind::INSTANCE) {
+/// Whether a record of EC2 is an instance that is only there to be described; then its place is forgotten.
+pub(super) fn forget_terminated_instance(tx: &mut Transaction<'_>, entry: &Entry) -> Result<bool, Refusal> {
+    if entry.key.rsplit('/').nth(1) != Some(kind::INSTANCE)
+        || record::decode::<Instance>(entry)?.state.holds_resources()
+    {
         return Ok(false);
     }
-    Ok(!record::decode::<Instance>(entry)?.state.holds_resources())
+    forget_place(tx, keys::last_part(&entry.key));
+    Ok(true)
 }
 
 /// The host that has `name` now.

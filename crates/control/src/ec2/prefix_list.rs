@@ -5,7 +5,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::{PrefixListId, Region};
 
 use super::fault;
@@ -86,7 +85,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["owner-id", "prefix-list-id", "prefix-list-name"])?;
     // Pages of one may be asked for; there are only two lists, so the smallest page has them all.
@@ -126,7 +125,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> 
 }
 
 /// DescribePrefixLists: the same lists with what is in them, for older clients.
-pub(super) fn describe_with_blocks(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_with_blocks(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["prefix-list-id", "prefix-list-name"])?;
     let size = input.max_results.map(|size| size.max(5));
@@ -154,7 +153,7 @@ struct EntriesInput {
     next_token: Option<String>,
 }
 
-pub(super) fn entries(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn entries(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<EntriesInput>::read(input)?.into_read()?;
     let size = input.max_results.map(|size| size.max(5));
     let page = Page::new("GetManagedPrefixListEntries", size, input.next_token.as_deref())?;

@@ -8,8 +8,6 @@ pub(super) mod rule;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     DEFAULT_GROUP, Direction, Instance, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
@@ -23,6 +21,7 @@ use super::listing::Page;
 use super::place;
 use super::{fault, tag};
 use crate::context::Context;
+use crate::ec2::quota;
 use crate::lattice;
 use crate::record::{self, put};
 use crate::refusal::Refusal;
@@ -134,7 +133,7 @@ impl CreateInput {
     }
 }
 
-pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
     input.check()?;
     let vpc_id = input
@@ -145,7 +144,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
     let (home, now) = (ctx.home(), ctx.now);
     let id = SecurityGroupId::from_random(ctx.random());
     let rule_ids = [(); 2].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
-    let limit = ctx.quotas().limit(Quota::SecurityGroupsPerRegion);
+    let limit = ctx.quotas().limit(&quota::SECURITY_GROUPS_PER_REGION);
     let (name, description) = (input.group_name, input.description);
     let shown = tag::describe(&tags);
     let group = ctx
@@ -208,7 +207,7 @@ fn not_in_default_vpc(name: &str) -> Refusal {
     fault::refuse("InvalidGroup.NotFound", message)
 }
 
-pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
     let home = ctx.home();
     let id = ctx
@@ -292,7 +291,7 @@ const FILTERS: [&str; 23] = [
     "vpc-id",
 ];
 
-pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     if let Some(name) = input.group_names.first() {
         return Err(not_in_default_vpc(name).into());

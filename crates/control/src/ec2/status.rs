@@ -18,14 +18,8 @@ where
 {
     let outcome = surroundings.store.transact(move |tx| work(tx)).await;
     if let Err(error) = outcome {
-        match Refusal::from(error) {
-            Refusal::Exception(exception) => {
-                tracing::error!(reason = exception.message, "a state did not move");
-            }
-            Refusal::Store(error) => tracing::error!(%error, "a state did not move"),
-            Refusal::Corrupt { key, error } => tracing::error!(key, %error, "a state did not move"),
-            Refusal::Vault(error) => tracing::error!(%error, "a state did not move"),
-        }
+        let refusal = Refusal::from(error);
+        tracing::error!(?refusal, "a state did not move");
     }
 }
 

@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc};
 use trellis_model::{SubnetId, VpcId};
@@ -16,6 +14,7 @@ use super::place;
 use super::tenants::Tenants;
 use super::{block, cidr, fault, tag, zone};
 use crate::context::Context;
+use crate::ec2::quota;
 use crate::record::put;
 use crate::refusal::Refusal;
 use crate::tag_set::{self, Tags};
@@ -115,7 +114,7 @@ struct CreateInput {
     tag_specifications: Vec<TagSpecification>,
 }
 
-pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
     if input.ipv6_native == Some(true) {
         return Err(fault::unsupported("IPv6-only subnets are not supported").into());
@@ -134,7 +133,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
     place::parse::<Vpc>(&input.vpc_id)?;
     let (home, now) = (ctx.home(), ctx.now);
     let id = SubnetId::from_random(ctx.random());
-    let limit = ctx.quotas().limit(Quota::SubnetsPerVpc);
+    let limit = ctx.quotas().limit(&quota::SUBNETS_PER_VPC);
     let described = ctx
         .transact(move |tx| {
             let vpc: Vpc = place::find(tx, &home, &input.vpc_id)?;
@@ -185,7 +184,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::SUBNETS)?;
     let page = Page::of("DescribeSubnets", &filters, input.max_results, input.next_token.as_deref())?;
@@ -218,7 +217,7 @@ enum Attribute {
     MapPublicIp(bool),
 }
 
-pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<ModifyInput>::read(input)?.into_parts();
     let attribute = match (input.assign_ipv6_address_on_creation, input.map_public_ip_on_launch) {
         (Some(flag), None) => Attribute::AssignIpv6(flag.value),
@@ -257,7 +256,7 @@ struct DeleteInput {
     subnet_id: String,
 }
 
-pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
     let home = ctx.home();
     ctx.transact(move |tx| {

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
@@ -118,8 +117,16 @@ fn arn_of(state: &mut impl Read, home: &Home, id: &str) -> Result<String, Refusa
     })
 }
 
+/// For the Resource Groups Tagging API: refuses an ARN of `home` that names nothing.
+pub(super) fn locate(mut state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
+    match exists(&mut state, home, arn)? {
+        true => Ok(()),
+        false => Err(Refusal::unacceptable(format_args!("{arn} does not exist"))),
+    }
+}
+
 /// Whether `arn`, an EC2 one of `home`, names something that exists.
-pub(crate) fn exists(state: &mut impl Read, home: &Home, arn: &Arn) -> Result<bool, Refusal> {
+fn exists(state: &mut impl Read, home: &Home, arn: &Arn) -> Result<bool, Refusal> {
     fn has<R: place::Resource>(state: &mut impl Read, home: &Home, id: &str) -> Result<bool, Refusal> {
         Ok(id.parse::<R::Id>().is_ok() && state.get(&place::key::<R>(home, id))?.is_some())
     }
@@ -159,7 +166,7 @@ impl TagsInput {
     }
 }
 
-pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<TagsInput>::read(input)?.into_parts();
     input.check()?;
     let tags = checked(input.tags.unwrap_or_default())?;
@@ -181,7 +188,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
 /// "If you specify a tag key without a tag value, we delete any tag with this key regardless of its
 /// value. If you specify a tag value, we delete the tag only if its value matches. If you omit [the
 /// tags], we delete all user-defined tags."
-pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<TagsInput>::read(input)?.into_parts();
     input.check()?;
     let home = ctx.home();
@@ -222,7 +229,7 @@ struct Line {
     value: String,
 }
 
-pub(super) fn describe_all(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_all(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     // `tag:KEY` is a filter of its own here: it looks at the one tag of a line.
     let (by_tag, filters): (Vec<_>, Vec<_>) =

@@ -9,7 +9,7 @@ use trellis_model::resource::vpc::Instance;
 use trellis_store::Read;
 
 use super::place;
-use crate::keys::Scope;
+use crate::keys;
 use crate::lattice::place::kind;
 use crate::record;
 use crate::refusal::Refusal;
@@ -26,7 +26,7 @@ impl Tenants {
     pub(crate) fn read(state: &mut impl Read, home: &Home) -> Result<Self, Refusal> {
         Ok(Self {
             instances: place::all(state, home)?,
-            gateways: record::all(state, &Scope::lattice(home).records(kind::RESOURCE_GATEWAY))?,
+            gateways: record::all(state, &keys::lattice(home).records(kind::RESOURCE_GATEWAY))?,
         })
     }
 

@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
@@ -15,7 +13,8 @@ use super::listing::{Page, stable_suffix};
 use super::place::{self, kind};
 use super::{block, cidr, fault, implied, security_group, subnet, tag};
 use crate::context::Context;
-use crate::keys::Scope;
+use crate::ec2::quota;
+use crate::keys;
 use crate::lattice;
 use crate::record::{self, count, put};
 use crate::refusal::Refusal;
@@ -63,7 +62,7 @@ struct CreateInput {
     tag_specifications: Vec<TagSpecification>,
 }
 
-pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
     let ipv6 = cidr::WantedIpv6 {
         provided: input.amazon_provided_ipv6_cidr_block == Some(true),
@@ -92,10 +91,10 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Excepti
     let rule_ids = [(); 3].map(|()| SecurityGroupRuleId::from_random(ctx.random()));
     let group = security_group::default_of(&vpc, rule_ids);
     let mut answer = json!({"Vpc": describe_one(&vpc, &tags)});
-    let key = Scope::ec2(&vpc.home).record(kind::VPC, &vpc.id);
-    let limit = ctx.quotas().limit(Quota::VpcsPerRegion);
+    let key = keys::ec2(&vpc.home).record(kind::VPC, &vpc.id);
+    let limit = ctx.quotas().limit(&quota::VPCS_PER_REGION);
     ctx.transact(move |tx| {
-        let scope = Scope::ec2(&vpc.home);
+        let scope = keys::ec2(&vpc.home);
         if count(tx, &scope.records(kind::VPC))? as u64 >= limit {
             let message = format!("The maximum number of VPCs has been reached: {limit}.");
             return Err(fault::refuse("VpcLimitExceeded", message));
@@ -153,7 +152,7 @@ fn field(vpc: &Vpc, name: &str) -> Vec<String> {
     vec![value]
 }
 
-pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::VPCS)?;
     let page = Page::of("DescribeVpcs", &filters, input.max_results, input.next_token.as_deref())?;
@@ -177,7 +176,7 @@ struct AttributeInput {
     attribute: String,
 }
 
-pub(super) fn describe_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_attribute(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<AttributeInput>::read(input)?.into_read()?;
     let vpc: Vpc = place::find(&mut ctx.read()?, &ctx.home(), &input.vpc_id)?;
     let (member, value) = match input.attribute.as_str() {
@@ -203,7 +202,7 @@ struct ModifyInput {
 }
 
 /// "You can't modify the DNS resolution and DNS hostnames attributes in the same request."
-pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<ModifyInput>::read(input)?.into_parts();
     let given =
         [input.enable_dns_support, input.enable_dns_hostnames, input.enable_network_address_usage_metrics];
@@ -235,7 +234,7 @@ struct DeleteInput {
     vpc_id: String,
 }
 
-pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
     let home = ctx.home();
     ctx.transact(move |tx| {

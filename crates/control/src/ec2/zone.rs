@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::Region;
 use trellis_model::resource::vpc::Zone;
 
@@ -83,7 +82,7 @@ struct ZonesInput {
     filters: Vec<Filter>,
 }
 
-pub(super) fn describe_zones(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_zones(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<ZonesInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::ZONES)?;
     let region = &ctx.caller.region;
@@ -142,7 +141,7 @@ struct RegionsInput {
 
 /// The region of the call, and others by name: any name is a region here, so a list of all of them
 /// would be made up.
-pub(super) fn describe_regions(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(super) fn describe_regions(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<RegionsInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["endpoint", "opt-in-status", "region-name"])?;
     let mut regions = Vec::new();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use trellis_model::TargetGroupId;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     FixedResponseAction, ForwardAction, Listener, ListenerProtocol, RuleAction, Service, Status, TargetGroup,
     TargetGroupProtocol, TargetGroupProtocolVersion, TargetGroupType, WeightedTargetGroup,
@@ -13,6 +12,7 @@ use trellis_store::{Read, Transaction};
 use super::identifier;
 use super::place::Place;
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::record::{get, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, in_status, invalid, not_found};
 
@@ -158,7 +158,7 @@ pub(crate) fn link(
     let used = used_by(tx, place, service)?.len();
     check_quota(
         ctx.quotas(),
-        Quota::TargetGroupsPerService,
+        &quota::TARGET_GROUPS_PER_SERVICE,
         used,
         0,
         Kind::TargetGroup,

@@ -9,12 +9,12 @@ use trellis_model::resource::lattice::{
 use trellis_store::{Read, Transaction};
 
 use super::place::{Place, kind};
-use crate::keys::Scope;
+use crate::keys;
 use crate::record::{get, put};
 use crate::refusal::Refusal;
 
 fn key(home: &Home, arn: impl std::fmt::Display) -> String {
-    Scope::lattice(home).record(kind::DATABASE, arn)
+    keys::lattice(home).record(kind::DATABASE, arn)
 }
 
 /// The host that is the database.

@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{DomainVerification, ResourceConfiguration, VerificationStatus};
 use trellis_model::{DomainVerificationId, name};
 use trellis_store::{Read, Reader, Transaction};
@@ -13,6 +12,7 @@ use super::place::{Place, kind};
 use super::{Nothing, identifier};
 use crate::context::Context;
 use crate::keys::{self, last_part};
+use crate::lattice::quota;
 use crate::page::{ListAll, Listing};
 use crate::record::{count, decode, get, get_id, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found};
@@ -95,7 +95,7 @@ pub(crate) fn start(tx: &mut Transaction<'_>, ctx: &Context, input: &Start) -> R
         return Err(conflict(Kind::DomainVerification, &id, message));
     }
     let have = count(tx, &place.scope.records(kind::DOMAIN_VERIFICATION))?;
-    let quota = Quota::DomainVerificationsPerRegion;
+    let quota = &quota::DOMAIN_VERIFICATIONS_PER_REGION;
     check_quota(ctx.quotas(), quota, have, 1, Kind::DomainVerification, None)?;
     let verification = DomainVerification {
         id: DomainVerificationId::from_random(ctx.random()),

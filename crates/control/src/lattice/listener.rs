@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{Listener, ListenerProtocol, Rule, RuleAction};
 use trellis_model::{ListenerId, RuleId, ServiceId};
 use trellis_store::{Read, Reader, Transaction};
@@ -10,6 +9,7 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::{DEFAULT_ACTION, Place};
 use super::{Nothing, action, identifier, rule, service};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{all, count, decode, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, invalid, not_found};
@@ -87,7 +87,7 @@ pub(crate) fn create(
     }
     let have = count(tx, &place.ports(&service.id))?;
     let parent = Some(service.id.as_str());
-    check_quota(ctx.quotas(), Quota::ListenersPerService, have, 1, Kind::Listener, parent)?;
+    check_quota(ctx.quotas(), &quota::LISTENERS_PER_SERVICE, have, 1, Kind::Listener, parent)?;
     let listener = Listener {
         id: ListenerId::from_random(ctx.random()),
         home: place.home.clone(),

@@ -30,7 +30,7 @@ use trellis_model::{
     RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcAssociationId, VpcId,
 };
 
-use crate::keys::Scope;
+use crate::keys::{self, Scope};
 
 /// Kinds of records, as record keys and pending keys name them.
 pub(crate) mod kind {
@@ -70,7 +70,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(home: Home) -> Self {
-        let scope = Scope::lattice(&home);
+        let scope = keys::lattice(&home);
         Self { home, scope }
     }
 

@@ -8,7 +8,6 @@ mod managed;
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
 use trellis_model::name::RESOURCE_HOSTED_ZONE_ID;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     Home, ResourceAssociation, ResourceConfiguration, ResourceConfigurationType, SharingConfig, Status,
     VerificationStatus,
@@ -23,6 +22,7 @@ use super::place::{Place, kind};
 use super::{identifier, resource_configuration, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, check_ready, conflict, invalid, not_found, unacceptable};
@@ -78,7 +78,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let far = (Kind::ResourceConfiguration, resource.id.as_str());
     association::check_pair::<ResourceAssociation>(tx, &place, &pair_key, far, &network.id)?;
     let have = count(tx, &place.network_own_resources(&network.id))?;
-    let quota = Quota::ResourceConfigurationsPerServiceNetwork;
+    let quota = &quota::RESOURCE_CONFIGURATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;
     let is_arn = resource.kind == ResourceConfigurationType::Arn;
     let custom_domain_name =

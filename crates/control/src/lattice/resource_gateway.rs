@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     DnsResolution, ResourceConfigurationType, ResourceGateway, ResourceGatewayIpAddressType, Status,
 };
@@ -16,6 +15,7 @@ use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{identifier, resource_configuration};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{ListAll, Listing};
 use crate::record::{any, count, decode, get, get_id, put, put_pending};
 use crate::refusal::{
@@ -114,7 +114,7 @@ pub(crate) fn create(
     let name_key = place.name(kind::RESOURCE_GATEWAY, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::ResourceGateway, &input.name, &place.home.account)?;
     let have = count(tx, &place.vpc_gateways(vpc.id()))?;
-    let quota = Quota::ResourceGatewaysPerVpc;
+    let quota = &quota::RESOURCE_GATEWAYS_PER_VPC;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;
     if input.ipv4_addresses_per_eni.is_some() && !ip_address_type.has_ipv4() {
         return Err(invalid(

@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::RuleId;
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     HeaderMatch, HttpMatch, Listener, ListenerProtocol, PathMatch, Rule, RuleAction, RuleMatch, Service,
 };
@@ -15,6 +14,7 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::Place;
 use super::{Nothing, action, identifier, listener, service};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, put};
 use crate::refusal::{
@@ -179,7 +179,7 @@ pub(crate) fn create(
     check_priority(tx, &place, &listener, input.priority)?;
     let have = count(tx, &place.priorities(&listener.id))?;
     let parent = Some(listener.id.as_str());
-    check_quota(ctx.quotas(), Quota::RulesPerListener, have, 1, Kind::Rule, parent)?;
+    check_quota(ctx.quotas(), &quota::RULES_PER_LISTENER, have, 1, Kind::Rule, parent)?;
     let rule = Rule {
         id: RuleId::from_random(ctx.random()),
         home: place.home.clone(),

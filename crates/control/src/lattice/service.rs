@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{AuthType, Service, Status};
 use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
@@ -11,6 +10,7 @@ use super::certificate::{self, Sealed};
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, get_id, put, put_pending};
 use crate::refusal::{
@@ -111,7 +111,7 @@ pub(crate) fn create(
     let name_key = place.name(kind::SERVICE, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::Service, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::SERVICE))?;
-    check_quota(ctx.quotas(), Quota::ServicesPerRegion, have, 1, Kind::Service, None)?;
+    check_quota(ctx.quotas(), &quota::SERVICES_PER_REGION, have, 1, Kind::Service, None)?;
     let mut service = Service {
         id: ServiceId::from_random(ctx.random()),
         home: place.home.clone(),
@@ -181,7 +181,7 @@ pub(crate) fn list(
 ) -> Result<Listing<Description>, Refusal> {
     let page = input.page()?;
     let want = Want::to("GetService");
-    page.list_owned_and_received(state, ctx, Shared::Service, want, |_, _, service: Service| {
+    sharing::list_owned_and_received(&page, state, ctx, Shared::Service, want, |_, _, service: Service| {
         Ok(Some(Description {
             certificate_arn: None,
             auth_type: None,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{Home, ServiceAssociation, Status};
 use trellis_model::{AccountId, ServiceAssociationId, ServiceId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
@@ -12,6 +11,7 @@ use super::place::Place;
 use super::service::DnsEntry;
 use super::{identifier, service, service_network};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get_id};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
@@ -62,7 +62,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         return Err(conflict(Kind::ServiceAssociation, id, message));
     }
     let have = count(tx, &place.network_services(&network.id))?;
-    let quota = Quota::ServiceAssociationsPerServiceNetwork;
+    let quota = &quota::SERVICE_ASSOCIATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ServiceAssociation, Some(network.id.as_str()))?;
     let association = ServiceAssociation {
         id: ServiceAssociationId::from_random(ctx.random()),

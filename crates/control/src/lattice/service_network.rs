@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::ServiceNetworkId;
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{AuthType, ServiceNetwork, SharingConfig};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, not_found};
@@ -42,7 +42,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let name_key = place.name(kind::NETWORK, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::ServiceNetwork, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::NETWORK))?;
-    check_quota(ctx.quotas(), Quota::ServiceNetworksPerRegion, have, 1, Kind::ServiceNetwork, None)?;
+    check_quota(ctx.quotas(), &quota::SERVICE_NETWORKS_PER_REGION, have, 1, Kind::ServiceNetwork, None)?;
     let network = ServiceNetwork {
         id: ServiceNetworkId::from_random(ctx.random()),
         home: place.home.clone(),
@@ -134,16 +134,23 @@ pub(crate) fn list(
 ) -> Result<Listing<Description>, Refusal> {
     let page = input.page()?;
     let want = Want::to("GetServiceNetwork");
-    page.list_owned_and_received(state, ctx, Shared::ServiceNetwork, want, |state, place, network| {
-        let description = describe(state, place, network)?;
-        let resources = count(state, &place.network_own_resources(&description.id))?;
-        Ok(Some(Description {
-            auth_type: None,
-            sharing_config: None,
-            number_of_associated_resource_configurations: Some(resources),
-            ..description
-        }))
-    })
+    sharing::list_owned_and_received(
+        &page,
+        state,
+        ctx,
+        Shared::ServiceNetwork,
+        want,
+        |state, place, network| {
+            let description = describe(state, place, network)?;
+            let resources = count(state, &place.network_own_resources(&description.id))?;
+            Ok(Some(Description {
+                auth_type: None,
+                sharing_config: None,
+                number_of_associated_resource_configurations: Some(resources),
+                ..description
+            }))
+        },
+    )
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,6 +10,11 @@ use crate::context::Context;
 use crate::refusal::{Refusal, access_denied, invalid, not_found};
 use crate::tag_set::{self, Tags};
 
+/// For the Resource Groups Tagging API.
+pub(super) fn locate_arn(mut state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
+    locate(&mut state, home, &arn.to_string())
+}
+
 /// Checks that `text` is the ARN of a taggable resource that exists in `home`.
 ///
 /// # Errors

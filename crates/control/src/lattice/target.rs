@@ -12,7 +12,6 @@ use trellis_model::InstanceId;
 use trellis_model::TargetGroupId;
 use trellis_model::health::TargetStatus;
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     Home, IpAddressType, Target, TargetGroup, TargetGroupConfig, TargetGroupType,
 };
@@ -23,8 +22,9 @@ use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{action, target_group};
 use crate::context::Context;
-use crate::health_board::TargetKey;
-use crate::keys::{self, Scope, last_part};
+use crate::health_board::{TargetKey, health};
+use crate::keys::{self, last_part};
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{count, decode, get, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota};
@@ -101,7 +101,7 @@ pub(crate) fn register(tx: &mut Transaction<'_>, ctx: &Context, input: &Change) 
         let known: Option<Target> = get(tx, &key)?;
         if known.is_none() {
             let parent = Some(group.id.as_str());
-            check_quota(ctx.quotas(), Quota::TargetsPerTargetGroup, have, 1, Kind::TargetGroup, parent)?;
+            check_quota(ctx.quotas(), &quota::TARGETS_PER_TARGET_GROUP, have, 1, Kind::TargetGroup, parent)?;
             have += 1;
         }
         // "Re-registering is idempotent, and re-registering a DRAINING target brings it back."
@@ -301,7 +301,7 @@ fn status(
         return (TargetStatus::Unavailable, Some("HealthCheckDisabled"));
     }
     let key = TargetKey { id: target.id.clone(), port: target.port.unwrap_or(0) };
-    match ctx.surroundings.health.status(&group.id, &key) {
+    match health(&ctx.surroundings).status(&group.id, &key) {
         Some(TargetStatus::Healthy) => (TargetStatus::Healthy, None),
         Some(TargetStatus::Unhealthy) => (TargetStatus::Unhealthy, Some("HealthCheckFailed")),
         _ => (TargetStatus::Initial, Some("InitialHealthChecking")),
@@ -335,7 +335,7 @@ pub(crate) fn lose_all(tx: &mut Transaction<'_>) -> Result<(), Refusal> {
             continue;
         };
         let home = Home { account, region };
-        let found: Option<ec2::Instance> = get(tx, &Scope::ec2(&home).record("instance", &instance))?;
+        let found: Option<ec2::Instance> = get(tx, &keys::ec2(&home).record("instance", &instance))?;
         let target: Target = decode(&entry)?;
         if target.address.is_some() && found.is_none_or(|instance| !instance.state.is_wanted()) {
             put(tx, &entry.key, &Target { address: None, ..target });

@@ -4,7 +4,6 @@ mod config;
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     HealthCheckConfig, IpAddressType, LambdaEventStructureVersion, Status, Target, TargetGroup,
     TargetGroupConfig, TargetGroupProtocol, TargetGroupType,
@@ -16,6 +15,7 @@ use self::config::Config;
 use super::place::{Place, kind};
 use super::{action, health_check, identifier};
 use crate::context::Context;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::{all, any, count, decode, get, get_id, put, put_pending};
 use crate::refusal::{
@@ -87,7 +87,7 @@ pub(crate) fn create(
     let name_key = place.name(kind::TARGET_GROUP, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::TargetGroup, &input.name, &place.home.account)?;
     let have = count(tx, &place.names(kind::TARGET_GROUP))?;
-    check_quota(ctx.quotas(), Quota::TargetGroupsPerRegion, have, 1, Kind::TargetGroup, None)?;
+    check_quota(ctx.quotas(), &quota::TARGET_GROUPS_PER_REGION, have, 1, Kind::TargetGroup, None)?;
     let group = TargetGroup {
         id: TargetGroupId::from_random(ctx.random()),
         home: place.home.clone(),

@@ -12,7 +12,7 @@ use trellis_store::{Read, Transaction};
 use super::association;
 use super::place::{Place, kind};
 use crate::ec2::Tenants;
-use crate::keys::{Scope, last_part};
+use crate::keys::{self, last_part};
 use crate::record::{self, all};
 use crate::refusal::{Kind, Refusal, invalid, not_found};
 
@@ -57,7 +57,7 @@ impl Vpc {
 
 /// The VPC, if the account has it.
 pub(crate) fn get(state: &mut impl Read, home: &Home, id: &VpcId) -> Result<Option<Vpc>, Refusal> {
-    let scope = Scope::ec2(home);
+    let scope = keys::ec2(home);
     let Some(vpc) = record::get::<ec2::Vpc>(state, &scope.record("vpc", id))? else { return Ok(None) };
     let subnets = all::<Subnet>(state, &scope.records("subnet"))?;
     let subnets = subnets.into_iter().filter(|subnet| subnet.vpc == vpc.id).flat_map(|subnet| {
@@ -96,7 +96,7 @@ pub(crate) fn instance(
     home: &Home,
     id: &InstanceId,
 ) -> Result<Option<Instance>, Refusal> {
-    let instance: Option<ec2::Instance> = record::get(state, &Scope::ec2(home).record("instance", id))?;
+    let instance: Option<ec2::Instance> = record::get(state, &keys::ec2(home).record("instance", id))?;
     Ok(instance.map(|instance| Instance {
         vpc: instance.vpc,
         address: instance.address.into(),
@@ -110,7 +110,7 @@ pub(crate) fn security_group_vpc(
     home: &Home,
     id: &SecurityGroupId,
 ) -> Result<Option<VpcId>, Refusal> {
-    let group: Option<SecurityGroup> = record::get(state, &Scope::ec2(home).record("security-group", id))?;
+    let group: Option<SecurityGroup> = record::get(state, &keys::ec2(home).record("security-group", id))?;
     Ok(group.map(|group| group.vpc))
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn subnets(
         let missing = || not_found(Kind::Subnet, text);
         let id: SubnetId = text.parse().map_err(|_| missing())?;
         let subnet: Subnet =
-            record::get(state, &Scope::ec2(home).record("subnet", &id))?.ok_or_else(missing)?;
+            record::get(state, &keys::ec2(home).record("subnet", &id))?.ok_or_else(missing)?;
         if subnet.vpc != *vpc.id() {
             return Err(invalid("subnetIds", format_args!("{id} is not a subnet of {}", vpc.id())));
         }
@@ -191,7 +191,7 @@ pub(crate) fn reserve(
     let tenants = Tenants::read(state, home)?;
     let mut reserved = BTreeMap::new();
     for id in subnets {
-        let subnet: Subnet = record::get(state, &Scope::ec2(home).record("subnet", id))?
+        let subnet: Subnet = record::get(state, &keys::ec2(home).record("subnet", id))?
             .ok_or_else(|| not_found(Kind::Subnet, id))?;
         let taken = tenants.of(id);
         let is_taken = |address: IpAddr| taken.contains_key(&address);
@@ -249,7 +249,7 @@ pub(crate) fn note_ipv6(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), 
 
 /// Has a record of `kind` for the VPC while `holds`; writes only what changes.
 fn note(tx: &mut Transaction<'_>, vpc: &ec2::Vpc, kind: &str, holds: bool) -> Result<(), Refusal> {
-    let key = Scope::lattice(&vpc.home).record(kind, &vpc.id);
+    let key = keys::lattice(&vpc.home).record(kind, &vpc.id);
     match (holds, tx.get(&key)?) {
         (true, None) => record::put(tx, &key, &true),
         (false, Some(_)) => tx.delete(&key),

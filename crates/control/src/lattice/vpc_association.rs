@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_model::moment::Moment;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{DnsOptions, Home, PrivateDnsPreference, Status, VpcAssociation};
 use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociationId, VpcId};
 use trellis_store::{Read, Reader, Transaction};
@@ -13,6 +12,7 @@ use super::vpc;
 use super::{identifier, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
+use crate::lattice::quota;
 use crate::page::{Listing, Page};
 use crate::record::count;
 use crate::refusal::{
@@ -85,7 +85,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let dns_options = dns_options(input.dns_options.as_ref(), private_dns_enabled)?;
     let have = count(tx, &Place::new(network.home.clone()).network_vpcs(&network.id))?;
     let parent = Some(network.id.as_str());
-    let quota = Quota::VpcAssociationsPerServiceNetwork;
+    let quota = &quota::VPC_ASSOCIATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::VpcAssociation, parent)?;
     let association = VpcAssociation {
         id: VpcAssociationId::from_random(ctx.random()),

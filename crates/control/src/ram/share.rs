@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use trellis_model::AccountId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
+use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::invitation;
@@ -380,6 +380,11 @@ pub(crate) fn enable_organization(_: &mut Reader, ctx: &Context, _: &Enable) -> 
         "Account {} is not in an organization: share with account ids, which are invited.",
         ctx.caller.account
     )))
+}
+
+/// For the Resource Groups Tagging API.
+pub(super) fn locate_arn(mut state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
+    locate(&mut state, home, &arn.to_string())
 }
 
 /// Checks that `text` is the ARN of a share of `home` that is there.

@@ -96,7 +96,7 @@ impl Known {
         };
         let may_do_everything = match record.rights {
             Rights::Admin | Rights::Account => true,
-            Rights::None => false,
+            Rights::Policies | Rights::None => false,
         };
         let before = self.opened.get(id);
         let principal = self.principal(&record.account, &record.user, may_do_everything);

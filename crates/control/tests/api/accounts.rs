@@ -10,10 +10,10 @@ async fn an_account_and_its_key_are_good_at_once_and_until_they_are_deleted() {
     let trellis = Installation::new().await;
     let other = Party::new(&trellis).await;
     assert_eq!(other.ok("ListServices", json!({})).await, json!({"items": []}));
-    trellis.control.delete_key(&other.key.access_key_id).await.unwrap();
+    trellis.control.frame().delete_key(&other.key.access_key_id).await.unwrap();
     assert_eq!(other.refused("ListServices", json!({})).await, "UnrecognizedClientException");
-    trellis.control.delete_account(other.account()).await.unwrap();
-    let accounts = trellis.control.accounts().unwrap();
+    trellis.control.frame().delete_account(other.account()).await.unwrap();
+    let accounts = trellis.control.frame().accounts().unwrap();
     assert_eq!(accounts.iter().map(|account| account.id.as_str()).collect::<Vec<_>>(), [ACCOUNT]);
 }
 
@@ -34,26 +34,29 @@ async fn no_secret_is_in_the_state_as_it_is() {
 async fn what_an_operator_gets_wrong_is_refused_and_changes_nothing() {
     let trellis = Installation::new().await;
     let control = &trellis.control;
-    let made = control.create_account(None, Some("team-b".into())).await.unwrap();
+    let made = control.frame().create_account(None, Some("team-b".into())).await.unwrap();
     let before = trellis.entries("account/");
-    let refused = control.create_account(Some(made.id.clone()), None).await.unwrap_err();
+    let refused = control.frame().create_account(Some(made.id.clone()), None).await.unwrap_err();
     assert!(matches!(refused, AccountError::IdTaken { .. }), "{refused}");
-    let refused = control.create_account(None, Some("team-b".into())).await.unwrap_err();
+    let refused = control.frame().create_account(None, Some("team-b".into())).await.unwrap_err();
     assert!(matches!(refused, AccountError::NameTaken { .. }), "{refused}");
-    let refused = control.create_account(None, Some("1".into())).await.unwrap_err();
+    let refused = control.frame().create_account(None, Some("1".into())).await.unwrap_err();
     assert!(matches!(refused, AccountError::NameMalformed { .. }), "{refused}");
-    let refused = control.create_key("team-c").await.unwrap_err();
+    let refused = control.frame().create_key("team-c").await.unwrap_err();
     assert!(matches!(refused, AccountError::NoAccount { .. }), "{refused}");
-    assert!(matches!(control.key("team-b").unwrap_err(), AccountError::NoKeyOf { .. }));
-    let refused = control.delete_account(ACCOUNT).await.unwrap_err();
+    assert!(matches!(control.frame().key("team-b").unwrap_err(), AccountError::NoKeyOf { .. }));
+    let refused = control.frame().delete_account(ACCOUNT).await.unwrap_err();
     assert!(matches!(refused, AccountError::AdminAccount { .. }), "{refused}");
-    let admin = control.key(ACCOUNT).unwrap().access_key_id;
-    assert!(matches!(control.delete_key(&admin).await.unwrap_err(), AccountError::AdminKey { .. }));
-    assert!(matches!(control.delete_key("AKIA0").await.unwrap_err(), AccountError::NoKey { .. }));
+    let admin = control.frame().key(ACCOUNT).unwrap().access_key_id;
+    assert!(matches!(control.frame().delete_key(&admin).await.unwrap_err(), AccountError::AdminKey { .. }));
+    assert!(matches!(control.frame().delete_key("AKIA0").await.unwrap_err(), AccountError::NoKey { .. }));
     for _ in 0..20 {
-        control.create_key("team-b").await.unwrap();
+        control.frame().create_key("team-b").await.unwrap();
     }
-    assert!(matches!(control.create_key("team-b").await.unwrap_err(), AccountError::TooManyKeys { .. }));
+    assert!(matches!(
+        control.frame().create_key("team-b").await.unwrap_err(),
+        AccountError::TooManyKeys { .. }
+    ));
     assert_eq!(trellis.entries("account/"), before);
 }
 
@@ -62,11 +65,11 @@ async fn an_account_with_resources_stays() {
     let trellis = Installation::new().await;
     let other = Party::new(&trellis).await;
     let network = other.network().await;
-    let refused = trellis.control.delete_account(other.account()).await.unwrap_err();
+    let refused = trellis.control.frame().delete_account(other.account()).await.unwrap_err();
     assert!(matches!(refused, AccountError::NotEmpty { .. }), "{refused}");
     other.ok("DeleteServiceNetwork", json!({"serviceNetworkIdentifier": network["id"]})).await;
-    trellis.control.delete_account(other.account()).await.unwrap();
-    assert!(trellis.control.keys(None).unwrap().iter().all(|key| key.account.as_str() == ACCOUNT));
+    trellis.control.frame().delete_account(other.account()).await.unwrap();
+    assert!(trellis.control.frame().keys(None).unwrap().iter().all(|key| key.account.as_str() == ACCOUNT));
 }
 
 #[tokio::test]
@@ -77,7 +80,7 @@ async fn an_account_that_is_deleted_leaves_the_shares_it_was_offered() {
     let share = owner.share(&[&network], &consumer).await;
     let offered = json!({"name": "offered", "principals": [consumer.account()]});
     owner.ram_ok("CreateResourceShare", offered).await;
-    trellis.control.delete_account(consumer.account()).await.unwrap();
+    trellis.control.frame().delete_account(consumer.account()).await.unwrap();
     for prefix in ["grant/", "member/", "invitation/"] {
         assert!(trellis.entries(prefix).is_empty(), "{prefix}");
     }

@@ -14,14 +14,14 @@ pub(crate) struct Party<'a> {
 impl<'a> Party<'a> {
     /// The account of the admin key.
     pub(crate) fn owner(trellis: &'a Installation) -> Self {
-        let key = trellis.control.key(crate::installation::ACCOUNT).unwrap();
+        let key = trellis.control.frame().key(crate::installation::ACCOUNT).unwrap();
         Self { trellis, key }
     }
 
     /// A new account.
     pub(crate) async fn new(trellis: &'a Installation) -> Self {
-        let account = trellis.control.create_account(None, None).await.unwrap();
-        let key = trellis.control.create_key(account.id.as_str()).await.unwrap();
+        let account = trellis.control.frame().create_account(None, None).await.unwrap();
+        let key = trellis.control.frame().create_key(account.id.as_str()).await.unwrap();
         Self { trellis, key }
     }
 

@@ -62,19 +62,21 @@ pub(crate) async fn answer(ask: AccountAsk, control: &Control) -> anyhow::Result
     };
     Ok(match ask {
         AccountAsk::CreateAccount { id, name } => {
-            AccountAnswer::Accounts { accounts: vec![control.create_account(id, name).await?] }
+            AccountAnswer::Accounts { accounts: vec![control.frame().create_account(id, name).await?] }
         }
-        AccountAsk::ListAccounts => AccountAnswer::Accounts { accounts: control.accounts()? },
+        AccountAsk::ListAccounts => AccountAnswer::Accounts { accounts: control.frame().accounts()? },
         AccountAsk::DeleteAccount { account } => {
-            AccountAnswer::Accounts { accounts: vec![control.delete_account(&account).await?] }
+            AccountAnswer::Accounts { accounts: vec![control.frame().delete_account(&account).await?] }
         }
-        AccountAsk::CreateKey { account } => shown(control.create_key(&account).await?),
-        AccountAsk::ListKeys { account } => AccountAnswer::Keys { keys: control.keys(account.as_deref())? },
+        AccountAsk::CreateKey { account } => shown(control.frame().create_key(&account).await?),
+        AccountAsk::ListKeys { account } => {
+            AccountAnswer::Keys { keys: control.frame().keys(account.as_deref())? }
+        }
         AccountAsk::DeleteKey { access_key_id } => {
-            control.delete_key(&access_key_id).await?;
+            control.frame().delete_key(&access_key_id).await?;
             AccountAnswer::Done
         }
-        AccountAsk::FindKey { account } => shown(control.key(&account)?),
+        AccountAsk::FindKey { account } => shown(control.frame().key(&account)?),
     })
 }
 

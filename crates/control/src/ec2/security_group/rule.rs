@@ -2,9 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_model::SecurityGroupRuleId;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Direction, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, ec2_arn};
 use trellis_store::Read;
@@ -15,6 +13,7 @@ use crate::context::Context;
 use crate::ec2::filter::Filters;
 use crate::ec2::input::{Filter, Request, TagSpecification, check_dry_run};
 use crate::ec2::listing::Page;
+use crate::ec2::quota;
 use crate::ec2::{fault, place, tag};
 use crate::record::put;
 use crate::refusal::Refusal;
@@ -111,7 +110,7 @@ pub(in crate::ec2) async fn authorize(
     ctx: &Context,
     input: Value,
     direction: Direction,
-) -> Result<Value, Exception> {
+) -> Result<Value, Refusal> {
     let (mut input, dry_run) = Request::<ChangeInput>::read(input)?.into_parts();
     if !input.security_group_rule_ids.is_empty() {
         return Err(fault::combination("securityGroupRuleIds belongs to the Revoke operations").into());
@@ -119,7 +118,7 @@ pub(in crate::ec2) async fn authorize(
     let tags = tag::specified(std::mem::take(&mut input.tag_specifications), "security-group-rule")?;
     let named: usize = input.permissions()?.len().max(1);
     let home = ctx.home();
-    let limit = ctx.quotas().limit(Quota::RulesPerSecurityGroup);
+    let limit = ctx.quotas().limit(&quota::RULES_PER_SECURITY_GROUP);
     // Ids are drawn before the transaction: one for each rule that it may come to.
     let random = ctx.surroundings.random.clone();
     let seeds: Vec<u64> = (0..MAX_RULES.min(named * 64)).map(|_| random.draw()).collect();
@@ -185,7 +184,7 @@ pub(in crate::ec2) async fn revoke(
     ctx: &Context,
     input: Value,
     direction: Direction,
-) -> Result<Value, Exception> {
+) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<ChangeInput>::read(input)?.into_parts();
     let home = ctx.home();
     let (group, gone) = ctx
@@ -268,7 +267,7 @@ impl Replacement {
 }
 
 /// Each named rule becomes what is said in its place; it keeps its id and its direction.
-pub(in crate::ec2) async fn modify(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(in crate::ec2) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<ModifyInput>::read(input)?.into_parts();
     let home = ctx.home();
     ctx.transact(move |tx| {
@@ -327,7 +326,7 @@ pub(in crate::ec2) async fn update_descriptions(
     ctx: &Context,
     input: Value,
     direction: Direction,
-) -> Result<Value, Exception> {
+) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DescriptionsInput>::read(input)?.into_parts();
     match (input.ip_permissions.len(), input.security_group_rule_descriptions.len()) {
         (0, 0) => {
@@ -380,7 +379,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Exception> {
+pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["group-id", "security-group-rule-id"])?;
     let page =

@@ -1,7 +1,6 @@
 //! A new resource configuration: what is asked for, and whether it can be.
 
 use serde::Deserialize;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{
     DomainVerification, ResourceConfiguration, ResourceConfigurationType, ResourceGateway, ResourceProtocol,
     Status,
@@ -13,6 +12,7 @@ use super::definition::{self, Definition};
 use super::{Description, describe, find, indexes, shape, unexpected};
 use crate::context::Context;
 use crate::lattice::place::{Place, kind};
+use crate::lattice::quota;
 use crate::lattice::{identifier, resource_association, resource_gateway};
 use crate::record::{count, get, get_id, put_pending};
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, check_ready, invalid, not_found};
@@ -233,10 +233,10 @@ fn check_quotas(
     group: Option<&ResourceConfiguration>,
 ) -> Result<(), Refusal> {
     let have = count(state, &place.names(kind::RESOURCE_CONFIGURATION))?;
-    let quota = Quota::ResourceConfigurationsPerRegion;
+    let quota = &quota::RESOURCE_CONFIGURATIONS_PER_REGION;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, None)?;
     let Some(group) = group else { return Ok(()) };
     let have = count(state, &place.group_children(&group.id))?;
-    let quota = Quota::ChildrenPerResourceGroup;
+    let quota = &quota::CHILDREN_PER_RESOURCE_GROUP;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, Some(group.id.as_str()))
 }

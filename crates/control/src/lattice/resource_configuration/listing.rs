@@ -61,9 +61,14 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
         }
         (None, None, None) => {
             let shared = Shared::ResourceConfiguration;
-            return page.list_owned_and_received(state, ctx, shared, want, |state, place, resource| {
-                summarise(state, place, resource).map(Some)
-            });
+            return sharing::list_owned_and_received(
+                &page,
+                state,
+                ctx,
+                shared,
+                want,
+                |state, place, resource| summarise(state, place, resource).map(Some),
+            );
         }
     };
     page.list(state, &prefix, |state, entry| {

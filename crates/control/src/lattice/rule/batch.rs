@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
-use trellis_model::quota::Quota;
 use trellis_model::resource::lattice::{Listener, Rule, RuleAction, RuleMatch, Service};
 use trellis_model::{ListenerId, RuleId};
 use trellis_store::{Read, Transaction};
@@ -16,6 +15,7 @@ use super::{Description, find_for_change, find_parents, normalise, priority_take
 use crate::context::Context;
 use crate::lattice::action;
 use crate::lattice::place::Place;
+use crate::lattice::quota;
 use crate::record::{put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, invalid};
 
@@ -129,7 +129,14 @@ fn plan<'a>(
         let mut all = groups.clone();
         all.extend(after.action.target_groups().iter().map(|group| group.target_group_identifier.clone()));
         let parent = Some(service.id.as_str());
-        check_quota(ctx.quotas(), Quota::TargetGroupsPerService, all.len(), 0, Kind::TargetGroup, parent)?;
+        check_quota(
+            ctx.quotas(),
+            &quota::TARGET_GROUPS_PER_SERVICE,
+            all.len(),
+            0,
+            Kind::TargetGroup,
+            parent,
+        )?;
         *groups = all;
     }
     if let Some(matches) = &change.matches {

@@ -11,8 +11,8 @@ use trellis_ca::{Authority, IssueError, Leaf, LeafRequest, SealError, SealingKey
 use trellis_store::{Read, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::context::Random;
-use crate::keys;
+use crate::key;
+use crate::random::Random;
 use crate::refusal::Refusal;
 
 /// Why a secret cannot be had. Its text holds no secret.
@@ -36,7 +36,7 @@ pub struct IssuedCertificate {
 
 /// The private CA and the sealing key. `Debug` of neither shows a key.
 #[derive(Debug)]
-pub(crate) struct Vault {
+pub struct Vault {
     sealing_key: Arc<SealingKey>,
     authority: Authority,
 }
@@ -46,13 +46,13 @@ impl Vault {
     ///
     /// # Errors
     /// A store that fails; an authority sealed with another key; a clock no certificate can hold.
-    pub(crate) async fn open(
+    pub async fn open(
         store: &Store,
         sealing_key: Arc<SealingKey>,
         random: &Random,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let record = keys::AUTHORITY;
+        let record = key::AUTHORITY;
         let found = store.read()?.get(record)?.map(|entry| entry.value);
         let sealed = match found {
             Some(sealed) => sealed,
@@ -81,26 +81,22 @@ impl Vault {
     }
 
     /// The root certificate as PEM.
-    pub(crate) fn ca_pem(&self) -> String {
+    pub fn ca_pem(&self) -> String {
         self.authority.ca_pem()
     }
 
     /// The key alone, for who only opens.
-    pub(crate) fn sealing_key(&self) -> Arc<SealingKey> {
+    pub fn sealing_key(&self) -> Arc<SealingKey> {
         self.sealing_key.clone()
     }
 
     /// A certificate of the authority for `host`, 90 days, with a new P-256 key.
-    pub(crate) fn issue(&self, host: &str, now: Timestamp) -> Result<Leaf, VaultFault> {
+    pub fn issue(&self, host: &str, now: Timestamp) -> Result<Leaf, VaultFault> {
         Ok(self.authority.issue(&LeafRequest::for_hosts([host]), now)?)
     }
 
     /// A certificate of the authority for names and addresses.
-    pub(crate) fn issue_for(
-        &self,
-        names: &[String],
-        now: Timestamp,
-    ) -> Result<IssuedCertificate, IssueError> {
+    pub fn issue_for(&self, names: &[String], now: Timestamp) -> Result<IssuedCertificate, IssueError> {
         let name =
             |text: &String| text.parse().map_or_else(|_| SubjectName::Dns(text.clone()), SubjectName::Ip);
         let leaf = self.authority.issue(&LeafRequest::new(names.iter().map(name)), now)?;
@@ -112,12 +108,12 @@ impl Vault {
     }
 
     /// Seals `leaf` for `record`.
-    pub(crate) fn seal(&self, record: &str, leaf: &Leaf) -> Result<Vec<u8>, VaultFault> {
+    pub fn seal(&self, record: &str, leaf: &Leaf) -> Result<Vec<u8>, VaultFault> {
         seal(&self.sealing_key, record, &leaf.to_stored())
     }
 
     /// Opens what is at `record`.
-    pub(crate) fn open_leaf(&self, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
+    pub fn open_leaf(&self, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
         open(&self.sealing_key, record, sealed)
     }
 }
@@ -127,7 +123,7 @@ fn seal(key: &SealingKey, record: &str, plaintext: &[u8]) -> Result<Vec<u8>, Vau
 }
 
 /// The certificate and key sealed at `record`.
-pub(crate) fn open(key: &SealingKey, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
+pub fn open(key: &SealingKey, record: &str, sealed: &[u8]) -> Result<Leaf, VaultFault> {
     let stored =
         key.open(record, sealed).map_err(|source| VaultFault::Seal { record: record.to_owned(), source })?;
     Leaf::from_stored(&stored).map_err(|source| VaultFault::Stored { record: record.to_owned(), source })
@@ -138,5 +134,5 @@ pub(crate) fn open(key: &SealingKey, record: &str, sealed: &[u8]) -> Result<Leaf
 /// # Errors
 /// A store that fails.
 pub fn is_sealed(store: &Store) -> Result<bool, StoreError> {
-    Ok(store.read()?.get(keys::AUTHORITY)?.is_some())
+    Ok(store.read()?.get(key::AUTHORITY)?.is_some())
 }

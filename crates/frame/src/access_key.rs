@@ -8,7 +8,6 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use serde::{Deserialize, Serialize};
-use trellis_api::{AuthFailure, Exception, Operation, Protocol, auth_failure};
 use trellis_auth::SecretKey;
 use trellis_ca::SealingKey;
 use trellis_model::AccountId;
@@ -20,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::vault::VaultFault;
 
 /// What every key of an access key begins with.
-pub(crate) const PREFIX: &str = "access-key/";
+pub const PREFIX: &str = "access-key/";
 
 /// The secret half of an access key: shown by nothing, wiped by nobody until its owner drops it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ impl SecretAccessKey {
         &self.0
     }
 
-    pub(crate) fn to_key(&self) -> Result<SecretKey, trellis_auth::InvalidCredential> {
+    pub fn to_key(&self) -> Result<SecretKey, trellis_auth::InvalidCredential> {
         SecretKey::new(self.0.clone())
     }
 }
@@ -59,12 +58,12 @@ impl SecretAccessKey {
 /// A secret as it is kept: base64 of what [`SealingKey::seal`] gives for the key's record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct SealedSecret(String);
+pub struct SealedSecret(String);
 
 impl SealedSecret {
     /// # Errors
     /// A system without random numbers.
-    pub(crate) fn seal(
+    pub fn seal(
         secret: &SecretAccessKey,
         access_key_id: &str,
         sealing_key: &SealingKey,
@@ -78,11 +77,7 @@ impl SealedSecret {
 
     /// # Errors
     /// What was sealed with another key, for another record, or not at all.
-    pub(crate) fn open(
-        &self,
-        access_key_id: &str,
-        sealing_key: &SealingKey,
-    ) -> Result<SecretAccessKey, VaultFault> {
+    pub fn open(&self, access_key_id: &str, sealing_key: &SealingKey) -> Result<SecretAccessKey, VaultFault> {
         let record = record(access_key_id);
         let sealed = STANDARD.decode(&self.0).unwrap_or_default();
         match sealing_key.open(&record, &sealed) {
@@ -98,59 +93,44 @@ fn record(access_key_id: &str) -> String {
 
 /// An access key and whom it speaks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct AccessKey {
-    pub(crate) account: AccountId,
+pub struct AccessKey {
+    pub account: AccountId,
     /// Name of the IAM user.
-    pub(crate) user: String,
+    pub user: String,
     /// One that an older release kept in another way is empty, and opens as nothing.
     #[serde(default)]
-    pub(crate) sealed_secret: SealedSecret,
-    pub(crate) rights: Rights,
-    pub(crate) created_at: Moment,
+    pub sealed_secret: SealedSecret,
+    pub rights: Rights,
+    pub created_at: Moment,
 }
 
 impl AccessKey {
     /// `arn:aws:iam::{account}:user/{name}`.
-    pub(crate) fn arn(&self) -> String {
+    pub fn arn(&self) -> String {
         format!("arn:aws:iam::{}:user/{}", self.account, self.user)
-    }
-
-    /// Step 4 of an API call: whether the key may perform `operation`.
-    ///
-    /// # Errors
-    /// Access denied, in the words of `protocol`.
-    pub(crate) fn authorise(&self, operation: &Operation, protocol: Protocol) -> Result<(), Exception> {
-        match self.rights {
-            Rights::Admin | Rights::Account => Ok(()),
-            Rights::None => {
-                let message = format!("{} is not authorized to perform: {}", self.arn(), operation.name);
-                Err(auth_failure(AuthFailure::AccessDenied, protocol, Some(message)))
-            }
-        }
     }
 }
 
 /// What a key may do. What does not read is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Rights {
+pub enum Rights {
     /// Everything in its account: the key `trellis up` was started with. One such key exists at a time.
     Admin,
     /// Everything in its account: a key that an operator made.
     Account,
+    /// What the policies of its user say: see [`Hooks::authorise`](crate::Hooks).
+    Policies,
     #[serde(other)]
     None,
 }
 
-pub(crate) fn find(state: &mut impl Read, access_key_id: &str) -> Result<Option<AccessKey>, Refusal> {
+pub fn find(state: &mut impl Read, access_key_id: &str) -> Result<Option<AccessKey>, Refusal> {
     get(state, &record(access_key_id))
 }
 
 /// Keys of one account, or of all, with their ids, in the order of their ids.
-pub(crate) fn list(
-    state: &mut impl Read,
-    account: Option<&AccountId>,
-) -> Result<Vec<(String, AccessKey)>, Refusal> {
+pub fn list(state: &mut impl Read, account: Option<&AccountId>) -> Result<Vec<(String, AccessKey)>, Refusal> {
     let mut found = Vec::new();
     for entry in scan_all(state, PREFIX)? {
         let key: AccessKey = decode(&entry)?;
@@ -161,16 +141,16 @@ pub(crate) fn list(
     Ok(found)
 }
 
-pub(crate) fn insert(tx: &mut Transaction<'_>, access_key_id: &str, key: &AccessKey) {
+pub fn insert(tx: &mut Transaction<'_>, access_key_id: &str, key: &AccessKey) {
     put(tx, &record(access_key_id), key);
 }
 
-pub(crate) fn delete(tx: &mut Transaction<'_>, access_key_id: &str) {
+pub fn delete(tx: &mut Transaction<'_>, access_key_id: &str) {
     tx.delete(&record(access_key_id));
 }
 
 /// Makes `key` the admin key; the one of an earlier start is no longer valid.
-pub(crate) fn bootstrap(
+pub fn bootstrap(
     tx: &mut Transaction<'_>,
     access_key_id: &str,
     key: &AccessKey,
@@ -231,10 +211,5 @@ mod tests {
             serde_json::from_str(&json.replace("\"admin\",\"created", "\"rule-the-world\",\"created"))
                 .unwrap();
         assert_eq!(newer.rights, Rights::None);
-        let operation =
-            trellis_api::service_by_signing_name("vpc-lattice").unwrap().operation("ListServices").unwrap();
-        let denied = newer.authorise(operation, Protocol::RestJson).unwrap_err();
-        assert_eq!((denied.code.as_ref(), denied.status), ("AccessDeniedException", 403));
-        assert!(key("admin").authorise(operation, Protocol::RestJson).is_ok());
     }
 }

@@ -9,52 +9,52 @@ use std::collections::BTreeMap;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Transaction};
 
-use crate::keys;
+use crate::key;
 use crate::record::{get, put};
-use crate::refusal::{Refusal, invalid};
+use crate::refusal::Refusal;
 
 /// Key to value, in key order.
-pub(crate) type Tags = BTreeMap<String, String>;
+pub type Tags = BTreeMap<String, String>;
 
 /// "50 enforced, 200 syntactic".
-pub(crate) const MAX_TAGS: usize = 50;
+pub const MAX_TAGS: usize = 50;
 
 /// Every tag of the resource.
-pub(crate) fn read(state: &mut impl Read, home: &Home, arn: &str) -> Result<Tags, Refusal> {
-    Ok(get(state, &keys::tags(home, arn))?.unwrap_or_default())
+pub fn read(state: &mut impl Read, home: &Home, arn: &str) -> Result<Tags, Refusal> {
+    Ok(get(state, &key::tags(home, arn))?.unwrap_or_default())
 }
 
 /// Adds `tags`, replacing the values of keys that are there.
 ///
 /// # Errors
-/// `ValidationException` for keys that begin with `aws:`, keys and values out of length, and more
+/// [`Refusal::Invalid`] for keys that begin with `aws:`, keys and values out of length, and more
 /// than [`MAX_TAGS`] tags in all.
-pub(crate) fn merge(tx: &mut Transaction<'_>, home: &Home, arn: &str, tags: &Tags) -> Result<(), Refusal> {
+pub fn merge(tx: &mut Transaction<'_>, home: &Home, arn: &str, tags: &Tags) -> Result<(), Refusal> {
     if tags.is_empty() {
         return Ok(());
     }
     for (key, value) in tags {
         if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
-            return Err(invalid("tags", "keys that begin with aws: are reserved"));
+            return Err(Refusal::invalid("tags", "keys that begin with aws: are reserved"));
         }
         if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
-            return Err(invalid("tags", "a key has 1 to 128 characters and a value at most 256"));
+            return Err(Refusal::invalid("tags", "a key has 1 to 128 characters and a value at most 256"));
         }
     }
     let mut all = read(tx, home, arn)?;
     all.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
     if all.len() > MAX_TAGS {
-        return Err(invalid(
+        return Err(Refusal::invalid(
             "tags",
             format_args!("a resource has at most {MAX_TAGS} tags, not {}", all.len()),
         ));
     }
-    put(tx, &keys::tags(home, arn), &all);
+    put(tx, &key::tags(home, arn), &all);
     Ok(())
 }
 
 /// Takes `tag_keys` away; keys that are not there do not matter.
-pub(crate) fn remove<'a>(
+pub fn remove<'a>(
     tx: &mut Transaction<'_>,
     home: &Home,
     arn: &str,
@@ -68,24 +68,24 @@ pub(crate) fn remove<'a>(
     if all.is_empty() {
         forget(tx, home, arn);
     } else if all.len() != before {
-        put(tx, &keys::tags(home, arn), &all);
+        put(tx, &key::tags(home, arn), &all);
     }
     Ok(())
 }
 
 /// Drops every tag: the resource is gone.
-pub(crate) fn forget(tx: &mut Transaction<'_>, home: &Home, arn: &str) {
-    tx.delete(&keys::tags(home, arn));
+pub fn forget(tx: &mut Transaction<'_>, home: &Home, arn: &str) {
+    tx.delete(&key::tags(home, arn));
 }
 
 /// Tagged resources in ARN order, those after `after`, at most `limit`.
-pub(crate) fn list(
+pub fn list(
     state: &mut impl Read,
     home: &Home,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<(String, Tags)>, Refusal> {
-    let prefix = keys::tags_in(home);
+    let prefix = key::tags_in(home);
     let after = after.map(|arn| format!("{prefix}{arn}"));
     state
         .scan(&prefix, after.as_deref(), limit)?

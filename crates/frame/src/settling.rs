@@ -10,14 +10,14 @@ use trellis_store::Event;
 use crate::context::Context;
 
 /// When the answer of a call that is done now goes out at the latest; `None`: at once.
-pub(crate) fn deadline(ctx: &Context) -> Option<Instant> {
+pub fn deadline(ctx: &Context) -> Option<Instant> {
     let longest = ctx.surroundings.settling;
     (!longest.is_zero()).then(|| Instant::now() + longest)
 }
 
 /// What `look` finds in the record at `key`, of which there may be none any more, as soon as it finds anything;
 /// `None` when that is not before `deadline`.
-pub(crate) async fn wait<T>(
+pub async fn wait<T>(
     ctx: &Context,
     deadline: Instant,
     key: &str,

@@ -5,18 +5,17 @@
 //! part of an AWS API: `trellis account` and `trellis key` ask it over the local socket.
 
 use serde::{Deserialize, Serialize};
-use trellis_api::Exception;
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
 use trellis_store::{Read, StoreError, TransactError, Transaction};
 
-use crate::Control;
+use crate::Frame;
 use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey};
-use crate::context::Random;
-use crate::ram::share;
+use crate::key;
+use crate::random::{BASE_32, BASE_64, Random};
 use crate::record::{all, get, put, scan_all};
 use crate::refusal::Refusal;
-use crate::{ec2, keys};
+use crate::service::Services;
 
 const PREFIX: &str = "account/";
 
@@ -97,7 +96,10 @@ pub enum AccountError {
 
 impl From<Refusal> for AccountError {
     fn from(refusal: Refusal) -> Self {
-        Self::State(Exception::from(refusal).message)
+        if refusal.is_ours() {
+            tracing::error!(?refusal, "an operator's call failed");
+        }
+        Self::State(refusal.to_string())
     }
 }
 
@@ -121,12 +123,12 @@ fn key_of(id: &AccountId) -> String {
 }
 
 /// Whether the installation has the account.
-pub(crate) fn exists(state: &mut impl Read, id: &AccountId) -> Result<bool, Refusal> {
+pub fn exists(state: &mut impl Read, id: &AccountId) -> Result<bool, Refusal> {
     Ok(state.get(&key_of(id))?.is_some())
 }
 
 /// Makes sure that the admin key's account is there.
-pub(crate) fn bootstrap(tx: &mut Transaction<'_>, id: &AccountId, now: Moment) -> Result<(), Refusal> {
+pub fn bootstrap(tx: &mut Transaction<'_>, id: &AccountId, now: Moment) -> Result<(), Refusal> {
     if !exists(tx, id)? {
         put(tx, &key_of(id), &Account { id: id.clone(), name: None, created_at: now });
     }
@@ -152,46 +154,40 @@ fn find(state: &mut impl Read, id_or_name: &str) -> Result<Account, AccountError
     found.ok_or_else(|| AccountError::NoAccount { name: id_or_name.chars().take(80).collect() })
 }
 
-/// Takes away what an empty account leaves: terminated instances, that can be described for a while, and
-/// their tags.
+/// Takes away what an empty account leaves: what only remembers something that is gone, and tags.
 ///
 /// # Errors
 /// [`AccountError::NotEmpty`] for an account that has anything else.
-fn clear(tx: &mut Transaction<'_>, id: &AccountId) -> Result<(), AccountError> {
-    for service in keys::RESOURCES {
-        for entry in scan_all(tx, &format!("{service}{id}/"))? {
-            if !ec2::is_terminated_instance(&entry)? {
-                let example = keys::last_part(&entry.key).to_owned();
-                return Err(AccountError::NotEmpty { id: id.clone(), example });
+fn clear(tx: &mut Transaction<'_>, services: &Services, id: &AccountId) -> Result<(), AccountError> {
+    for accounts in services.all().map(|service| service.accounts) {
+        for prefix in accounts.records {
+            for entry in scan_all(tx, &format!("{prefix}{id}/"))? {
+                if !(accounts.is_remnant)(tx, &entry)? {
+                    let example = key::last_part(&entry.key).to_owned();
+                    return Err(AccountError::NotEmpty { id: id.clone(), example });
+                }
+                tx.delete(&entry.key);
             }
-            ec2::forget_place(tx, keys::last_part(&entry.key));
-            tx.delete(&entry.key);
         }
     }
-    for entry in scan_all(tx, &keys::tags_of(id))? {
+    for entry in scan_all(tx, &key::tags_of(id))? {
         tx.delete(&entry.key);
     }
     Ok(())
 }
 
 /// Twenty characters: `AKIA` and sixteen of base 32.
-fn new_access_key_id(random: &Random) -> String {
-    text("AKIA", 16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", random)
+pub fn new_access_key_id(random: &Random) -> String {
+    format!("AKIA{}", random.text(16, BASE_32))
 }
 
 /// Forty characters of 64, which is 240 random bits.
-fn new_secret(random: &Random) -> SecretAccessKey {
-    text("", 40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", random).into()
-}
-
-/// `alphabet` has a power of two of letters, so that every one is equally likely.
-fn text(prefix: &str, length: usize, alphabet: &[u8], random: &Random) -> String {
-    let letter = |_| char::from(alphabet[(random.draw() % alphabet.len() as u64) as usize]);
-    prefix.chars().chain((0..length).map(letter)).collect()
+pub fn new_secret(random: &Random) -> SecretAccessKey {
+    random.text(40, BASE_64).into()
 }
 
 /// What an operator asks on the machine itself.
-impl Control {
+impl Frame {
     /// Makes an account: the one of `id`, or of a number drawn at random.
     ///
     /// # Errors
@@ -202,7 +198,7 @@ impl Control {
         name: Option<String>,
     ) -> Result<Account, AccountError> {
         name.as_deref().map_or(Ok(()), check_name)?;
-        let surroundings = &self.inner.surroundings;
+        let surroundings = &self.surroundings;
         let drawn = || format!("{:012}", surroundings.random.draw() % ACCOUNT_NUMBERS);
         let id = id.unwrap_or_else(|| drawn().parse().expect("twelve digits"));
         let account = Account { id, name, created_at: surroundings.clock.now().into() };
@@ -230,7 +226,7 @@ impl Control {
     /// # Errors
     /// The state could not be read.
     pub fn accounts(&self) -> Result<Vec<Account>, AccountError> {
-        Ok(all(&mut self.inner.surroundings.store.read()?, PREFIX)?)
+        Ok(all(&mut self.surroundings.store.read()?, PREFIX)?)
     }
 
     /// Removes an account with its keys and what is remembered of it.
@@ -239,14 +235,16 @@ impl Control {
     /// The admin key's account, and one that still has resources, stay.
     pub async fn delete_account(&self, id_or_name: &str) -> Result<Account, AccountError> {
         let name = id_or_name.to_owned();
-        let transaction = self.inner.surroundings.store.transact(move |tx| {
+        let surroundings = self.surroundings.clone();
+        let transaction = self.surroundings.store.transact(move |tx| {
             let account = find(tx, &name)?;
             let keys = access_key::list(tx, Some(&account.id))?;
             if keys.iter().any(|(_, key)| key.rights == Rights::Admin) {
                 return Err(AccountError::AdminAccount { id: account.id });
             }
-            clear(tx, &account.id)?;
-            share::drop_account(tx, &account.id)?;
+            let services = &surroundings.services;
+            clear(tx, services, &account.id)?;
+            services.all().try_for_each(|service| (service.accounts.forget)(tx, &account.id))?;
             for (access_key_id, _) in keys {
                 access_key::delete(tx, &access_key_id);
             }
@@ -256,12 +254,12 @@ impl Control {
         Ok(transaction.await?)
     }
 
-    /// Makes a key with every right in the account. Its secret is shown here and by [`Control::key`].
+    /// Makes a key with every right in the account. Its secret is shown here and by [`Frame::key`].
     ///
     /// # Errors
     /// No such account, or one with [`MAX_KEYS`] keys.
     pub async fn create_key(&self, account: &str) -> Result<Key, AccountError> {
-        let surroundings = &self.inner.surroundings;
+        let surroundings = &self.surroundings;
         let access_key_id = new_access_key_id(&surroundings.random);
         let secret = new_secret(&surroundings.random);
         let sealed_secret = SealedSecret::seal(&secret, &access_key_id, &surroundings.vault.sealing_key())
@@ -291,7 +289,7 @@ impl Control {
     /// # Errors
     /// No such account.
     pub fn keys(&self, account: Option<&str>) -> Result<Vec<KeyDescription>, AccountError> {
-        let state = &mut self.inner.surroundings.store.read()?;
+        let state = &mut self.surroundings.store.read()?;
         let account = account.map(|name| find(state, name)).transpose()?.map(|account| account.id);
         let describe = |(access_key_id, key): (String, AccessKey)| KeyDescription {
             access_key_id,
@@ -308,7 +306,7 @@ impl Control {
     /// # Errors
     /// No such account, or one without a key.
     pub fn key(&self, account: &str) -> Result<Key, AccountError> {
-        let surroundings = &self.inner.surroundings;
+        let surroundings = &self.surroundings;
         let state = &mut surroundings.store.read()?;
         let account = find(state, account)?.id;
         let keys = access_key::list(state, Some(&account))?;
@@ -324,7 +322,7 @@ impl Control {
     /// No such key, or the admin key.
     pub async fn delete_key(&self, access_key_id: &str) -> Result<(), AccountError> {
         let access_key_id = access_key_id.to_owned();
-        let transaction = self.inner.surroundings.store.transact(move |tx| {
+        let transaction = self.surroundings.store.transact(move |tx| {
             let shown = || access_key_id.chars().take(128).collect();
             match access_key::find(tx, &access_key_id)? {
                 None => Err(AccountError::NoKey { access_key_id: shown() }),

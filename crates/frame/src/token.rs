@@ -7,28 +7,30 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use trellis_api::Exception;
 use trellis_model::moment::Moment;
 use trellis_store::{Read, Transaction};
 
 use crate::context::Context;
-use crate::keys;
+use crate::key;
 use crate::record::{decode, get, put};
 use crate::refusal::Refusal;
+use crate::surroundings::Surroundings;
 
 /// How long an answer is kept, at least.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// Tokens looked at in one step of [`prune`].
-const PRUNE_STEP: usize = 500;
+/// Tokens looked at in one step of [`prune`]: as many deletions as one transaction may have.
+const PRUNE_STEP: usize = 100;
 
 /// The token of one call, and what the call asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub struct Token {
     key: String,
     fingerprint: String,
+    /// The member the token came in.
+    member: String,
     now: Moment,
 }
 
@@ -40,40 +42,55 @@ struct Given {
 }
 
 impl Token {
-    /// Takes `clientToken` out of `input`; `None` when there is none.
-    pub(crate) fn take(ctx: &Context, service: &str, operation: &str, input: &mut Value) -> Option<Self> {
-        let token = input.as_object_mut()?.shift_remove("clientToken")?;
+    /// Takes the idempotency token out of `input`; `None` when the operation has none or the caller sent none.
+    pub(crate) fn take(
+        ctx: &Context,
+        service: &trellis_api::Service,
+        operation: &trellis_api::Operation,
+        input: &mut Value,
+    ) -> Option<Self> {
+        let member = operation.token.as_ref()?;
+        Self::take_member(ctx, (&service.signing_name, &operation.name), member, input)
+    }
+
+    /// Takes the member that is the token out of `input`.
+    pub fn take_member(
+        ctx: &Context,
+        (service, operation): (&str, &str),
+        member: &str,
+        input: &mut Value,
+    ) -> Option<Self> {
+        let token = input.as_object_mut()?.shift_remove(member)?;
         let token = token.as_str()?;
-        let mut parameters = Sha256::new();
-        digest(input, &mut parameters);
         let caller = &ctx.caller;
         Some(Self {
             key: format!(
                 "{}{}/{}/{service}/{operation}/{}",
-                keys::TOKEN,
+                key::TOKEN,
                 caller.account,
                 caller.region,
                 hex(&Sha256::digest(token.as_bytes()))
             ),
-            fingerprint: hex(&parameters.finalize()),
+            fingerprint: fingerprint("", input, |_| true),
+            member: member.to_owned(),
             now: ctx.now,
         })
     }
 
     /// The answer given to this request before; else that of `run`, kept for the next time. Without a
-    /// `token` it is asked for the first time, always. `is_there` tells whether what an answer made still is.
+    /// `token` it is asked for the first time, always. `is_there` tells whether what an answer made still is: once it
+    /// is gone there is nothing left to tell of, and the call is made anew.
     ///
     /// # Errors
-    /// `mismatch` when the token came with other parameters; what `run` refuses.
-    pub(crate) fn once<'tx>(
+    /// [`Refusal::TokenReused`] when the token came with other parameters; what `run` refuses.
+    pub fn once<'tx>(
         token: Option<&Self>,
         tx: &mut Transaction<'tx>,
-        mismatch: impl FnOnce() -> Exception,
         is_there: impl FnOnce(&mut Transaction<'tx>, &Value) -> Result<bool, Refusal>,
         run: impl FnOnce(&mut Transaction<'tx>) -> Result<Value, Refusal>,
     ) -> Result<Value, Refusal> {
         let Some(token) = token else { return run(tx) };
-        if let Some(before) = token.replay(tx, mismatch)?
+        if let Some(before) = token.replay(tx)?
             && is_there(tx, &before)?
         {
             return Ok(before);
@@ -83,11 +100,7 @@ impl Token {
         Ok(answer)
     }
 
-    fn replay(
-        &self,
-        state: &mut impl Read,
-        mismatch: impl FnOnce() -> Exception,
-    ) -> Result<Option<Value>, Refusal> {
+    fn replay(&self, state: &mut impl Read) -> Result<Option<Value>, Refusal> {
         let Some(given) = get::<Given>(state, &self.key)? else { return Ok(None) };
         if is_expired(given.at, self.now) {
             return Ok(None);
@@ -95,11 +108,11 @@ impl Token {
         if given.fingerprint == self.fingerprint {
             return Ok(Some(given.answer));
         }
-        Err(mismatch().into())
+        Err(Refusal::TokenReused { member: self.member.clone() })
     }
 
     fn remember(&self, tx: &mut Transaction<'_>, answer: &Value) {
-        let Self { key, fingerprint, now } = self;
+        let Self { key, fingerprint, now, .. } = self;
         put(tx, key, &Given { fingerprint: fingerprint.clone(), at: *now, answer: answer.clone() });
     }
 }
@@ -108,13 +121,22 @@ fn is_expired(at: Moment, now: Moment) -> bool {
     Timestamp::from(now).duration_since(Timestamp::from(at)) > LIFETIME
 }
 
+/// Deletes every expired token.
+pub(crate) async fn prune(surroundings: &Surroundings) -> Result<(), Refusal> {
+    let now = Moment::from(surroundings.clock.now());
+    let mut after = None;
+    loop {
+        let from: Option<String> = after.take();
+        after = surroundings.store.transact(move |tx| prune_some(tx, from.as_deref(), now)).await?;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 /// Deletes expired tokens among the [`PRUNE_STEP`] after `after`; answers where to go on.
-pub(crate) fn prune(
-    tx: &mut Transaction<'_>,
-    after: Option<&str>,
-    now: Moment,
-) -> Result<Option<String>, Refusal> {
-    let entries = tx.scan(keys::TOKEN, after, PRUNE_STEP)?;
+fn prune_some(tx: &mut Transaction<'_>, after: Option<&str>, now: Moment) -> Result<Option<String>, Refusal> {
+    let entries = tx.scan(key::TOKEN, after, PRUNE_STEP)?;
     for entry in &entries {
         // What does not read is of no use to anyone.
         if !decode::<Given>(entry).is_ok_and(|given| !is_expired(given.at, now)) {
@@ -124,18 +146,22 @@ pub(crate) fn prune(
     Ok(entries.last().filter(|_| entries.len() == PRUNE_STEP).map(|entry| entry.key.clone()))
 }
 
+/// Equal for equal inputs of an operation, whatever the order of their members; of the input's own members those that
+/// `counts` says.
+pub(crate) fn fingerprint(operation: &str, input: &Value, counts: impl Fn(&str) -> bool) -> String {
+    let mut hash = Sha256::new();
+    hash.update(operation.as_bytes());
+    match input {
+        Value::Object(members) => digest_members(members, counts, &mut hash),
+        other => digest(other, &mut hash),
+    }
+    hex(&hash.finalize())
+}
+
 /// Feeds `value` into `hash` so that equal values give equal hashes whatever the order of members.
 fn digest(value: &Value, hash: &mut Sha256) {
     match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().filter(|(_, value)| !value.is_null()).collect();
-            members.sort_unstable_by_key(|(name, _)| name.as_str());
-            hash.update(format!("{{{}", members.len()));
-            for (name, value) in members {
-                digest(&Value::String(name.clone()), hash);
-                digest(value, hash);
-            }
-        }
+        Value::Object(members) => digest_members(members, |_| true, hash),
         Value::Array(items) => {
             hash.update(format!("[{}", items.len()));
             items.iter().for_each(|item| digest(item, hash));
@@ -145,6 +171,17 @@ fn digest(value: &Value, hash: &mut Sha256) {
             hash.update(text.as_bytes());
         }
         scalar => hash.update(format!("={scalar};")),
+    }
+}
+
+fn digest_members(members: &Map<String, Value>, counts: impl Fn(&str) -> bool, hash: &mut Sha256) {
+    let mut members: Vec<_> =
+        members.iter().filter(|(name, value)| !value.is_null() && counts(name)).collect();
+    members.sort_unstable_by_key(|(name, _)| name.as_str());
+    hash.update(format!("{{{}", members.len()));
+    for (name, value) in members {
+        digest(&Value::String(name.clone()), hash);
+        digest(value, hash);
     }
 }
 
@@ -159,9 +196,7 @@ mod tests {
     use super::*;
 
     fn fingerprint(value: &Value) -> String {
-        let mut hash = Sha256::new();
-        digest(value, &mut hash);
-        hex(&hash.finalize())
+        super::fingerprint("", value, |_| true)
     }
 
     #[test]

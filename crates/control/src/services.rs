@@ -1,0 +1,8 @@
+//! The services there are. One more is one line.
+
+use trellis_frame::Service;
+
+use crate::{acm, ec2, lattice, ram, sts, tagging};
+
+pub(crate) const ALL: &[&Service] =
+    &[&lattice::SERVICE, &ec2::SERVICE, &sts::SERVICE, &tagging::SERVICE, &ram::SERVICE, &acm::SERVICE];

@@ -1,0 +1,140 @@
+//! Step 4 of an API call: whether this caller may do this to that.
+//!
+//! A yes is an [`Allowed`], which nothing else makes, and without one there is no [`Context`](crate::Context). Who
+//! decides is the service that has [`Hooks::authorise`](crate::Hooks); without one, what a key may do by itself.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+use trellis_api::authorise::{Place, Requested, requested};
+use trellis_store::Reader;
+
+use crate::access_key::Rights;
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+use crate::surroundings::Surroundings;
+
+/// One question: may this caller do this to that?
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    pub caller: &'a Caller,
+    /// `service:Action`, such as `vpc-lattice:CreateService`.
+    pub action: &'a str,
+    /// ARNs acted upon; `*` where the action has no resource. All of them have to be allowed.
+    pub resources: &'a [String],
+    /// Keyed by the model's member names, for the condition keys of a service.
+    pub input: &'a Value,
+    pub facts: &'a Facts,
+}
+
+/// What the request says about itself, for condition keys.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub request_id: String,
+    /// The address the request came from, where it came over a network.
+    pub source_ip: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
+}
+
+/// The proof that a caller may do what is asked.
+#[derive(Debug, Clone)]
+pub struct Allowed(());
+
+/// An answer to an [`Access`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    /// `why` ends the sentence that says no: `because no identity-based policy allows the x:Y action`; it may be empty.
+    Deny {
+        why: String,
+    },
+}
+
+/// Decides who may do what. Denies whatever it does not know.
+pub trait Authorise: Send + Sync {
+    /// # Errors
+    /// A state that cannot be read. It denies as well.
+    fn decide(
+        &self,
+        state: &mut Reader,
+        surroundings: &Surroundings,
+        access: &Access<'_>,
+    ) -> Result<Verdict, Refusal>;
+}
+
+/// What a key may do by itself: everything in its account, or nothing.
+#[derive(Debug)]
+pub struct ByRights;
+
+impl Authorise for ByRights {
+    fn decide(&self, _: &mut Reader, _: &Surroundings, access: &Access<'_>) -> Result<Verdict, Refusal> {
+        Ok(match access.caller.rights {
+            Rights::Admin | Rights::Account => Verdict::Allow,
+            Rights::Policies | Rights::None => Verdict::Deny { why: String::new() },
+        })
+    }
+}
+
+/// Whether the caller may do one thing more than the operation itself asks for.
+///
+/// # Errors
+/// [`Refusal::Denied`]; a state that cannot be read.
+pub(crate) fn authorise(
+    state: &mut Reader,
+    surroundings: &Surroundings,
+    access: &Access<'_>,
+) -> Result<Allowed, Refusal> {
+    let authority = surroundings.services.hooks().authorise.unwrap_or(&ByRights);
+    match authority.decide(state, surroundings, access)? {
+        Verdict::Allow => Ok(Allowed(())),
+        Verdict::Deny { why } => Err(Refusal::denied(denial(access, &why))),
+    }
+}
+
+/// What a call asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) operation: &'a trellis_api::Operation,
+    pub(crate) caller: &'a Caller,
+    pub(crate) input: &'a Value,
+    pub(crate) facts: &'a Facts,
+}
+
+impl Asked<'_> {
+    /// Whether the caller may: every action of the operation's description, on every resource.
+    ///
+    /// # Errors
+    /// As [`authorise`].
+    pub(crate) fn authorise(
+        &self,
+        state: &mut Reader,
+        surroundings: &Surroundings,
+        service: &trellis_api::Service,
+    ) -> Result<Allowed, Refusal> {
+        let Self { operation, caller, input, facts } = *self;
+        let (region, account) = (caller.region.as_str(), caller.account.as_str());
+        let place = Place { partition: "aws", region, account };
+        let mut allowed = Err(Refusal::denied("nothing says what the operation needs"));
+        for Requested { action, resources } in requested(service, operation, input, place) {
+            let access = Access { caller, action, resources: &resources, input, facts };
+            allowed = Ok(authorise(state, surroundings, &access)?);
+        }
+        allowed
+    }
+}
+
+/// "User: ARN is not authorized to perform: ACTION on resource: ARN because ...".
+fn denial(access: &Access<'_>, why: &str) -> String {
+    let Access { caller, action, resources, .. } = access;
+    let mut sentence = format!("User: {} is not authorized to perform: {action}", caller.arn);
+    if let Some(resource) = resources.first().filter(|resource| *resource != "*") {
+        sentence.push_str(" on resource: ");
+        sentence.extend(resource.chars().take(256));
+    }
+    if !why.is_empty() {
+        sentence.push(' ');
+        sentence.push_str(why);
+    }
+    sentence
+}

@@ -1,0 +1,63 @@
+//! What needs what: one table for all services. Who uses a resource of another's holds it, by the ARNs of both; its
+//! owner asks who does before it lets the resource go, and needs to know nothing else of them.
+//!
+//! ```text
+//! reference/{arn} {arn of the holder}
+//! held/{arn of the holder} {arn}          the same from the other end
+//! ```
+
+use trellis_store::{Read, Transaction};
+
+use crate::record::{any, scan_all};
+use crate::refusal::Refusal;
+
+/// No ARN has a space.
+fn reference(of: &str, by: &str) -> String {
+    format!("reference/{of} {by}")
+}
+
+fn held(by: &str, of: &str) -> String {
+    format!("held/{by} {of}")
+}
+
+/// `by` needs `of` from now on. Twice is once.
+pub fn hold(tx: &mut Transaction<'_>, of: &str, by: &str) {
+    tx.put(&reference(of, by), Vec::new());
+    tx.put(&held(by, of), Vec::new());
+}
+
+/// `by` needs `of` no longer; nothing happens when it did not.
+pub fn release(tx: &mut Transaction<'_>, of: &str, by: &str) {
+    tx.delete(&reference(of, by));
+    tx.delete(&held(by, of));
+}
+
+/// `by` goes and needs nothing any more.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn release_all(tx: &mut Transaction<'_>, by: &str) -> Result<(), Refusal> {
+    let prefix = held(by, "");
+    for entry in scan_all(tx, &prefix)? {
+        release(tx, &entry.key[prefix.len()..], by);
+    }
+    Ok(())
+}
+
+/// ARNs of the first `limit` that need `of`, in their order.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn holders(state: &mut impl Read, of: &str, limit: usize) -> Result<Vec<String>, Refusal> {
+    let prefix = reference(of, "");
+    let entries = state.scan(&prefix, None, limit)?;
+    Ok(entries.into_iter().map(|entry| entry.key[prefix.len()..].to_owned()).collect())
+}
+
+/// Whether anything needs `of`.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn is_held(state: &mut impl Read, of: &str) -> Result<bool, Refusal> {
+    any(state, &reference(of, ""))
+}

@@ -1,0 +1,165 @@
+//! One AWS service, as the frame sees it: the one value that a service's crate exports.
+
+use std::collections::HashMap;
+
+use trellis_api::Schema;
+use trellis_model::resource::lattice::Home;
+use trellis_model::{AccountId, Arn};
+use trellis_store::{Entry, Read, Transaction};
+
+use crate::authorise::Authorise;
+use crate::operation::{Operation, Perform};
+use crate::page::PageSizes;
+use crate::quota::Quota;
+use crate::refusal::Refusal;
+use crate::signature::Identify;
+use crate::task::{Start, Task};
+use crate::words;
+use crate::words::Words;
+use crate::workflow::Workflow;
+
+/// Gives the description of a service: `wire::description`, which the generator makes.
+pub type Description = fn() -> &'static trellis_api::Service;
+
+/// Everything there is to know of a service. A crate exports one, in a `static`:
+///
+/// ```text
+/// pub static SERVICE: Service = Service { operations: OPERATIONS, ..Service::new(wire::description) };
+/// ```
+pub struct Service {
+    /// Its wire contract.
+    pub description: Description,
+    /// What is implemented of it; see [`operations!`](crate::operations).
+    pub operations: &'static [Operation],
+    /// Its codes for refusals. Default: [`words::json`].
+    pub words: Words,
+    pub quotas: &'static [&'static Quota],
+    /// Of its lists. Default: 100, and at most that.
+    pub pages: PageSizes,
+    /// For the Resource Groups Tagging API. Default: none of its resources can be tagged there.
+    pub tagged: Option<Tagged>,
+    /// What it keeps of an account.
+    pub accounts: Accounts,
+    /// What takes longer than a call.
+    pub workflows: &'static [Workflow],
+    /// What runs as long as the control plane.
+    pub tasks: &'static [Task],
+    /// What has to be done before the first call is served.
+    pub start: Option<Start>,
+    /// What it does for all of them.
+    pub hooks: Hooks,
+}
+
+impl Service {
+    /// A service of which nothing is implemented yet.
+    pub const fn new(description: Description) -> Self {
+        Self {
+            description,
+            operations: &[],
+            words: words::json,
+            quotas: &[],
+            pages: PageSizes { default: 100, max: 100 },
+            tagged: None,
+            accounts: Accounts::NONE,
+            workflows: &[],
+            tasks: &[],
+            start: None,
+            hooks: Hooks::NONE,
+        }
+    }
+
+    /// The service part of a signature's scope.
+    pub fn name(&self) -> &'static str {
+        &(self.description)().signing_name
+    }
+
+    pub(crate) fn operation(&self, name: &str) -> Option<&'static Operation> {
+        self.operations.iter().find(|operation| operation.name == name)
+    }
+
+    /// Whether callers without keys have any business here.
+    pub(crate) fn has_unsigned(&self) -> bool {
+        self.operations.iter().any(|operation| matches!(operation.perform, Perform::Unsigned(_)))
+    }
+}
+
+/// How a service's resources are found by ARN.
+#[derive(Clone, Copy)]
+pub struct Tagged {
+    /// The service part of their ARNs.
+    pub arn_service: &'static str,
+    /// Refuses what names nothing of `home` that is there and can have tags; the text of the refusal is shown.
+    pub locate: fn(&mut dyn Read, &Home, &Arn) -> Result<(), Refusal>,
+}
+
+/// What a service keeps of an account, and what happens to it when an operator deletes the account.
+#[derive(Clone, Copy)]
+pub struct Accounts {
+    /// What keys of records begin with, the account following: `ec2/`. An account that has any stays.
+    pub records: &'static [&'static str],
+    /// Whether an entry under [`records`](Self::records) only remembers what is gone; if so it takes away what belongs
+    /// to it elsewhere.
+    pub is_remnant: fn(&mut Transaction<'_>, &Entry) -> Result<bool, Refusal>,
+    /// The account goes: so does whatever names it elsewhere.
+    pub forget: fn(&mut Transaction<'_>, &AccountId) -> Result<(), Refusal>,
+}
+
+impl Accounts {
+    pub const NONE: Self = Self { records: &[], is_remnant: |_, _| Ok(false), forget: |_, _| Ok(()) };
+}
+
+/// What one service does for all of them. At most one service of an installation has each.
+#[derive(Clone, Copy, Default)]
+pub struct Hooks {
+    /// Who owns an access key. Default: [`AccessKeys`](crate::signature::AccessKeys).
+    pub identify: Option<&'static dyn Identify>,
+    /// Who may do what. Default: [`ByRights`](crate::authorise::ByRights).
+    pub authorise: Option<&'static dyn Authorise>,
+}
+
+impl Hooks {
+    pub const NONE: Self = Self { identify: None, authorise: None };
+}
+
+/// The services of one control plane.
+pub struct Services {
+    list: &'static [&'static Service],
+    by_name: HashMap<&'static str, &'static Service>,
+    schema: Schema,
+    hooks: Hooks,
+}
+
+impl Services {
+    pub fn new(list: &'static [&'static Service]) -> Self {
+        let schema = Schema::new(list.iter().map(|service| (service.description)()).collect());
+        let by_name = list.iter().map(|service| (service.name(), *service)).collect();
+        let hooks = Hooks {
+            identify: list.iter().find_map(|service| service.hooks.identify),
+            authorise: list.iter().find_map(|service| service.hooks.authorise),
+        };
+        Self { list, by_name, schema, hooks }
+    }
+
+    /// In the order they are listed.
+    pub fn all(&self) -> impl Iterator<Item = &'static Service> + Clone + use<> {
+        self.list.iter().copied()
+    }
+
+    /// The service whose signatures name `name` in their scope.
+    pub fn named(&self, name: &str) -> Option<&'static Service> {
+        self.by_name.get(name).copied()
+    }
+
+    /// How the resources of the service that ARNs call `arn_service` are found.
+    pub fn tagged(&self, arn_service: &str) -> Option<Tagged> {
+        self.all().filter_map(|service| service.tagged).find(|tagged| tagged.arn_service == arn_service)
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+}
