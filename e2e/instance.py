@@ -19,6 +19,20 @@ import botocore.config
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRELLIS = os.environ.get("TRELLIS_BIN") or shutil.which("trellis") or str(ROOT / "target/release/trellis")
 PYTHON = sys.executable
+
+
+def _mounts():
+    """What tests run in hosts that is not of the machine's own programs: this checkout and the Python it is tested
+    with, read-only."""
+    places = {str(ROOT), sys.prefix, sys.base_prefix, os.path.dirname(os.path.realpath(sys.executable))}
+    places = sorted(place for place in places if not place.startswith(("/usr/", "/bin/")) and place != "/usr")
+    outer = [place for place in places if not any(place != other and place.startswith(other + "/") for other in places)]
+    return [word for place in outer for word in ("--mount", f"{place}:ro")]
+
+
+MOUNTS = _mounts()
+# Where a host finds the certificate of Trellis's own CA.
+CA = "/etc/trellis/ca.pem"
 _names = itertools.count()
 
 
@@ -162,13 +176,14 @@ class Instance:
         ec2.modify_subnet_attribute(SubnetId=made, AssignIpv6AddressOnCreation={"Value": True})
         return vpc, made
 
-    def host(self, subnet, *command, name=None, ip=None, ipv6=None, groups=()):
-        """A detached host; its name."""
+    def host(self, subnet, *command, name=None, ip=None, ipv6=None, groups=(), flags=(), mounts=()):
+        """A detached host that sees the tests and `mounts`; its name."""
         name = name or unique("host")
         address = ["--ip", ip] if ip else []
         address += ["--ipv6", ipv6] if ipv6 else []
         address += [word for group in groups for word in ("--security-group", group)]
-        self.cli("run", "-d", "--subnet", subnet, *address, "--name", name, "--", *(command or ("sleep", "infinity")))
+        given = [word for mount in mounts for word in ("--mount", str(mount))]
+        self.cli("run", "-d", "--subnet", subnet, *MOUNTS, *given, *flags, *address, "--name", name, "--", *(command or ("sleep", "infinity")))
         return name
 
     def web(self, subnet, ip=None, *words, **more):

@@ -141,3 +141,19 @@ def test_a_shell_has_job_control(shared, subnet):
     terminal.expect("back 22")
     terminal.type("exit 4\n")
     assert terminal.end() == 4
+
+
+def test_a_detached_host_is_named_and_lives_on(shared, subnet):
+    name = unique("detached")
+    out = shared.cli("run", "--detach", "--subnet", subnet, "--name", name, "--", "sleep", "1000").stdout
+    [host] = [host for host in json.loads(shared.cli("ps", "--json").stdout) if host["name"] == name]
+    assert out == host["instance"] + "\n"
+    assert shared.cli("rm", name).stdout == name + "\n"
+
+
+def test_a_router_is_looked_at_with_the_machine_s_own_programs(shared):
+    vpc, _ = shared.vpc()
+    look = ["exec", "--vpc", vpc, "--", "cat", "/proc/net/fib_trie"]
+    eventually(lambda: "10.0.1.1" in shared.cli(*look, check=False).stdout, what="the subnet in the router")
+    assert "169.254.171.0" in shared.cli(*look).stdout
+    assert shared.cli("exec", "--vpc", vpc, "--", "pwd").stdout.strip() == os.getcwd()

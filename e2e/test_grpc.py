@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from instance import PYTHON, ROOT, eventually, fixed, forward
+from instance import CA, PYTHON, ROOT, eventually, fixed, forward
 
 GRPCURL = ROOT / "target/tools/grpcurl"
 
@@ -29,7 +29,7 @@ def cart(shared):
     def call(method, *messages, flags=()):
         data = " ".join(json.dumps({"name": message}) for message in messages)
         return shared.inside(
-            world.client, str(GRPCURL), "-cacert", str(shared.data / "ca.pem"), "-import-path", str(ROOT / "e2e"),
+            world.client, str(GRPCURL), "-cacert", CA, "-import-path", str(ROOT / "e2e"),
             "-proto", "cart.proto", "-d", data, *flags, f"{world.name}:443", f"shop.Cart/{method}", check=False)
 
     world.call = call
@@ -80,7 +80,7 @@ def test_grpc_before_http1_targets_is_unavailable(shared, cart):
     shared.network([vpc], [service])
 
     def ask():
-        return shared.inside(client, str(GRPCURL), "-cacert", str(shared.data / "ca.pem"), "-import-path",
+        return shared.inside(client, str(GRPCURL), "-cacert", CA, "-import-path",
                              str(ROOT / "e2e"), "-proto", "cart.proto", "-d", "{}", f"{name}:443", "shop.Cart/Add",
                              check=False)
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from instance import ROOT, eventually, forward
+from instance import CA, ROOT, eventually, forward
 
 H2SPEC = ROOT / "target/tools/h2spec"
 
@@ -21,7 +21,7 @@ def web(shared):
     world.service, world.name = shared.secure_service(forward(shared.group(vpc, "10.74.1.10")))
     shared.network([vpc], [world.service])
     world.url = f"https://{world.name}"
-    world.trust = ["--cacert", str(shared.data / "ca.pem")]
+    world.trust = ["--cacert", CA]
     eventually(lambda: shared.curl(world.client, world.url, *world.trust, check=False), what="an answer")
     return world
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from instance import PYTHON, TRELLIS, eventually, forward
+from instance import CA, PYTHON, TRELLIS, eventually, forward
 from test_certificates import DOMAIN, Material, certificate_service
 
 VIP = "169.254.171.1"
@@ -48,18 +48,17 @@ def https_world(instance, tmp_path):
     lattice.create_listener(serviceIdentifier=service["id"], name="https", protocol="HTTPS",
                             defaultAction=forward(group))
     instance.network([vpc], [service["id"]])
-    client = instance.host(subnet)
+    client = instance.host(subnet, mounts=[tmp_path])
     name = service["dnsEntry"]["domainName"]
-    eventually(lambda: instance.inside(client, "curl", "-sS", "-m", "5", "--cacert", str(instance.data / "ca.pem"),
+    eventually(lambda: instance.inside(client, "curl", "-sS", "-m", "5", "--cacert", CA,
                                        f"https://{name}/", check=False).returncode == 0, what="an answer over HTTPS")
     return client, name, arn, material
 
 
 def test_the_generated_name_is_served_over_https_to_who_trusts_the_private_ca(own, tmp_path):
     client, name, _, material = https_world(own, tmp_path)
-    ca = str(own.data / "ca.pem")
     for flag, version in (("--http1.1", "1.1"), ("--http2", "2")):
-        shown = own.curl(client, f"https://{name}/", "--cacert", ca, flag, "-o", "/dev/null", "-w",
+        shown = own.curl(client, f"https://{name}/", "--cacert", CA, flag, "-o", "/dev/null", "-w",
                          "%{http_version} %{http_code} %{ssl_verify_result}")
         assert shown == f"{version} 200 0"
     strange = own.inside(client, "curl", "-sS", "-m", "10", f"https://{name}/", check=False)
@@ -67,7 +66,7 @@ def test_the_generated_name_is_served_over_https_to_who_trusts_the_private_ca(ow
     # The custom domain shows the certificate that was brought for it, an unknown name none.
     custom = ["--resolve", f"{DOMAIN}:443:{VIP}", f"https://{DOMAIN}/"]
     assert own.inside(client, "curl", "-sS", "-m", "10", "--cacert", str(material.certificate), *custom).stdout
-    assert own.inside(client, "curl", "-sS", "-m", "10", "--cacert", ca, *custom, check=False).returncode == 60
+    assert own.inside(client, "curl", "-sS", "-m", "10", "--cacert", CA, *custom, check=False).returncode == 60
 
     def handshake(host):
         return own.inside(client, "openssl", "s_client", "-connect", f"{VIP}:443", "-servername", host, "-CAfile",

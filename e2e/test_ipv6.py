@@ -235,7 +235,7 @@ def test_the_other_vpc_is_out_of_reach_by_ipv6_even_with_routes_of_ones_own(shar
     assert shown["ipv6"].startswith(PREFIX)
     here = f"http://[{shown['ipv6']}]:8080/"
     assert reaches(shared, pair.server, here), "it is there, for those who live there"
-    prober = shared.host(pair.consumer_subnet)
+    prober = shared.host(pair.consumer_subnet, flags=["--privileged"])
     done = shared.inside(prober, "sh", "-c", f"{extra} curl -sS -m 2 '{here}'", check=False)
     assert done.returncode in (UNREACHABLE, TIMED_OUT), done
     for host in (web, prober):

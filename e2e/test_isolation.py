@@ -17,7 +17,8 @@ def pair(shared):
     world = Pair()
     world.left, left_subnet = shared.vpc("10.20.0.0/16", "10.20.1.0/24")
     world.right, right_subnet = shared.vpc("10.30.0.0/16", "10.30.1.0/24")
-    world.client = shared.host(left_subnet, ip="10.20.1.10")
+    # One that may change its routes and addresses.
+    world.client = shared.host(left_subnet, ip="10.20.1.10", flags=["--privileged"])
     world.neighbour = shared.web(left_subnet, "10.20.1.11")
     world.other = shared.web(right_subnet, "10.30.1.10")
     return world

@@ -411,7 +411,7 @@ def test_without_root_everything_on_one_machine_works():
     shutil.copy(TRELLIS, binary)
     binary.chmod(0o755)
     import instance as module
-    saved, module.TRELLIS = module.TRELLIS, str(binary)
+    saved, module.TRELLIS, module.MOUNTS = (module.TRELLIS, module.MOUNTS), str(binary), []
     user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] if os.geteuid() == 0 else []
     try:
         with Instance(directory, prefix=user, environment={"HOME": str(directory)}) as rootless:
@@ -421,7 +421,7 @@ def test_without_root_everything_on_one_machine_works():
             shutil.copy(ROOT / "e2e/target.py", target)
             target.chmod(0o644)
             rootless.host(subnet, "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else PYTHON,
-                          str(target), "far", ip="10.0.1.10")
+                          str(target), "far", ip="10.0.1.10", mounts=[f"{target}:ro"])
             client = rootless.host(client_subnet, ip="10.0.1.10")
             assert rootless.inside(client, "id", "-u").stdout.strip() == "0"
             service, _, name = rootless.service(forward(rootless.group(vpc, "10.0.1.10")))
@@ -430,5 +430,5 @@ def test_without_root_everything_on_one_machine_works():
             assert json.loads(answer)["name"] == "far"
             assert rootless.inside(client, "curl", "-sS", "-m", "2", "http://10.0.1.10:8080/", check=False).returncode != 0
     finally:
-        module.TRELLIS = saved
+        module.TRELLIS, module.MOUNTS = saved
         shutil.rmtree(directory, ignore_errors=True)

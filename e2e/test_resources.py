@@ -7,7 +7,7 @@ import subprocess
 import botocore.exceptions
 import pytest
 
-from instance import PYTHON, TRELLIS, Instance, eventually, unique
+from instance import MOUNTS, PYTHON, TRELLIS, Instance, eventually, unique
 from name_server import NameServer
 
 CIDR, SUBNET = "10.70.0.0/16", "10.70.1.0/24"
@@ -52,7 +52,8 @@ class World:
             rules.write("host all all 0.0.0.0/0 trust\n")
         host = self.instance.host(
             self.provider_subnet, *SOMEBODY, postgres("postgres"), "-D", str(data), "-c", f"listen_addresses={SERVER}",
-            "-c", f"unix_socket_directories={data}", "-c", "fsync=off", ip=SERVER)
+            "-c", f"unix_socket_directories={data}", "-c", "fsync=off", ip=SERVER, flags=["--privileged"],
+            mounts=[data])
         eventually(lambda: self.instance.inside(
             host, postgres("pg_isready"), "-h", SERVER, check=False).returncode == 0, what="the database")
         return host
@@ -288,7 +289,7 @@ def test_a_host_that_says_it_is_a_database_is_reached_by_its_arn(own):
 
     def run(word, port, arn=ARN):
         host = unique("database")
-        own.cli("run", "-d", "--subnet", provider_subnet, "--name", host, "--resource-arn", arn,
+        own.cli("run", "-d", "--subnet", provider_subnet, *MOUNTS, "--name", host, "--resource-arn", arn,
                 "--resource-port", str(port), "--", PYTHON, "-c", SAY, str(port), word)
         return host
 

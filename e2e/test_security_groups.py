@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from instance import PYTHON, ROOT, eventually, forward, unique
+from instance import MOUNTS, PYTHON, ROOT, eventually, forward, unique
 
 CHECK = {
     "enabled": True, "path": "/health", "protocol": "HTTP",
@@ -31,7 +31,7 @@ class World:
     def host(self, *command, ip, groups=()):
         name = unique("host")
         flags = [word for group in groups for word in ("--security-group", group)]
-        self.shared.cli("run", "-d", "--subnet", self.subnet, "--ip", ip, *flags, "--name", name, "--", *command)
+        self.shared.cli("run", "-d", "--subnet", self.subnet, "--ip", ip, *MOUNTS, *flags, "--name", name, "--", *command)
         return name
 
     def web(self, ip, *groups):

@@ -14,7 +14,7 @@ def secure_web(instance, subnet, ip, material):
     """A host that runs the test web server with TLS; its name."""
     pem = pathlib.Path(material.certificate).with_name("both.pem")
     pem.write_bytes(material.certificate.read_bytes() + material.key.read_bytes())
-    host = instance.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), "--tls", str(pem), ip=ip)
+    host = instance.host(subnet, PYTHON, str(ROOT / "e2e/target.py"), "--tls", str(pem), ip=ip, mounts=[pem.parent])
     eventually(lambda: instance.inside(host, "curl", "-sSk", "https://127.0.0.1:8080/", check=False).returncode == 0,
                what="the web server listening")
     return host
@@ -31,7 +31,7 @@ def test_a_passthrough_listener_leaves_tls_to_its_target(own, tmp_path):
     lattice.create_listener(serviceIdentifier=service["id"], name="passed", protocol="TLS_PASSTHROUGH", port=8443,
                             defaultAction=forward(group))
     own.network([vpc], [service["id"]])
-    client = own.host(subnet)
+    client = own.host(subnet, mounts=[f"{tmp_path}:ro"])
 
     def curl(path, *flags, name=DOMAIN):
         return own.inside(client, "curl", "-sS", "-m", "20", "--cacert", str(material.certificate), "--resolve",

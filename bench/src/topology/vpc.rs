@@ -70,6 +70,8 @@ pub(crate) fn start(
     let host = |name: &str, subnet: &str, more: &[&str], words: Vec<OsString>| {
         let mut command = Command::new(trellis);
         command.args(["run", "-d", "--data-dir"]).arg(&data).args(["--subnet", subnet, "--name", name]);
+        // This program runs in them, as at its peers: what is measured is the network.
+        command.args(["--share-filesystem", "--privileged", "--memory", "16384", "--open-files", "1048576"]);
         command.args(more).arg("--").args(words);
         process::output(&mut command).with_context(|| format!("the {name} host"))
     };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::id::{InstanceId, ResourceGatewayId, SubnetId, VpcId};
+use crate::resource::vpc::Sandbox;
 use crate::snapshot::AddressFamily;
 
 /// Everything that should exist. What is not in it should not.
@@ -101,6 +102,8 @@ pub struct HostPlan {
     pub ipv6_address: Option<Ipv6Addr>,
     /// What to run inside, started again when it has ended with the process that held it. Empty: nothing.
     pub command: Vec<String>,
+    /// What it sees of the machine and may take of it.
+    pub sandbox: Sandbox,
 }
 
 /// What the security groups of one host say together, every reference resolved to addresses.

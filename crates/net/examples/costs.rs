@@ -72,6 +72,7 @@ fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
             address: [10, 0, 0, 9 + host as u8].into(),
             ipv6_address: None,
             command: Vec::new(),
+            sandbox: Default::default(),
         };
         let hosts = if number == 1 { hosts } else { 0 };
         Arc::new(VpcPlan {
@@ -185,19 +186,19 @@ fn round_trips(
     for what in ["with the firewall", "with the firewall, again"] {
         print!("round trip host to service address, {what}: us ");
         io::stdout().flush()?;
-        host::enter(pid, &["/proc/self/exe", "ping-pong"])?;
+        host::enter(pid, &["/proc/self/exe", "ping-pong"], &[])?;
     }
     row("a change of rules", apply(fabric, events, restricted_plan()));
     for what in ["with a security group that restricts", "with it, again"] {
         print!("round trip host to service address, {what}: us ");
         io::stdout().flush()?;
-        host::enter(pid, &["/proc/self/exe", "ping-pong"])?;
+        host::enter(pid, &["/proc/self/exe", "ping-pong"], &[])?;
     }
     host::enter_network(own, &namespace, &["nft", "delete", "table", "inet", "trellis"])?;
     for what in ["without", "without, again"] {
         print!("round trip host to service address, {what}: us ");
         io::stdout().flush()?;
-        host::enter(pid, &["/proc/self/exe", "ping-pong"])?;
+        host::enter(pid, &["/proc/self/exe", "ping-pong"], &[])?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use trellis_model::fabric::FabricPlan;
 use trellis_model::id::{InstanceId, VpcId};
 
+use crate::cgroup::Cgroups;
 use crate::vpc::Shared;
 use crate::{NetError, Sockets, firewall, probe, vpc};
 use converger::Inbox;
@@ -31,6 +32,11 @@ pub struct FabricOptions {
     /// Run with [`crate::host::INIT_ARGUMENT`] to become a host; must call [`crate::host::init_if_asked`] first thing.
     /// `/proc/self/exe` is this program, even when its file has been replaced meanwhile.
     pub init_program: PathBuf,
+    /// Files of the machine that every host sees: where they are, and where a host finds them. One that is not there
+    /// when a host is made is left out.
+    pub shown: Vec<(PathBuf, PathBuf)>,
+    /// Directories that no host sees, even where it is given what they are in.
+    pub hidden: Vec<PathBuf>,
 }
 
 impl FabricOptions {
@@ -40,6 +46,8 @@ impl FabricOptions {
             run_dir: run_dir.into(),
             log_dir: log_dir.into(),
             init_program: "/proc/self/exe".into(),
+            shown: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 }
@@ -106,6 +114,12 @@ impl Fabric {
                 .map_err(NetError::system("find the run directory"))?,
             log_dir: fs::canonicalize(&options.log_dir)
                 .map_err(NetError::system("find the log directory"))?,
+            // One that is not there yet cannot be seen either; what is given to a host has its links followed, too.
+            hidden: options
+                .hidden
+                .iter()
+                .map(|path| fs::canonicalize(path).unwrap_or(path.clone()))
+                .collect(),
             ..options
         };
         vpc::forget_former(&options.run_dir).map_err(NetError::system("clear the run directory"))?;
@@ -114,6 +128,7 @@ impl Fabric {
         let sockets = Sockets::default();
         let shared = Shared {
             options: Arc::new(options),
+            cgroups: Arc::new(Cgroups::prepare()),
             nft: firewall::find_nft()?.into(),
             events,
             sockets: sockets.clone(),

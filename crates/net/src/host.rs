@@ -1,20 +1,44 @@
 //! Hosts: the process that is one, and running something in it.
 //!
 //! A host is a process tree in namespaces of its own (user, network, mount, process, IPC, host
-//! name). Its user namespace keeps the machine's user ids, so files belong to whom they belong to
-//! outside, but none of its powers: whoever is root in a host rules the host's own network, not
-//! the router's nor the machine's. A host isolates the network; it is no sandbox for programs.
+//! name) that sees the machine's programs, what it was given and its own files ([`sandbox`]); its users
+//! are subordinate ones, its capabilities few and over its own namespaces, its system calls filtered, its
+//! memory, processes, processors and open files limited. `docs/hosts.md` says it to users.
 
 pub(crate) mod control;
 mod enter;
 mod init;
 pub(crate) mod output;
+mod peer;
+pub(crate) mod sandbox;
 
 use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::process::ExitCode;
 
+pub(crate) use enter::DEFAULT_PATH;
 pub use enter::EnterError;
+
+/// Whether something may be mounted there in a host: an absolute path that does not go up, and is none of the kernel's
+/// own.
+pub fn is_mount_target(path: &Path) -> bool {
+    sandbox::is_target(path)
+}
+
+/// Whether the process that connected a Unix socket is one of a host's, or cannot be said to be none.
+///
+/// # Errors
+/// The kernel does not say who it is.
+pub fn is_peer_inside(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    peer::is_inside(socket)
+}
+
+/// What every command in a host finds in its environment, if nothing else is said.
+pub fn base_environment() -> [(&'static str, &'static str); 3] {
+    [("PATH", DEFAULT_PATH), ("HOME", sandbox::HOME), ("USER", "root")]
+}
 
 /// The first argument of a process that is to become a host.
 pub const INIT_ARGUMENT: &str = "host-init";
@@ -34,19 +58,25 @@ pub fn init_if_asked() -> Option<ExitCode> {
     None
 }
 
-/// Runs `command` inside the host whose first process is `pid`, with this process's standard streams, environment
-/// and, where it exists there, working directory. Signals sent to the calling thread meanwhile go to the command, so
-/// it should be the process's only one. Returns the command's exit code, 128 + signal when a signal ended it. Works from outside the user namespace the host lives in, for
-/// root and for the user who started the instance.
+/// Runs `command` inside the host whose first process is `pid`, confined as that is, with this process's standard
+/// streams and, where it exists there, working directory, and with `environment` alone. Signals sent to the calling
+/// thread meanwhile go to the command, so it should be the process's only one. Returns the command's exit code,
+/// 128 + signal when a signal ended it. Works from outside the user namespace the host lives in, for root and for the
+/// user who started the instance.
 ///
 /// # Errors
 /// See [`EnterError`]; [`EnterError::exit_code`] is what to exit with.
-pub fn enter<S: AsRef<OsStr>>(pid: u32, command: &[S]) -> Result<i32, EnterError> {
-    enter::host(pid, &command.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+pub fn enter<S: AsRef<OsStr>>(
+    pid: u32,
+    command: &[S],
+    environment: &[(OsString, OsString)],
+) -> Result<i32, EnterError> {
+    enter::host(pid, &command.iter().map(AsRef::as_ref).collect::<Vec<_>>(), environment)
 }
 
 /// Runs `command` in the network namespace of a VPC's router, for a look at it: `namespace` is
-/// [`crate::Fabric::vpc_netns_path`] as told by the instance, whose process is `pid`. Otherwise as [`enter`].
+/// [`crate::Fabric::vpc_netns_path`] as told by the instance, whose process is `pid`. The command is one of the
+/// machine's and keeps this process's environment and files. Otherwise as [`enter`].
 ///
 /// # Errors
 /// As [`enter`].

@@ -11,10 +11,12 @@
 // System calls without a safe wrapper: pidfds, clone into namespaces, exec after fork, two socket options.
 #![allow(unsafe_code)]
 
+mod cgroup;
 mod error;
 mod fabric;
 mod firewall;
 pub mod host;
+mod mount_tree;
 mod namespace;
 mod netlink;
 pub mod open_files;

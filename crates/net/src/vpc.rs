@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +21,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use trellis_model::id::VpcId;
 
+use crate::cgroup::Cgroups;
 use crate::fabric::converger::Inbox;
 use crate::fabric::events::Events;
 use crate::fabric::{FabricEvent, FabricOptions};
@@ -62,6 +64,7 @@ pub(crate) fn forget_former(run_dir: &Path) -> io::Result<()> {
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) options: Arc<FabricOptions>,
+    pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) nft: Arc<Path>,
     pub(crate) events: Events,
     pub(crate) sockets: Sockets,
@@ -256,6 +259,7 @@ impl Vpc<'_> {
             namespace: &self.namespace,
             plan: &self.plan.plan,
             options: &self.context.shared.options,
+            cgroups: &self.context.shared.cgroups,
             resolv_conf: &self.resolv_conf,
             events: &self.context.shared.events,
         };
@@ -311,7 +315,9 @@ impl Vpc<'_> {
         if fs::read(&self.resolv_conf).is_ok_and(|present| present == text.as_bytes()) {
             return Ok(());
         }
-        fs::write(&self.resolv_conf, text)
+        fs::write(&self.resolv_conf, text)?;
+        // Whoever is somebody else outside reads it, too.
+        fs::set_permissions(&self.resolv_conf, fs::Permissions::from_mode(0o644))
     }
 
     /// Ends the hosts, then the router. The namespace goes with this thread.

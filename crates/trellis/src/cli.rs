@@ -1,5 +1,7 @@
 //! What a user can type. `--help` of each command is meant to be enough to start.
 
+pub(crate) mod sandbox;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use trellis_logs::Endpoint;
 use trellis_model::resource::lattice::{DatabaseArn, LogDestinationKind};
 use trellis_model::{AccountId, SubnetId, VpcId};
+
+use sandbox::{SandboxFlags, Variable};
 
 /// The port every AWS API is served on.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:4560";
@@ -207,7 +211,9 @@ pub(crate) struct Up {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
+    after_help = "A host sees the machine's programs (/usr, /bin, /lib, what anybody may know of /etc) read-only, what --mount\n\
+    gives it, and an empty home, /tmp and /var of its own that go with it. docs/hosts.md says the rest.\n\n\
+    Without -d the host lives as long as its command; with -d it lives until `trellis rm`,\n\
     is started again when Trellis is, and its output goes to DIR/hosts/NAME.log (10 MiB, older output in NAME.log.1).\n\n\
     A database that VPC Lattice resources of type ARN mean:\n  \
     trellis run -d --subnet subnet-0123... --name orders --resource-port 5432 \\\n    \
@@ -238,6 +244,12 @@ pub(crate) struct Run {
     /// Port the database listens on
     #[arg(long, value_name = "PORT", requires = "resource_arn", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) resource_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxFlags,
+    /// A variable for the command: NAME=VALUE, or NAME for the value it has here; repeatable. Of this environment
+    /// an attached command gets TERM and LANG besides, a detached one nothing
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) environment: Vec<Variable>,
     /// Name of the host, unique in this instance: 1 to 63 letters, digits and hyphens
     #[arg(long)]
     pub(crate) name: String,
@@ -256,6 +268,10 @@ pub(crate) struct Exec {
     /// Enter the router of this VPC instead of a host, to look at its links, routes and packets
     #[arg(long, value_name = "VPC", conflicts_with = "host")]
     pub(crate) vpc: Option<VpcId>,
+    /// A variable for the command in a host: NAME=VALUE, or NAME for the value it has here; repeatable. Of this
+    /// environment it gets TERM and LANG besides
+    #[arg(long = "env", value_name = "NAME[=VALUE]", conflicts_with = "vpc")]
+    pub(crate) environment: Vec<Variable>,
     /// The command and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use trellis_model::VpcId;
-use trellis_model::resource::vpc::HostedDatabase;
+use trellis_model::resource::vpc::{HostedDatabase, Sandbox};
 
 use crate::data_dir::Layout;
 use crate::health::Part;
@@ -36,6 +36,7 @@ pub(crate) enum Ask {
         command: Vec<String>,
         detached: bool,
         database: Option<HostedDatabase>,
+        sandbox: Sandbox,
     },
     /// Waits until a host can be entered.
     Enter {

@@ -40,6 +40,8 @@ use credentials::credentials;
 /// API connections open at once where descriptors allow; beyond them the longest silent one goes.
 const API_CONNECTIONS: usize = 1024;
 const METRICS_CONNECTIONS: usize = 64;
+/// Where hosts find the certificate of the private CA.
+const CA_IN_HOSTS: &str = "/etc/trellis/ca.pem";
 /// How long the kernel may take to agree with the stored state at start.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How long an answer waits for kernel and data plane, so that what settles at once is answered as settled.
@@ -108,7 +110,11 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let credentials = credentials(&layout)?;
     let sealing_key = data_dir::sealing_key(&layout.sealing_key(), trellis_control::is_sealed(&store)?)?;
 
-    let (fabric, fabric_events) = Fabric::start(FabricOptions::new(layout.run(), layout.host_logs()))?;
+    let (fabric, fabric_events) = Fabric::start(FabricOptions {
+        shown: vec![(layout.ca_pem(), CA_IN_HOSTS.into())],
+        hidden: vec![layout.root().to_owned()],
+        ..FabricOptions::new(layout.run(), layout.host_logs())
+    })?;
     let upstreams =
         if resolvers.is_empty() { dns::Upstreams::default() } else { dns::Upstreams::Fixed(resolvers) };
     let resolver_options = dns::ServerOptions { upstreams, ..dns::ServerOptions::default() };

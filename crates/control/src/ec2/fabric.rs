@@ -176,6 +176,7 @@ impl Known {
                     ipv6_address: instance.ipv6_address,
                     // Whoever is attached runs the command, and is the one to see it end.
                     command: if instance.detached { instance.command.clone() } else { Vec::new() },
+                    sandbox: instance.sandbox.clone(),
                 };
                 (instance.id.clone(), plan)
             })

@@ -9,7 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::{SignedDuration, Timestamp};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
-use trellis_model::resource::vpc::{HostedDatabase, Instance, InstanceState, SecurityGroup, Subnet, Vpc};
+use trellis_model::resource::vpc::{
+    HostedDatabase, Instance, InstanceState, Sandbox, SecurityGroup, Subnet, Vpc,
+};
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
@@ -27,6 +29,10 @@ const KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// Arguments of a host's command, and their bytes together.
 const MAX_ARGUMENTS: usize = 1024;
 const MAX_COMMAND_BYTES: usize = 128 * 1024;
+
+/// What a host is given: mounts, and bytes of its variables.
+const MAX_MOUNTS: usize = 64;
+const MAX_ENVIRONMENT_BYTES: usize = 32 * 1024;
 
 /// Security groups of one interface: AWS's default quota.
 const MAX_GROUPS: usize = 5;
@@ -49,6 +55,8 @@ pub struct RunInstance {
     pub command: Vec<String>,
     /// Whether the host outlives the process that holds it.
     pub detached: bool,
+    /// What it sees of the machine and may take of it.
+    pub sandbox: Sandbox,
     /// The database it is to resource configurations of type ARN, in the subnet's account and region.
     pub database: Option<HostedDatabase>,
 }
@@ -82,6 +90,8 @@ pub enum HostError {
     DatabaseTaken { arn: DatabaseArn, instance: InstanceId },
     #[error("a command has at most {MAX_ARGUMENTS} arguments of {MAX_COMMAND_BYTES} bytes in all")]
     CommandTooLong,
+    #[error("a host has at most {MAX_MOUNTS} mounts, and variables of {MAX_ENVIRONMENT_BYTES} bytes in all")]
+    TooMuchGiven,
     #[error("no host is called {name}: see `trellis ps`")]
     NoHost { name: String },
     #[error("{0}")]
@@ -127,6 +137,12 @@ fn check_command(command: &[String]) -> Result<(), HostError> {
     if fits { Ok(()) } else { Err(HostError::CommandTooLong) }
 }
 
+fn check_sandbox(sandbox: &Sandbox) -> Result<(), HostError> {
+    let bytes: usize = sandbox.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let fits = sandbox.mounts.len() <= MAX_MOUNTS && bytes <= MAX_ENVIRONMENT_BYTES;
+    if fits { Ok(()) } else { Err(HostError::TooMuchGiven) }
+}
+
 /// Records a new host, `pending`.
 ///
 /// # Errors
@@ -134,6 +150,7 @@ fn check_command(command: &[String]) -> Result<(), HostError> {
 pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
     check_name(&spec.name)?;
     check_command(&spec.command)?;
+    check_sandbox(&spec.sandbox)?;
     if spec.security_groups.len() > MAX_GROUPS {
         return Err(HostError::TooManyGroups { got: spec.security_groups.len() });
     }
@@ -167,6 +184,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     ipv6_address,
                     command: spec.command.clone(),
                     detached: spec.detached,
+                    sandbox: spec.sandbox.clone(),
                     database: spec.database.clone(),
                     state: InstanceState::Pending,
                     launched_at: now,

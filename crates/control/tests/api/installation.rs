@@ -597,6 +597,7 @@ impl Installation {
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: true,
+            sandbox: Default::default(),
             database,
         };
         self.control.run_instance(host).await.unwrap()
@@ -623,6 +624,7 @@ impl Installation {
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: false,
+            sandbox: Default::default(),
             database: None,
             state,
             launched_at: self.now(),

@@ -200,6 +200,7 @@ pub(crate) fn host(subnet: &str, name: &str) -> RunInstance {
         security_groups: Vec::new(),
         command: Vec::new(),
         detached: true,
+        sandbox: Default::default(),
         database: None,
     }
 }

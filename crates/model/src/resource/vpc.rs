@@ -5,9 +5,11 @@
 //! made from what is. Tags are kept with all others, by ARN.
 
 mod instance;
+mod sandbox;
 mod security_group;
 
 pub use instance::*;
+pub use sandbox::*;
 pub use security_group::*;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -3,29 +3,51 @@
 //! The command inside a host never has this socket, but it may be root there and could reach into
 //! the first process: what comes from a host is read with care and obeyed in nothing.
 
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send,
+    sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+use trellis_model::resource::vpc::Sandbox;
 
 /// The largest message, a host's configuration: room for a long command line, within a socket's default buffer.
-const LARGEST: usize = 128 * 1024;
+const LARGEST: usize = 192 * 1024;
+
+/// Descriptors that may come with a configuration; the kernel takes no more than 253.
+const MAX_TREES: usize = 128;
 
 /// Bytes of a complaint that are passed on.
 const COMPLAINT: usize = 1024;
 
 /// What a host is told once its network is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HostConfig {
     pub(crate) name: String,
-    /// The file to see as /etc/resolv.conf.
-    pub(crate) resolv_conf: PathBuf,
+    /// What it is called by others.
+    pub(crate) addresses: Vec<IpAddr>,
     /// Empty: none.
     pub(crate) command: Vec<String>,
+    pub(crate) sandbox: Sandbox,
+    /// What each of the descriptors that come along is for, in their order. The first is the file to see as
+    /// /etc/resolv.conf.
+    pub(crate) trees: Vec<Given>,
+    /// Whether no cgroup limits the host's memory.
+    pub(crate) memory_by_process: bool,
+}
+
+/// A piece of the machine's file system that is given to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Given {
+    /// Where the host sees it.
+    pub(crate) target: PathBuf,
+    /// What in it, named as the host would, is not for the host.
+    pub(crate) hidden: Vec<PathBuf>,
 }
 
 /// What a host reports.
@@ -39,33 +61,6 @@ pub(crate) enum Report {
     Exited { code: i32 },
     /// It could not be set up.
     Failed { reason: String },
-}
-
-impl HostConfig {
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let fields = [OsStr::new(&self.name), self.resolv_conf.as_os_str()];
-        for field in fields.into_iter().chain(self.command.iter().map(OsStr::new)) {
-            bytes.extend_from_slice(&(field.len() as u32).to_ne_bytes());
-            bytes.extend_from_slice(field.as_bytes());
-        }
-        bytes
-    }
-
-    fn decode(mut bytes: &[u8]) -> Option<HostConfig> {
-        let mut fields = Vec::new();
-        while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-            let (field, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
-            fields.push(field.to_vec());
-            bytes = rest;
-        }
-        let mut fields = fields.into_iter();
-        Some(HostConfig {
-            name: String::from_utf8(fields.next()?).ok()?,
-            resolv_conf: Path::new(&OsString::from_vec(fields.next()?)).to_owned(),
-            command: fields.map(String::from_utf8).collect::<Result<_, _>>().ok()?,
-        })
-    }
 }
 
 impl Report {
@@ -112,26 +107,56 @@ impl Control {
         Control { socket }
     }
 
-    pub(crate) fn send_config(&self, config: &HostConfig) -> io::Result<()> {
-        let bytes = config.encode();
-        if bytes.len() > LARGEST {
+    pub(crate) fn send_config(&self, config: &HostConfig, trees: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(config)?;
+        if bytes.len() > LARGEST || trees.len() > MAX_TREES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the command line is longer than 128 KiB",
+                format!(
+                    "command, environment and mounts are longer than 192 KiB, or more than {MAX_TREES} mounts"
+                ),
             ));
         }
-        self.send(&bytes)
+        let descriptors: Vec<_> = trees.iter().map(AsRawFd::as_raw_fd).collect();
+        // As `send`.
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let along = [ControlMessage::ScmRights(&descriptors)];
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&bytes)], &along, flags, None)?;
+        Ok(())
     }
 
-    /// Waits for the configuration; [`None`] when the fabric has gone.
-    pub(crate) fn receive_config(&self) -> io::Result<Option<HostConfig>> {
+    /// Waits for the configuration and the trees it names; [`None`] when the fabric has gone.
+    pub(crate) fn receive_config(&self) -> io::Result<Option<(HostConfig, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; LARGEST];
-        match self.receive(&mut buffer, MsgFlags::empty())? {
-            0 => Ok(None),
-            length => HostConfig::decode(&buffer[..length])
-                .map(Some)
-                .ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        let mut space = nix::cmsg_space!([std::os::fd::RawFd; MAX_TREES]);
+        let (length, descriptors) = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+                Ok(message) => {
+                    let mut descriptors = Vec::new();
+                    for along in message.cmsgs()? {
+                        if let ControlMessageOwned::ScmRights(received) = along {
+                            // SAFETY: the kernel has just made these for us; nobody else has them.
+                            descriptors
+                                .extend(received.iter().map(|raw| unsafe { OwnedFd::from_raw_fd(*raw) }));
+                        }
+                    }
+                    break (message.bytes, descriptors);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            }
+        };
+        if length == 0 {
+            return Ok(None);
         }
+        let config: HostConfig = serde_json::from_slice(&buffer[..length])?;
+        if config.trees.len() != descriptors.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "mounts were lost on the way"));
+        }
+        Ok(Some((config, descriptors)))
     }
 
     pub(crate) fn send_report(&self, report: &Report) -> io::Result<()> {
@@ -186,11 +211,18 @@ mod tests {
         let host = Control::from_socket(host);
         let config = HostConfig {
             name: "web".into(),
-            resolv_conf: "/run/resolv.conf".into(),
+            addresses: vec!["10.0.0.9".parse().unwrap()],
             command: vec!["sh".into(), "-c".into(), String::new()],
+            sandbox: Sandbox::default(),
+            trees: vec![Given { target: "/etc/resolv.conf".into(), hidden: Vec::new() }],
+            memory_by_process: false,
         };
-        fabric.send_config(&config).unwrap();
-        assert_eq!(host.receive_config().unwrap(), Some(config));
+        let file = tempfile::tempfile().unwrap();
+        fabric.send_config(&config, &[file.as_fd()]).unwrap();
+        let (received, trees) = host.receive_config().unwrap().unwrap();
+        assert_eq!((received, trees.len()), (config.clone(), 1));
+        let long = HostConfig { command: vec!["x".repeat(LARGEST)], ..config };
+        assert_eq!(fabric.send_config(&long, &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(fabric.receive_report().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         for report in [
             Report::Made { pid: 7 },
@@ -209,9 +241,6 @@ mod tests {
     fn what_is_no_message_is_refused() {
         for bytes in [&b""[..], b"M", b"M12345", b"R!", b"X", b"Z"] {
             assert_eq!(Report::decode(bytes), None, "{bytes:?}");
-        }
-        for bytes in [&b""[..], &[9, 0, 0, 0, 1], &[1, 0, 0, 0, 255, 0, 0, 0, 0]] {
-            assert_eq!(HostConfig::decode(bytes), None, "{bytes:?}");
         }
     }
 }

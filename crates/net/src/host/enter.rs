@@ -1,10 +1,13 @@
 //! Running a command inside a host or VPC from another process.
 //!
+//! What enters a host is confined as the host's first process is, and takes nothing along but its standard streams and
+//! the variables it is given.
+//!
 //! The caller may have threads, and may be outside the user namespace the host lives in. So a
 //! child made for it does the entering (the kernel asks for a process of one thread), and makes
 //! the command's process, as a child of the caller, inside.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -19,6 +22,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+use super::sandbox::filter::Filter;
+use super::sandbox::{self, rights};
+use crate::cgroup;
 use crate::process::{pidfd_open, reap};
 
 /// Why a command was not run in a host or VPC.
@@ -52,7 +58,10 @@ const PASSED_ON: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// Where programs are looked for when the environment does not say.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a command begins that cannot begin where its caller is.
+const HOME: &std::ffi::CStr = c"/root";
 
 /// One setns(2).
 struct Step {
@@ -60,37 +69,129 @@ struct Step {
     kinds: libc::c_int,
 }
 
+/// How the processes of a host are confined, as seen on its first one.
+struct Confinement {
+    capabilities: u64,
+    gains_none: bool,
+    filter: Option<Filter>,
+    /// Resource, soft limit, hard limit.
+    limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)>,
+    /// Where to write to be in its cgroups.
+    cgroups: Vec<CString>,
+}
+
+impl Confinement {
+    fn of(pid: u32) -> Result<Confinement, EnterError> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .map_err(|source| unreachable_process(pid, source))?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))
+            .map_err(|source| unreachable_process(pid, source))?;
+        let limits = LIMITS
+            .into_iter()
+            .filter_map(|(name, resource)| Some((resource, limit_of(&limits, name, resource)?)))
+            .collect();
+        Ok(Confinement {
+            capabilities: field("CapBnd:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
+            gains_none: field("NoNewPrivs:") == Some("1"),
+            filter: (field("Seccomp:") == Some("2")).then(Filter::new),
+            limits,
+            cgroups: cgroup::entrances(pid)
+                .iter()
+                .filter_map(|path| CString::new(path.as_os_str().as_bytes()).ok())
+                .collect(),
+        })
+    }
+
+    /// Goes into the host's cgroups, where it may. Allocates nothing.
+    fn join_cgroups(&self) {
+        for path in &self.cgroups {
+            // SAFETY: `path` and the text are alive; the rest takes numbers.
+            unsafe {
+                let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                if file >= 0 {
+                    libc::write(file, c"0".as_ptr().cast(), 1);
+                    libc::close(file);
+                }
+            }
+        }
+    }
+
+    /// Confines the calling process for good. Allocates nothing.
+    fn apply(&self) -> io::Result<()> {
+        for (resource, limit) in &self.limits {
+            // SAFETY: `limit` is alive.
+            Errno::result(unsafe { libc::setrlimit(*resource, limit) })?;
+        }
+        rights::keep_capabilities(self.capabilities)?;
+        if self.gains_none {
+            rights::gain_none()?;
+        }
+        self.filter.as_ref().map_or(Ok(()), Filter::install)
+    }
+}
+
+/// What of /proc/PID/limits a host sets.
+const LIMITS: [(&str, libc::__rlimit_resource_t); 4] = [
+    ("Max open files", libc::RLIMIT_NOFILE),
+    ("Max processes", libc::RLIMIT_NPROC),
+    ("Max core file size", libc::RLIMIT_CORE),
+    ("Max data size", libc::RLIMIT_DATA),
+];
+
+/// What a process with these `limits` is limited to, and we no less.
+fn limit_of(limits: &str, name: &str, resource: libc::__rlimit_resource_t) -> Option<libc::rlimit> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    let mut values = line.split_ascii_whitespace().map(|value| value.parse().unwrap_or(libc::RLIM_INFINITY));
+    let mut ours = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `ours` is alive and written.
+    Errno::result(unsafe { libc::getrlimit(resource, &mut ours) }).ok()?;
+    let (soft, hard) = (values.next()?, values.next()?);
+    let rlim_max = ours.rlim_max.min(hard);
+    Some(libc::rlimit { rlim_cur: rlim_max.min(soft), rlim_max })
+}
+
 /// See [`super::enter`].
-pub(super) fn host(pid: u32, command: &[&OsStr]) -> Result<i32, EnterError> {
+pub(super) fn host(
+    pid: u32,
+    command: &[&OsStr],
+    environment: &[(OsString, OsString)],
+) -> Result<i32, EnterError> {
     let process = pidfd_open(pid).map_err(|source| match source.raw_os_error() {
         Some(libc::ESRCH | libc::EINVAL) => EnterError::Gone { pid },
         _ => EnterError::System { action: "open the host's process", source },
     })?;
     let mut kinds =
         libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-    if foreign_user_namespace(pid)?.is_some() {
-        kinds |= libc::CLONE_NEWUSER;
+    for (kind, name) in [(libc::CLONE_NEWUSER, "user"), (libc::CLONE_NEWCGROUP, "cgroup")] {
+        if foreign_namespace(pid, name)?.is_some() {
+            kinds |= kind;
+        }
     }
-    run(&[Step { descriptor: process, kinds }], pid, command)
+    let confinement = Confinement::of(pid)?;
+    let prepared = Prepared::new(command, environment, Some(confinement))?;
+    run(&[Step { descriptor: process, kinds }], pid, command, prepared)
 }
 
 /// See [`super::enter_network`].
 pub(super) fn network(pid: u32, namespace: &Path, command: &[&OsStr]) -> Result<i32, EnterError> {
     let mut steps = Vec::new();
-    if let Some(descriptor) = foreign_user_namespace(pid)? {
+    if let Some(descriptor) = foreign_namespace(pid, "user")? {
         steps.push(Step { descriptor: descriptor.into(), kinds: libc::CLONE_NEWUSER });
     }
     let descriptor = File::open(namespace).map_err(|source| unreachable_process(pid, source))?.into();
     steps.push(Step { descriptor, kinds: libc::CLONE_NEWNET });
-    run(&steps, pid, command)
+    // The command is one of the machine's, run by whoever it is that looks.
+    let environment: Vec<_> = std::env::vars_os().collect();
+    run(&steps, pid, command, Prepared::new(command, &environment, None)?)
 }
 
-/// The user namespace of `pid`, unless we are in it: entering one's own is an error.
-fn foreign_user_namespace(pid: u32) -> Result<Option<File>, EnterError> {
+/// The namespace of a kind that `pid` is in, unless we are in it: entering one's own user namespace is an error.
+fn foreign_namespace(pid: u32, kind: &str) -> Result<Option<File>, EnterError> {
     let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
     let compare = || {
-        let theirs = File::open(format!("/proc/{pid}/ns/user"))?;
-        let ours = File::open("/proc/self/ns/user")?;
+        let theirs = File::open(format!("/proc/{pid}/ns/{kind}"))?;
+        let ours = File::open(format!("/proc/self/ns/{kind}"))?;
         Ok((identity(&theirs)? != identity(&ours)?).then_some(theirs))
     };
     compare().map_err(|source| unreachable_process(pid, source))
@@ -110,12 +211,18 @@ struct Prepared {
     arguments: Vec<CString>,
     environment: Vec<CString>,
     directory: Option<CString>,
+    /// In a host.
+    confinement: Option<Confinement>,
     /// Blocked in the caller before, and so in the command.
     mask: SigSet,
 }
 
 impl Prepared {
-    fn new(command: &[&OsStr]) -> Result<Prepared, EnterError> {
+    fn new(
+        command: &[&OsStr],
+        environment: &[(OsString, OsString)],
+        confinement: Option<Confinement>,
+    ) -> Result<Prepared, EnterError> {
         let text = |bytes: &[u8]| {
             CString::new(bytes)
                 .map_err(|error| EnterError::System { action: "read the command", source: error.into() })
@@ -126,17 +233,20 @@ impl Prepared {
         } else if program.as_bytes().contains(&b'/') {
             vec![text(program.as_bytes())?]
         } else {
-            let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-            std::env::split_paths(&path)
+            let path = environment.iter().rev().find(|(name, _)| name == "PATH");
+            let path = path.map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value);
+            std::env::split_paths(path)
                 .map(|directory| text(directory.join(program).as_os_str().as_bytes()))
                 .collect::<Result<_, _>>()?
         };
-        let environment = std::env::vars_os()
+        let environment = environment
+            .iter()
             .map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
         let arguments = command.iter().map(|argument| text(argument.as_bytes())).collect::<Result<_, _>>()?;
         let directory = std::env::current_dir().ok().and_then(|path| text(path.as_os_str().as_bytes()).ok());
-        Ok(Prepared { candidates, arguments, environment, directory, mask: SigSet::empty() })
+        let mask = SigSet::empty();
+        Ok(Prepared { candidates, arguments, environment, directory, confinement, mask })
     }
 }
 
@@ -149,6 +259,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 const ENTERED: u8 = b'P';
 const NOT_ENTERED: u8 = b'S';
 const NOT_EXECUTED: u8 = b'E';
+const NOT_CONFINED: u8 = b'C';
 const NOTE: usize = 5;
 
 fn note(pipe: RawFd, tag: u8, number: i32) {
@@ -158,10 +269,9 @@ fn note(pipe: RawFd, tag: u8, number: i32) {
     unsafe { libc::write(pipe, bytes.as_ptr().cast(), NOTE) };
 }
 
-fn run(steps: &[Step], pid: u32, command: &[&OsStr]) -> Result<i32, EnterError> {
+fn run(steps: &[Step], pid: u32, command: &[&OsStr], mut prepared: Prepared) -> Result<i32, EnterError> {
     let system =
         |action: &'static str| move |errno: Errno| EnterError::System { action, source: errno.into() };
-    let mut prepared = Prepared::new(command)?;
     let mut passed_on = SigSet::empty();
     PASSED_ON.into_iter().for_each(|signal| passed_on.add(signal));
     prepared.mask = passed_on.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(system("block signals"))?;
@@ -214,6 +324,7 @@ fn run_blocked(
             Some(libc::ENOENT | libc::ENOTDIR) => Err(EnterError::NoSuchCommand { command: name() }),
             _ => Err(EnterError::NotExecutable { command: name(), source }),
         },
+        Some((NOT_CONFINED, source)) => Err(EnterError::System { action: "confine the command", source }),
         Some((_, source)) => match source.raw_os_error() {
             Some(libc::ESRCH) => Err(EnterError::Gone { pid }),
             Some(libc::EPERM | libc::EACCES) => Err(EnterError::NotPermitted { source }),
@@ -233,11 +344,21 @@ fn enter_and_execute(
     // SAFETY: every pointer comes from a text or list that `prepared`, `arguments` and `environment` keep alive, with
     // a null at its end; the rest takes numbers. _exit runs nothing of the parent's.
     unsafe {
+        if let Some(confinement) = &prepared.confinement {
+            // Our memory has the caller's variables, our file is the machine's: neither is for processes of the host,
+            // which see us from the moment we are in.
+            let _ = rights::be_opaque();
+            confinement.join_cgroups();
+        }
         for step in steps {
             if libc::setns(step.descriptor.as_raw_fd(), step.kinds) != 0 {
                 note(pipe, NOT_ENTERED, Errno::last_raw());
                 libc::_exit(125);
             }
+        }
+        if prepared.confinement.is_some() && sandbox::become_root().is_err() {
+            note(pipe, NOT_ENTERED, Errno::last_raw());
+            libc::_exit(125);
         }
         // A process namespace is entered by children only; this one is the caller's child, so it can be waited for.
         let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
@@ -254,8 +375,18 @@ fn enter_and_execute(
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, prepared.mask.as_ref(), std::ptr::null_mut());
-        if prepared.directory.as_ref().is_none_or(|directory| libc::chdir(directory.as_ptr()) != 0) {
+        if prepared.directory.as_ref().is_none_or(|directory| libc::chdir(directory.as_ptr()) != 0)
+            && libc::chdir(HOME.as_ptr()) != 0
+        {
             libc::chdir(c"/".as_ptr());
+        }
+        if let Some(confinement) = &prepared.confinement {
+            // A descriptor that the caller happens to have open is a way out.
+            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            if confinement.apply().is_err() {
+                note(pipe, NOT_CONFINED, Errno::last_raw());
+                libc::_exit(125);
+            }
         }
         let mut reason = libc::ENOENT;
         for candidate in &prepared.candidates {

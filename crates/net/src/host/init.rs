@@ -4,6 +4,7 @@
 //! It makes the host's namespaces with a child in them that is the fabric's own, and ends; the
 //! child is process 1 of the host: it prepares the file system, runs the command and stays.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -22,6 +24,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stdin, sethostname, setsid};
 
 use super::control::{Control, HostConfig, Report};
+use super::sandbox::filter::Filter;
+use super::sandbox::{self, rights};
+use crate::mount_tree::Tree;
 use crate::process::exit_code;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -50,6 +55,8 @@ fn begin() -> io::Result<()> {
     // The socket moves where no child inherits it; stdin becomes empty.
     let control = Control::from_socket(io::stdin().as_fd().try_clone_to_owned()?);
     dup2_stdin(File::open("/dev/null")?)?;
+    // This program's file is the machine's, and so is what else is in our memory; our child is the same.
+    rights::be_opaque()?;
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
@@ -91,15 +98,16 @@ fn live(control: &Control) -> io::Result<()> {
     setsid()?;
     // Until it comes, our user is not mapped and our network not there. A fabric that died before the line above
     // shows here, too.
-    let Some(config) = control.receive_config()? else { return Ok(()) };
-    prepare(&config)?;
+    let Some((config, trees)) = control.receive_config()? else { return Ok(()) };
+    prepare(&config, trees.into_iter().map(Tree::from_descriptor).collect())?;
+    confine(&config).map_err(because("confine the host"))?;
     let mut watched = SigSet::empty();
     watched.add(Signal::SIGCHLD);
     PASSED_ON.into_iter().for_each(|signal| watched.add(signal));
     watched.thread_block()?;
     let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     control.send_report(&Report::Ready)?;
-    let mut command = start(&config.command, control)?;
+    let mut command = start(&config, control)?;
     loop {
         let mut ready = [
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
@@ -124,16 +132,34 @@ fn live(control: &Control) -> io::Result<()> {
     }
 }
 
+fn because(what: &str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 /// Makes the file system and the name what a host's should be.
-fn prepare(config: &HostConfig) -> io::Result<()> {
-    let because = |what: &str| {
-        let what = what.to_owned();
-        move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
-    };
+fn prepare(config: &HostConfig, trees: Vec<Tree>) -> io::Result<()> {
     let nothing = None::<&str>;
+    sethostname(&config.name).map_err(io::Error::from).map_err(because("set the host name"))?;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .map_err(io::Error::from)
         .map_err(because("make mounts private"))?;
+    if config.sandbox.is_privileged {
+        unshare(CloneFlags::CLONE_NEWCGROUP)
+            .map_err(io::Error::from)
+            .map_err(because("make a cgroup namespace"))?;
+    }
+    if config.sandbox.shares_filesystem {
+        return share(config, trees);
+    }
+    sandbox::become_root().map_err(because("become the host's root"))?;
+    // Another user's death is another matter to the kernel; the fabric's is still ours.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    sandbox::build(config, trees)
+}
+
+/// The machine's file system as it is, but for the resolver and what was given.
+fn share(config: &HostConfig, trees: Vec<Tree>) -> io::Result<()> {
+    let nothing = None::<&str>;
     let resolv_conf = fs::canonicalize(RESOLV_CONF).map_err(because(RESOLV_CONF))?;
     for directory in MACHINE_RESOLVERS.map(Path::new) {
         if directory.is_dir() {
@@ -144,13 +170,34 @@ fn prepare(config: &HostConfig) -> io::Result<()> {
     if !resolv_conf.exists() {
         File::create(&resolv_conf).map_err(because(RESOLV_CONF))?;
     }
-    mount(Some(&config.resolv_conf), &resolv_conf, nothing, MsFlags::MS_BIND, nothing)
-        .map_err(io::Error::from)
-        .map_err(because("set /etc/resolv.conf"))?;
+    for (tree, given) in trees.into_iter().zip(&config.trees) {
+        let is_resolver = given.target == Path::new(RESOLV_CONF);
+        let target = if is_resolver { &resolv_conf } else { &given.target };
+        // A place for the others has to be there: it would have to be made on the machine.
+        match tree.attach(target) {
+            Err(error)
+                if is_resolver || config.sandbox.mounts.iter().any(|mount| mount.target == given.target) =>
+            {
+                return Err(because(&format!("mount on {}", target.display()))(error));
+            }
+            _ => {}
+        }
+    }
     // Refused in containers that hide parts of theirs; the machine's processes are then seen by number, no more.
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("proc"), "/proc", Some("proc"), safe, nothing);
-    sethostname(&config.name).map_err(io::Error::from).map_err(because("set the host name"))
+    Ok(())
+}
+
+/// What this process and all it starts may do at most.
+fn confine(config: &HostConfig) -> io::Result<()> {
+    rights::limit(&config.sandbox.limits, config.memory_by_process).map_err(because("set limits"))?;
+    if !config.sandbox.is_privileged {
+        rights::keep_capabilities(rights::KEPT).map_err(because("give up capabilities"))?;
+        rights::gain_none()?;
+        Filter::new().install().map_err(because("install the filter of system calls"))?;
+    }
+    Ok(())
 }
 
 /// Covers a directory with an empty one.
@@ -160,9 +207,10 @@ fn hide(directory: &Path) -> io::Result<()> {
 }
 
 /// Starts the command; what keeps it from starting is its exit.
-fn start(command: &[String], control: &Control) -> io::Result<Option<Pid>> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(None) };
+fn start(config: &HostConfig, control: &Control) -> io::Result<Option<Pid>> {
+    let Some((program, arguments)) = config.command.split_first() else { return Ok(None) };
     let mut process = Command::new(program);
+    process.envs(&config.sandbox.environment);
     // Its output is ours, the log. It gets a process group of its own and, unlike us, no signal blocked.
     process.args(arguments).stdin(Stdio::null()).process_group(0);
     // SAFETY: the closure makes one system call and allocates nothing.
@@ -171,7 +219,7 @@ fn start(command: &[String], control: &Control) -> io::Result<Option<Pid>> {
         Ok(child) => Ok(Some(Pid::from_raw(child.id() as i32))),
         Err(error) => {
             eprintln!("trellis host: {program}: {error}");
-            let code = if exists(program) { 126 } else { 127 };
+            let code = if exists(program, &config.sandbox.environment) { 126 } else { 127 };
             control.send_report(&Report::Exited { code })?;
             Ok(None)
         }
@@ -179,11 +227,12 @@ fn start(command: &[String], control: &Control) -> io::Result<Option<Pid>> {
 }
 
 /// Whether there is such a program at all, executable or not.
-fn exists(program: &str) -> bool {
+fn exists(program: &str, environment: &BTreeMap<String, String>) -> bool {
     if program.contains('/') {
         return Path::new(program).exists();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        environment.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
     std::env::split_paths(&path).any(|directory| !program.is_empty() && directory.join(program).exists())
 }
 

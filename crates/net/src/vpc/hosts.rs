@@ -4,6 +4,8 @@
 //! file system), so that a slow or broken one holds nobody else up.
 
 mod first_process;
+mod given;
+mod ids;
 mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use trellis_model::fabric::VpcPlan;
 use trellis_model::id::InstanceId;
 
+use crate::cgroup::Cgroups;
 use crate::fabric::events::Events;
 use crate::fabric::{FabricEvent, FabricOptions};
 use crate::namespace::Namespace;
@@ -34,6 +37,7 @@ pub(super) struct Place<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) plan: &'a VpcPlan,
     pub(super) options: &'a FabricOptions,
+    pub(super) cgroups: &'a Cgroups,
     pub(super) resolv_conf: &'a Path,
     pub(super) events: &'a Events,
 }
@@ -52,7 +56,8 @@ impl Hosts {
             match self.hosts.get_mut(id) {
                 None => {
                     let state = State::Waiting { from: Instant::now() };
-                    self.hosts.insert(id.clone(), Host { plan: plan.clone(), state, failures: 0 });
+                    self.hosts
+                        .insert(id.clone(), Host { plan: plan.clone(), state, failures: 0, cgroup: None });
                 }
                 Some(host) => {
                     let gone = matches!(host.state, State::Ending { next: Next::Gone, .. });
@@ -145,6 +150,9 @@ impl Hosts {
                     Err(error) => {
                         tracing::warn!(instance = %id, %error, "lost sight of a host that was ended");
                     }
+                }
+                if let Some(group) = host.cgroup.take() {
+                    place.cgroups.remove(group);
                 }
                 match next {
                     Next::Again { pause } => host.state = State::Waiting { from: Instant::now() + *pause },

@@ -29,20 +29,24 @@ fn the_exit_code_of_a_command_is_what_a_shell_would_say() {
 }
 
 #[test]
-fn a_command_gets_our_environment_streams_and_directory() {
+fn a_command_gets_the_environment_it_is_given_our_streams_and_where_it_exists_our_directory() {
     let mut machine = Machine::start();
     let mut plan = vpc(1);
     let host = add_host(&mut plan, 1, "10.0.1.10", &[]);
     machine.apply(fabric(1, [plan]));
     let directory = machine.directory.path().to_str().unwrap().to_owned();
-    let mut command = machine
-        .entering(&host, &["sh", "-c", "echo $WORD; pwd; cat; exec grep -c . /proc/self/status >/dev/null"]);
+    let mut command = machine.entering(
+        &host,
+        &["sh", "-c", "echo $WORD $SECRET; pwd; cat; exec grep -c . /proc/self/status >/dev/null"],
+    );
     let input = std::fs::write(machine.directory.path().join("input"), "from stdin")
         .map(|()| std::fs::File::open(machine.directory.path().join("input")).unwrap());
-    command.env("WORD", "seen").current_dir(&directory).stdin(input.unwrap());
+    command.env("WORD", "seen").env("SECRET", "unseen").current_dir("/usr/bin").stdin(input.unwrap());
     let ran = Ran::from(command.output().unwrap());
-    assert_eq!(ran.text, format!("seen\n{directory}\nfrom stdin"));
+    assert_eq!(ran.text, "seen\n/usr/bin\nfrom stdin");
     assert_eq!(ran.code, Some(0));
+    let mut elsewhere = machine.entering(&host, &["pwd"]);
+    assert_eq!(Ran::from(elsewhere.current_dir(&directory).output().unwrap()).text, "/root");
 }
 
 #[test]

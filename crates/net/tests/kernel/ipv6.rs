@@ -11,7 +11,7 @@ use trellis_model::id::{InstanceId, ResourceGatewayId};
 use trellis_net::FabricEvent;
 
 use crate::machine::Machine;
-use crate::plan::{add_dualstack, add_host, dualstack_vpc, fabric, vpc, vpc_id};
+use crate::plan::{add_dualstack, add_host, dualstack_vpc, fabric, make_privileged, vpc, vpc_id};
 
 const VIP: &str = "[fd00:ec2:80::a9fe:ab01]:80";
 const SOURCE: &str = "fd00:ec2:80::a9fe:ab02";
@@ -83,6 +83,7 @@ fn nothing_passes_between_vpcs_of_the_same_ipv6_block_or_of_others() {
     let mut machine = Machine::start();
     let mut first = dualstack_vpc(1);
     let client = add_dualstack(&mut first, 1, 1, 10);
+    make_privileged(&mut first, &client);
     let mut second = dualstack_vpc(2);
     let inhabitant = add_dualstack(&mut second, 2, 1, 10);
     let far = add_dualstack(&mut second, 3, 2, 20);
@@ -243,6 +244,7 @@ fn neighbours_are_found_whatever_the_security_groups_say() {
     let mut machine = Machine::start();
     let mut plan = dualstack_vpc(1);
     let client = add_dualstack(&mut plan, 1, 1, 10);
+    make_privileged(&mut plan, &client);
     let echo = FirewallTraffic::Icmpv6 { kind: Some(128), code: None };
     let only_echo = Firewall { ingress: Vec::new(), egress: vec![rule(echo, &["::/0"])] };
     plan.firewalls = [(address(1, 10).parse().unwrap(), Arc::new(only_echo))].into();

@@ -68,9 +68,15 @@ pub(crate) fn add_host(vpc: &mut VpcPlan, id: u64, address: &str, command: &[&st
         address,
         ipv6_address: None,
         command,
+        sandbox: Default::default(),
     };
     vpc.hosts.insert(id.clone(), host);
     id
+}
+
+/// Gives a host every power over its own namespaces: to change its addresses, its routes and its links.
+pub(crate) fn make_privileged(vpc: &mut VpcPlan, host: &InstanceId) {
+    vpc.hosts.get_mut(host).unwrap().sandbox.is_privileged = true;
 }
 
 /// A host that tells whoever connects to port 8080 who they are.

@@ -1,6 +1,8 @@
 //! The commands that talk to a running instance: `env`, `run`, `exec`, `ps`, `rm`; those about accounts are
 //! in [`super::account`].
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -10,6 +12,7 @@ use trellis_net::host;
 
 use super::{Answer, Ask, Connection, Host, account};
 use crate::cli;
+use crate::cli::sandbox::Variable;
 use crate::data_dir::{Credentials, Layout};
 
 /// Prints what an AWS client needs in its environment.
@@ -68,6 +71,7 @@ fn shell_quoted(value: &str) -> String {
 
 pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&Layout::at(&args.data_dir.data_dir)?)?;
+    let sandbox = args.sandbox.into_sandbox(&args.environment);
     let database = args.resource_arn.zip(args.resource_port).map(|(arn, port)| HostedDatabase { arn, port });
     let host = expect_host(connection.ask(&Ask::Run {
         subnet: args.subnet.to_string(),
@@ -78,11 +82,12 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
         command: args.command.clone(),
         detached: args.detach,
         database,
+        sandbox,
     })?)?;
     if args.detach {
         return print(&format!("{}\n", host.instance));
     }
-    let code = enter(&host, &args.command)?;
+    let code = enter(&host, &args.command, &args.environment)?;
     // Closing the connection is what removes the host; wait until it is gone.
     connection.ask(&Ask::Remove { host: host.instance })?;
     Ok(code)
@@ -98,12 +103,20 @@ pub(crate) fn exec(args: cli::Exec) -> anyhow::Result<ExitCode> {
     }
     let name = args.host.context("name a host, or a VPC with --vpc")?;
     let host = expect_host(connection.ask(&Ask::Enter { host: name })?)?;
-    enter(&host, &args.command)
+    enter(&host, &args.command, &args.environment)
 }
 
-fn enter(host: &Host, command: &[String]) -> anyhow::Result<ExitCode> {
+/// What a command in a host finds of our environment: how the terminal is, and what was named.
+const PASSED: [&str; 2] = ["TERM", "LANG"];
+
+fn enter(host: &Host, command: &[String], named: &[Variable]) -> anyhow::Result<ExitCode> {
+    let base = host::base_environment().map(|(name, value)| (name.into(), value.into()));
+    let passed = PASSED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    let named = named.iter().map(|variable| (variable.name.clone().into(), variable.value.clone().into()));
+    let environment: BTreeMap<OsString, OsString> = base.into_iter().chain(passed).chain(named).collect();
+    let environment: Vec<_> = environment.into_iter().collect();
     let pid = host.pid.with_context(|| format!("host {} is {}", host.name, host.state))?;
-    Ok(ended(host::enter(pid, command)))
+    Ok(ended(host::enter(pid, command, &environment)))
 }
 
 /// The exit status of a command that ran inside, or of one that could not, as a shell has it.

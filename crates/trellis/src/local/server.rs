@@ -1,8 +1,10 @@
 //! The instance's side of the local socket.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -11,7 +13,7 @@ use tokio::sync::Semaphore;
 use trellis_control::{Control, Instance, RunInstance};
 use trellis_model::InstanceId;
 use trellis_model::resource::vpc::InstanceState;
-use trellis_net::Fabric;
+use trellis_net::{Fabric, host};
 
 use super::{Answer, Ask, Host, MAX_LINE, short_socket_path};
 use crate::data_dir::Layout;
@@ -61,7 +63,7 @@ pub(crate) async fn serve(listener: Arc<UnixListener>, local: Local) {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a local command");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -69,13 +71,27 @@ pub(crate) async fn serve(listener: Arc<UnixListener>, local: Local) {
 
 /// Answers line by line, then removes the host that was to live as long as this connection.
 async fn converse(stream: UnixStream, local: &Local) {
+    // A host may share the machine's files, or have been given the data directory by another way than ours.
+    let is_stranger = host::is_peer_inside(stream.as_fd()).unwrap_or(true);
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let mut attached: Option<InstanceId> = None;
     let mut line = String::new();
     loop {
         line.clear();
-        match (&mut read).take(MAX_LINE).read_line(&mut line).await {
+        let mut bounded = (&mut read).take(MAX_LINE);
+        let reading = bounded.read_line(&mut line);
+        if is_stranger {
+            // It asks something, so that it hears why not; it may not hold a place for long.
+            let _ = tokio::time::timeout(Duration::from_secs(1), reading).await;
+            tracing::warn!("refused a process of a host, or one that cannot be seen, on the local socket");
+            let reason = "this socket is not for processes of hosts or of other process namespaces".into();
+            let text =
+                serde_json::to_string(&Answer::Refused { reason }).expect("answers are plain data") + "\n";
+            let _ = tokio::time::timeout(Duration::from_secs(1), write.write_all(text.as_bytes())).await;
+            return;
+        }
+        match reading.await {
             Ok(length) if length > 0 => {}
             _ => break,
         }
@@ -101,7 +117,7 @@ async fn converse(stream: UnixStream, local: &Local) {
 
 async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> anyhow::Result<Answer> {
     match ask {
-        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached, database } => {
+        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached, database, sandbox } => {
             let instance = local
                 .control
                 .run_instance(RunInstance {
@@ -113,6 +129,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
                     command,
                     detached,
                     database,
+                    sandbox,
                 })
                 .await?;
             if !detached {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::ec2_arn;
+use super::{Sandbox, ec2_arn};
 use crate::moment::Moment;
 use crate::resource::lattice::{DatabaseArn, Home};
 use crate::{InstanceId, Region, SecurityGroupId, SubnetId, VpcId};
@@ -26,6 +26,9 @@ pub struct Instance {
     pub command: Vec<String>,
     /// Whether it outlives the command that made it, and a restart of the process that holds it.
     pub detached: bool,
+    /// What it sees of the machine and may take of it.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// The database that resource configurations of type ARN mean with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<HostedDatabase>,

@@ -1,6 +1,6 @@
 //! One host: how far it is, and its side and ours of its network.
 
-use std::fs;
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use ipnet::{IpNet, Ipv4Net};
 use trellis_model::fabric::{HostPlan, SubnetPlan, VpcPlan};
 
-use super::Place;
 use super::first_process::Process;
+use super::{Place, given, ids};
+use crate::cgroup::HostCgroup;
 use crate::fabric::FabricEvent;
-use crate::host::INIT_ARGUMENT;
 use crate::host::control::{Control, HostConfig, Report};
 use crate::host::output;
+use crate::host::{INIT_ARGUMENT, base_environment};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
 use crate::netlink::address::Address;
@@ -35,8 +36,10 @@ const LONGEST_NAME: usize = 64;
 const INTERFACE: &str = "eth0";
 
 /// Variables of our environment that a command may see. Ours can hold keys.
-const ENVIRONMENT: [&str; 10] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
+const ENVIRONMENT: [&str; 5] = ["TERM", "TZ", "LANG", "LC_ALL", "LC_CTYPE"];
+
+/// Those that mean something where the machine's files are.
+const OF_THE_MACHINE: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL"];
 
 #[derive(Debug)]
 pub(super) enum State {
@@ -75,6 +78,8 @@ pub(super) struct Host {
     pub(super) state: State,
     /// How often in a row it could not be made or kept.
     pub(super) failures: u32,
+    /// Of the processes there are now.
+    pub(super) cgroup: Option<HostCgroup>,
 }
 
 impl Host {
@@ -97,12 +102,17 @@ impl Host {
         let open = because(&format!("open {}", path.display()));
         let output = output::into_file(path).map_err(open)?;
         let (control, theirs) = Control::pair().map_err(because("make a socket pair"))?;
-        let starter = Command::new(&place.options.init_program)
-            .arg0("trellis")
-            .arg(INIT_ARGUMENT)
-            .arg(name)
-            .env_clear()
-            .envs(ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
+        let mut starter = Command::new(&place.options.init_program);
+        let ours = |names: &[&'static str]| -> Vec<(&'static str, OsString)> {
+            names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
+        };
+        starter.arg0("trellis").arg(INIT_ARGUMENT).arg(name).env_clear().envs(ours(&ENVIRONMENT));
+        if self.plan.sandbox.shares_filesystem {
+            starter.envs(ours(&OF_THE_MACHINE));
+        } else {
+            starter.envs(base_environment());
+        }
+        let starter = starter
             .stdin(theirs)
             .stdout(output.try_clone().map_err(because("share the log"))?)
             .stderr(output)
@@ -156,17 +166,33 @@ impl Host {
     fn made(&mut self, pid: u32, place: &mut Place<'_>) -> Result<(), String> {
         let State::Starting { process, .. } = &mut self.state else { return Ok(()) };
         process.adopt(pid).map_err(|error| format!("take charge of process {pid}: {error}"))?;
-        map_users(pid).map_err(|error| format!("map users into the host: {error}"))?;
+        let sandbox = &self.plan.sandbox;
+        let root = ids::map(pid, &self.plan.id, sandbox.shares_filesystem)
+            .map_err(|error| format!("map users into the host: {error}"))?;
+        let owner = sandbox.is_privileged.then_some(root);
+        let group = place
+            .cgroups
+            .make(self.plan.id.as_str(), &sandbox.limits, owner)
+            .map_err(|error| error.to_string())?;
+        let placed = group.add(pid).map_err(|error| format!("put the host into its cgroup: {error}"));
+        let memory_by_process = !group.limits_memory;
+        self.cgroup = Some(group);
+        placed?;
         let namespace =
             Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
         self.plug(&namespace, place)?;
         let State::Starting { process, .. } = &self.state else { return Ok(()) };
+        let (trees, given) = given::trees(&self.plan, pid, place)?;
         let config = HostConfig {
             name: self.plan.name.clone(),
-            resolv_conf: place.resolv_conf.to_owned(),
+            addresses: addresses(&self.plan).collect(),
             command: self.plan.command.clone(),
+            sandbox: self.plan.sandbox.clone(),
+            trees: given,
+            memory_by_process,
         };
-        process.control.send_config(&config).map_err(|error| format!("configure the host: {error}"))
+        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        process.control.send_config(&config, &trees).map_err(|error| format!("configure the host: {error}"))
     }
 
     /// Lays the cable from the host to its subnet's bridge and configures both ends.
@@ -267,23 +293,6 @@ impl Host {
             }
         }
     }
-}
-
-/// Gives the host every user and group id that we have, each as itself.
-fn map_users(pid: u32) -> io::Result<()> {
-    for map in ["uid_map", "gid_map"] {
-        let ours = fs::read_to_string(format!("/proc/self/{map}"))?;
-        let theirs: String = ours
-            .lines()
-            .filter_map(|line| {
-                let mut numbers = line.split_ascii_whitespace();
-                let (first, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
-                Some(format!("{first} {first} {count}\n"))
-            })
-            .collect();
-        fs::write(format!("/proc/{pid}/{map}"), theirs)?;
-    }
-    Ok(())
 }
 
 /// A host's addresses, of one family or of both.
