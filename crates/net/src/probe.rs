@@ -66,7 +66,7 @@ fn probe_here(nft: &Path) -> Result<(), NetError> {
         if ["not supported", "No such file", "Invalid argument"].iter().any(|sign| text.contains(sign)) {
             NetError::MissingFeature {
                 feature: "nftables with connection tracking, reject and tproxy rules",
-                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_ipv4 nft_reject_ipv6 nft_tproxy (CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6, CONFIG_NFT_CT, CONFIG_NFT_REJECT, CONFIG_NFT_TPROXY)",
+                advice: "as root: modprobe -a nf_tables nft_ct nft_reject_ipv4 nft_reject_ipv6 nft_tproxy (CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6, CONFIG_NF_TABLES_ARP, CONFIG_NFT_CT, CONFIG_NFT_REJECT, CONFIG_NFT_TPROXY)",
             }
         } else {
             NetError::system("install firewall rules")(source)

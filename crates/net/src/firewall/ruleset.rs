@@ -3,14 +3,14 @@
 //! Between hosts the kernel tracks connections, where a security group is concerned; where none is,
 //! nothing is tracked, and its cost on each packet is saved. What comes to the router or from it is
 //! never tracked: its own sockets know which connections they have, so it is enough to look at the
-//! segments that begin one. Routing drops forged sources of other subnets (strict reverse path);
-//! those of the same subnet are told by their Ethernet address, which a bridge port is tied to. IPv6
-//! has no such check of paths: there every source is told by its Ethernet address.
+//! segments that begin one. Nothing leaves a host but from an address it has, told by its Ethernet
+//! address, which a bridge port is tied to ([`owners`]).
 //!
 //! Each family has a table of its own, written by the same words; in a VPC without IPv6 that of IPv6
 //! lets nothing in.
 
 mod chains;
+mod owners;
 mod resources;
 
 use std::collections::BTreeSet;
@@ -20,7 +20,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use trellis_model::fabric::VpcPlan;
 use trellis_model::snapshot::{AddressFamily, RESOURCE_BLOCK};
 
-use crate::netlink::link::mac_of;
 use crate::vpc::network::{RESOLVER_IPV6, SERVICE_BLOCK, SERVICE_BLOCK_IPV6};
 use chains::{ByAddress, Chains, Side, jumps};
 
@@ -79,6 +78,7 @@ pub(crate) fn ruleset(plan: &VpcPlan, resolvers: &[Ipv4Addr]) -> String {
     let resolvers = resolvers.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
     let mut text = String::new();
     write_table(&mut text, plan, Words(AddressFamily::Ipv4), &resolvers);
+    owners::write_arp(&mut text, plan, &resolvers);
     if plan.ipv6_cidr.is_some() {
         write_table(&mut text, plan, Words(AddressFamily::Ipv6), &RESOLVER_IPV6.to_string());
     } else {
@@ -119,9 +119,7 @@ fn write_table(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str)
     chains.write(text);
     resources::write_sets(text, plan, words);
     let is_tracked = !egress.is_empty() || !ingress.is_empty();
-    if is_tracked || words.0 == AddressFamily::Ipv6 {
-        write_present(text, plan, words);
-    }
+    owners::write_sources(text, plan, words, resolvers);
     if is_tracked {
         write_tracking(text, plan, words, &egress, &ingress, resolvers);
     }
@@ -148,43 +146,6 @@ fn write_table(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str)
     line(text, format_args!("reject with {} type admin-prohibited\n}}\n}}", words.pick("icmp", "icmpv6")));
 }
 
-/// The hosts, by Ethernet address; and for IPv6, that nothing comes from anybody else but neighbour discovery, which
-/// the router, who knows its neighbours, learns nothing from.
-fn write_present(text: &mut String, plan: &VpcPlan, words: Words) {
-    let mut present: BTreeSet<(Ipv4Addr, IpAddr)> = BTreeSet::new();
-    for host in plan.hosts.values() {
-        let own = words.pick(Some(host.address.into()), host.ipv6_address.map(IpAddr::from));
-        present.extend(own.map(|address| (host.address, address)));
-    }
-    for address in plan.firewalls.keys() {
-        if let (IpAddr::V4(ipv4), AddressFamily::Ipv4) = (address, words.0) {
-            present.insert((*ipv4, *address));
-        }
-    }
-    let elements: Vec<_> = present
-        .into_iter()
-        .map(|(ipv4, address)| {
-            let mac = mac_of(ipv4).map(|byte| format!("{byte:02x}")).join(":");
-            format!("{mac} . {address}")
-        })
-        .collect();
-    let elements = match elements.as_slice() {
-        [] => String::new(),
-        all => format!("; elements = {{ {} }}", all.join(", ")),
-    };
-    line(text, format_args!("set present {{ type ether_addr . {}{elements}; }}", words.address_type()));
-    if words.0 == AddressFamily::Ipv6 {
-        text.push_str(
-            "chain from_hosts {\n\
-             type filter hook prerouting priority -310; policy accept;\n\
-             iifname != \"b-*\" accept\n\
-             icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n\
-             ether saddr . ip6 saddr != @present drop\n\
-             }\n",
-        );
-    }
-}
-
 /// Everything there is between hosts once a security group restricts one of them, and the router's own dials to them.
 fn write_tracking(
     text: &mut String,
@@ -198,7 +159,6 @@ fn write_tracking(
     let restricted: Vec<_> = restricted.into_iter().map(IpAddr::to_string).collect();
     let (ip, kind, served) = (words.ip(), words.address_type(), words.served());
     let to_gateways = resources::untracked(plan, words);
-    let known = words.pick("iifname \"b-*\" ether saddr . ip saddr != @present drop\n", "");
     let (from, to) = (format!("{ip} saddr"), format!("{ip} daddr"));
     line(
         text,
@@ -208,7 +168,6 @@ fn write_tracking(
              type filter hook prerouting priority raw; policy accept;\n\
              {to} {{ {served}, {resolvers} }} notrack accept\n\
              {to_gateways}\
-             {known}\
              {from} @restricted accept\n\
              {to} @restricted accept\n\
              notrack\n\

@@ -25,13 +25,14 @@ static ENTRY: extern "C" fn() = before_main;
 extern "C" fn before_main() {
     host::init_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Whoever enters something comes from where they are.
-    let enters = arguments.get(1).is_some_and(|tool| tool.starts_with("enter"));
-    if !enters && let Err(error) = user_namespace::enter_if_needed() {
+    // Whoever enters something comes from where they are, and whatever runs in a host is there.
+    let is_tool = arguments.first().is_some_and(|first| first == "tool");
+    let needs_none = is_tool && arguments.get(1).is_some_and(|tool| tool != "own-a-fabric");
+    if !needs_none && let Err(error) = user_namespace::enter_if_needed() {
         eprintln!("{error}");
         std::process::exit(1);
     }
-    if arguments.first().is_some_and(|first| first == "tool") {
+    if is_tool {
         let code = tool(&arguments[1..]).unwrap_or_else(|error| {
             println!("{error}");
             1
@@ -52,6 +53,7 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
             IpAddr::V6(to) => ping_ipv6(to),
         },
         ["send", from, to, text] => send_from(from.parse().unwrap(), to.parse().unwrap(), text),
+        ["claim", address] => claim(address.parse().unwrap()),
         ["set-mac", mac] => {
             let mac: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
             rtnetlink(RTM_SETLINK, 0, nix::net::if_::if_nametoindex("eth0")?, &[(IFLA_ADDRESS, &mac)])
@@ -64,7 +66,10 @@ fn tool(arguments: &[String]) -> std::io::Result<i32> {
             rtnetlink(RTM_NEWLINK, NLM_F_CREATE, 0, &attributes)
         }
         ["enter", pid, command @ ..] => {
-            Ok(host::enter(pid.parse().unwrap(), command).unwrap_or_else(|error| {
+            let base = host::base_environment().map(|(name, value)| (name.into(), value.into()));
+            let given = std::env::var_os("WORD").map(|word| ("WORD".into(), word));
+            let environment: Vec<_> = base.into_iter().chain(given).collect();
+            Ok(host::enter(pid.parse().unwrap(), command, &environment).unwrap_or_else(|error| {
                 println!("{error}");
                 error.exit_code()
             }))
@@ -204,6 +209,49 @@ fn send_from(from: IpAddr, to: SocketAddr, text: &str) -> std::io::Result<i32> {
     socket.bind(&SocketAddr::new(from, 0).into())?;
     UdpSocket::from(socket).send_to(text.as_bytes(), to)?;
     Ok(0)
+}
+
+/// Says by ARP, as who knows how would, that `address` is here, and prints whether a packet for it comes.
+fn claim(address: Ipv4Addr) -> std::io::Result<i32> {
+    let mac: Vec<u8> = std::fs::read_to_string("/sys/class/net/eth0/address")?
+        .trim()
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    let everything = i32::from((libc::ETH_P_ALL as u16).to_be());
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(everything)))?;
+    // SAFETY: all zeros is a valid address of this kind.
+    let mut place: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    place.sll_family = libc::AF_PACKET as u16;
+    place.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    place.sll_ifindex = nix::net::if_::if_nametoindex("eth0")? as i32;
+    // SAFETY: the descriptor is owned by `socket`; pointer and length describe `place`, alive for the call.
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            std::ptr::from_ref(&place).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+    let to_all = [0xff; 6];
+    let own = address.octets();
+    let answer = [&to_all[..], &mac, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &mac, &own, &to_all, &own].concat();
+    println!("claiming");
+    let deadline = Instant::now() + PATIENCE;
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let mut frame = [0; 2048];
+    while Instant::now() < deadline {
+        (&socket).write_all(&answer)?;
+        let Ok(length) = (&socket).read(&mut frame) else { continue };
+        let is_ipv4 = length >= 34 && frame[12..14] == [8, 0] && frame[6..12] != mac[..];
+        if is_ipv4 && frame[30..34] == own {
+            println!("received");
+            return Ok(0);
+        }
+    }
+    println!("nothing");
+    Ok(1)
 }
 
 const RTM_NEWLINK: u16 = 16;

@@ -1,11 +1,15 @@
 //! Who reaches whom, and who does not.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Stdio;
 use std::time::Duration;
+
+use trellis_model::id::InstanceId;
 
 use crate::entry::SELF;
 use crate::machine::Machine;
-use crate::plan::{add_host, add_server, fabric, vpc, vpc_id};
+use crate::plan::{add_host, add_server, fabric, make_privileged, vpc, vpc_id};
 
 /// Every IPv4 address of the machine itself.
 fn machine_addresses() -> Vec<Ipv4Addr> {
@@ -139,13 +143,18 @@ fn a_forged_source_goes_nowhere() {
     let mut machine = Machine::start();
     let mut plan = vpc(1);
     let client = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    add_host(&mut plan, 2, "10.0.1.11", &[]);
     machine.apply(fabric(1, [plan]));
     let resolver = "169.254.169.253:53";
     let socket = machine.fabric.sockets().bind_udp(&vpc_id(1), resolver.parse().unwrap()).unwrap();
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    for forged in ["10.0.2.10", "192.0.2.1", "169.254.171.2", "10.0.0.2"] {
-        machine.tool(&client, &["send", forged, resolver, "forged"]);
+    // Of its own subnet, too: a neighbour's, nobody's and the router's.
+    for forged in
+        ["10.0.2.10", "192.0.2.1", "169.254.171.2", "10.0.0.2", "10.0.1.11", "10.0.1.99", "10.0.1.1"]
+    {
+        let ran = machine.tool(&client, &["send", forged, resolver, "forged"]);
+        assert_eq!(ran.code, Some(0), "{forged} {ran:?}");
     }
     // Packets of one host keep their order, so those before would have come first.
     assert_eq!(machine.tool(&client, &["send", "10.0.1.10", resolver, "honest"]).code, Some(0));
@@ -159,6 +168,7 @@ fn a_host_cannot_take_its_neighbours_place_on_the_wire() {
     let mut machine = Machine::start();
     let mut plan = vpc(1);
     let thief = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    make_privileged(&mut plan, &thief);
     let client = add_host(&mut plan, 2, "10.0.1.11", &[]);
     machine.apply(fabric(1, [plan]));
     assert_eq!(machine.tool(&thief, &["ping", "10.0.1.1"]).code, Some(0));
@@ -173,6 +183,7 @@ fn a_host_has_no_power_over_its_router() {
     let mut machine = Machine::start();
     let mut plan = vpc(1);
     let client = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    make_privileged(&mut plan, &client);
     machine.apply(fabric(1, [plan]));
     // The kernel lets a host name the namespace at the other end of eth0; it must not let it act there.
     let ran = machine.tool(&client, &["make-bridge-next-door", "intruder"]);
@@ -186,4 +197,67 @@ fn a_host_has_no_power_over_its_router() {
     let text = String::from_utf8_lossy(&links.stdout);
     assert!(text.contains("b-") && text.contains("h-"), "{text}");
     assert!(!text.contains("intruder"), "{text}");
+}
+
+/// What becomes of `address` when `thief` claims it by ARP while `client` sends to it.
+fn claimed(machine: &Machine, thief: &InstanceId, client: &InstanceId, address: &str) -> String {
+    let mut claiming = machine.entering(thief, &[SELF, "tool", "claim", address]);
+    let mut claiming = claiming.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(claiming.stdout.take().unwrap()).lines();
+    assert_eq!(output.next().unwrap().unwrap(), "claiming");
+    for _ in 0..5 {
+        machine.tool(client, &["send", "10.0.1.11", &format!("{address}:9"), "for its owner"]);
+    }
+    let said = output.next().unwrap().unwrap();
+    claiming.wait().unwrap();
+    said
+}
+
+#[test]
+fn the_address_of_a_host_that_went_is_answered_by_nobody_and_receives_nothing() {
+    let mut machine = Machine::start();
+    let mut plan = vpc(1);
+    let thief = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    let client = add_host(&mut plan, 2, "10.0.1.11", &[]);
+    let gone = add_server(&mut plan, 3, "10.0.1.12");
+    let neighbour = add_server(&mut plan, 4, "10.0.1.13");
+    machine.apply(fabric(1, [plan.clone()]));
+    assert!(machine.answer(&client, "10.0.1.12:8080").contains("at 10.0.1.12"));
+    assert!(machine.answer(&client, "10.0.1.13:8080").contains("at 10.0.1.13"));
+    assert_eq!(claimed(&machine, &thief, &client, "10.0.1.10"), "received", "its own address is its own");
+    plan.hosts.remove(&gone);
+    machine.apply(fabric(2, [plan]));
+    // That of a neighbour, of the one that went, and one that never was anybody's.
+    for address in ["10.0.1.13", "10.0.1.12", "10.0.1.99"] {
+        assert_eq!(claimed(&machine, &thief, &client, address), "nothing", "{address}");
+    }
+    assert!(
+        machine.answer(&client, "10.0.1.13:8080").contains(&format!("host-{}", &neighbour.suffix()[9..]))
+    );
+    assert_ne!(machine.tool(&client, &["connect", "10.0.1.99:8080"]).code, Some(0));
+    let known = machine.run(&client, &["cat", "/proc/net/arp"]).text;
+    let answered = |line: &str| line.starts_with("10.0.1.99 ") && !line.contains("00:00:00:00:00:00");
+    assert!(!known.lines().any(answered), "nobody answers for it: {known}");
+}
+
+#[test]
+fn a_host_that_runs_others_sends_from_addresses_of_its_subnet_that_are_nobodys() {
+    let mut machine = Machine::start();
+    let mut plan = vpc(1);
+    let node = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    make_privileged(&mut plan, &node);
+    let client = add_host(&mut plan, 2, "10.0.1.11", &[]);
+    add_server(&mut plan, 3, "10.0.1.12");
+    machine.apply(fabric(1, [plan]));
+    assert_eq!(claimed(&machine, &node, &client, "10.0.1.140"), "received");
+    assert_eq!(claimed(&machine, &node, &client, "10.0.1.12"), "nothing");
+    let resolver = "169.254.169.253:53";
+    let socket = machine.fabric.sockets().bind_udp(&vpc_id(1), resolver.parse().unwrap()).unwrap();
+    socket.set_nonblocking(false).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    for source in ["10.0.1.12", "10.0.1.1", "10.0.2.10", "10.0.1.140"] {
+        machine.tool(&node, &["send", source, resolver, "from a pod"]);
+    }
+    let (_, from) = socket.recv_from(&mut [0; 64]).unwrap();
+    assert_eq!(from.ip(), "10.0.1.140".parse::<Ipv4Addr>().unwrap());
 }
