@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from instance import PYTHON, ROOT, eventually, forward
+from instance import CA, PYTHON, ROOT, eventually, forward
 
 LOAD = ROOT / "e2e/load"
 TOOL = str(ROOT / "target/tools/load")
@@ -36,7 +36,7 @@ def world(shared):
         world.address[version] = f"{name}:443"
     shared.network([away], services)
     for address in world.address.values():
-        eventually(lambda: shared.status(world.client, f"https://{address}/", "--cacert", str(shared.data / "ca.pem")),
+        eventually(lambda: shared.status(world.client, f"https://{address}/", "--cacert", CA),
                    what="an answer")
     return world
 
@@ -54,7 +54,7 @@ def world(shared):
     for parallel in counts
 ], ids=lambda value: os.path.basename(value[-1]) if isinstance(value, list) else str(value))
 def test_no_call_of_a_real_client_fails(shared, world, client, version, parallel):
-    done = shared.inside(world.client, *client, world.address[version], str(shared.data / "ca.pem"),
+    done = shared.inside(world.client, *client, world.address[version], CA,
                          str(SECONDS), str(parallel), check=False, timeout=SECONDS + 90)
     assert done.returncode == 0, done.stderr[-4000:]
     seen = json.loads(done.stdout)

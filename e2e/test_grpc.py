@@ -96,7 +96,7 @@ def test_calls_that_reach_no_target_have_the_status_that_fits(shared, cart):
     shared.network([vpc], [service for service, _ in services])
     for (_, name), code in zip(services, ("Unavailable", "Unimplemented")):
         def ask():
-            return shared.inside(client, str(GRPCURL), "-cacert", str(shared.data / "ca.pem"), "-import-path",
+            return shared.inside(client, str(GRPCURL), "-cacert", CA, "-import-path",
                                  str(ROOT / "e2e"), "-proto", "cart.proto", "-d", "{}", f"{name}:443", "shop.Cart/Add",
                                  check=False)
 

@@ -95,6 +95,7 @@ fn plan() -> FabricPlan {
             address: host.into(),
             ipv6_address: None,
             command: Vec::new(),
+            sandbox: Default::default(),
         };
         let block: ipnet::Ipv4Net = block.parse().unwrap();
         let subnet = SubnetPlan { id: subnet, cidr: block, ipv6_cidr: None };
