@@ -103,6 +103,11 @@ impl Inbox {
         self.start = (self.start + count).min(self.end);
     }
 
+    /// Bytes of memory held.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.end < self.bytes.len() || self.bytes.is_empty()
     }

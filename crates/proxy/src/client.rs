@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use crate::budget::{FILES_FOR_REQUESTS, Held};
 use crate::buffer::Inbox;
 use crate::clock::Millis;
 use crate::http2;
@@ -46,6 +47,8 @@ pub(crate) struct Client {
     pub(crate) idle_timeout: Duration,
     /// The client has said that it will send nothing more.
     pub(crate) ended: bool,
+    /// Its part of the files a worker may have open.
+    pub(crate) files: Held,
 }
 
 /// What becomes of a client connection after a request.
@@ -64,6 +67,9 @@ pub(crate) enum Next {
 
 /// Serves a connection accepted at `entrance` until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: Rc<Entrance>) {
+    let Some(files) = worker.budget.files.take(&entrance.vpc, peer.ip(), FILES_FOR_REQUESTS) else {
+        return refuse(&worker, &stream, peer, &entrance);
+    };
     // Ignored: without it the connection works all the same, only later.
     let _ = stream.set_nodelay(true);
     let now = worker.clock.coarse();
@@ -78,6 +84,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         address: peer.ip().to_canonical().to_string().into(),
         idle_timeout: DEFAULT_IDLE,
         ended: false,
+        files,
     };
     let door = worker.view().door(&watched.entrance);
     if door.tls {
@@ -109,6 +116,24 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     }
     client.inbox.release(&worker.buffers);
 }
+
+/// Tells a client that it holds too many connections: in the words of HTTP, if that is what it will speak.
+fn refuse(worker: &Worker, stream: &TcpStream, peer: SocketAddr, entrance: &Entrance) {
+    worker.cells.connections_refused.add(1);
+    if worker.may_warn() {
+        tracing::warn!(%peer, vpc = %entrance.vpc, "refused a connection: its client or VPC holds too many");
+    }
+    if worker.view().door(entrance).tls {
+        // A reset, as from a closed port.
+        let _ = stream.set_zero_linger();
+    } else {
+        // Written into an empty buffer: nobody has to wait for it.
+        let _ = stream.try_write(REFUSAL);
+    }
+}
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+    content-length: 19\r\nconnection: close\r\n\r\nService Unavailable";
 
 impl Client {
     /// Itself, as a record of the request in its inbox shows it.
@@ -149,6 +174,19 @@ impl Client {
         .await;
         watched.set_idle(false);
         came
+    }
+
+    /// Accounts for what the client has begun and not finished, which waits in the inbox. False: it holds
+    /// too much already.
+    pub(crate) fn hold(&self, worker: &Worker, held: &mut Option<Held>) -> bool {
+        match held {
+            Some(held) => held.grow_to(self.inbox.size()),
+            None => {
+                let vpc = &self.watched.entrance.vpc;
+                *held = worker.budget.memory.take(vpc, self.files.address(), self.inbox.size());
+                held.is_some()
+            }
+        }
     }
 
     /// Reads once. `Ok(0)` is the end of the stream.

@@ -67,8 +67,14 @@ impl fmt::Debug for LineReader {
 /// Bounds. Each says what happens at it.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Client connections of one worker. At it the worker stops accepting; clients wait in the
-    /// kernel's queue. Default 32,768.
+    /// Files this process may have open, of which connections of clients, with what they need towards
+    /// targets, may be three quarters. Who gets how much of it is in [`crate::budget`]; a connection
+    /// beyond it gets 503, or is reset where it speaks no HTTP yet. 0: not known. Default 262,144.
+    pub open_files: u64,
+    /// Bytes of memory that what clients have begun and not finished may hold: heads, bodies on their
+    /// way. What would go beyond it gets 503. Default 1 GiB.
+    pub client_memory: u64,
+    /// Client connections of one worker, whatever files there are. Default 32,768.
     pub connections_per_worker: usize,
     /// Requests one worker may have under way over HTTP/2, over all connections; more are refused with
     /// REFUSED_STREAM, which a client may repeat. Default 32,768.
@@ -111,6 +117,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            open_files: 262_144,
+            client_memory: 1 << 30,
             connections_per_worker: 32_768,
             http2_streams_per_worker: 32_768,
             http2_connections_per_target: 64,

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::body::Body;
+use crate::budget::Held;
 use crate::buffer::Inbox;
 use crate::client::Client;
 use crate::clock::Millis;
@@ -104,6 +105,8 @@ pub(crate) struct Exchange<'a> {
     response: Option<Response>,
     /// When nothing will have moved for as long as either side may be silent.
     silence_ends: Millis,
+    /// The client's memory, while its body is on its way.
+    held: Option<Held>,
     /// A client that sends no more has been sent something, to see whether it is still there.
     client_asked: bool,
 }
@@ -147,6 +150,7 @@ impl<'a> Exchange<'a> {
             response: None,
             silence_ends: 0,
             client_asked: false,
+            held: None,
         };
         exchange.arm();
         exchange
@@ -164,6 +168,11 @@ impl<'a> Exchange<'a> {
             self.arm();
         }
         self.acknowledge(before, after);
+        if !self.requesting {
+            self.held = None;
+        } else if !self.client.hold(self.worker, &mut self.held) {
+            return Poll::Ready(self.failed(503, Failure::ClientRateLimited));
+        }
         self.client.watched.register(cx);
         match self.client.watched.alarm() {
             None => Poll::Pending,

@@ -42,6 +42,7 @@ mod access_log;
 mod answer;
 mod authorise;
 mod body;
+mod budget;
 mod buffer;
 mod callers;
 mod client;
@@ -209,6 +210,7 @@ impl Proxy {
             threads.spawn(format!("proxy-{index}"), move |started| {
                 let parts = worker::Parts {
                     index,
+                    workers: count,
                     pin,
                     limits,
                     listen: Box::new(move |vpc, port, family| match family {

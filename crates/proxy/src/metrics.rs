@@ -131,7 +131,7 @@ pub(crate) struct WorkerCells {
     pub(crate) connections: Cell,
     pub(crate) connections_open: Cell,
     pub(crate) accept_errors: Cell,
-    pub(crate) accept_pauses: Cell,
+    pub(crate) connections_refused: Cell,
     /// TLS handshakes with clients.
     pub(crate) handshakes: [Cell; Outcome::COUNT],
     /// Requests that no service was found for.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use trellis_model::snapshot::{Action, Ingress, Listener, Service};
 
 use crate::authorise::{Wanted, authorise};
+use crate::budget::FILES_FOR_RELAYING;
 use crate::client::{Client, write_all};
 use crate::clock::Millis;
 use crate::failure::Failure;
@@ -53,7 +54,7 @@ struct Refused {
 /// accepted, listener by port, service by the name in the hello. `record` is in its site.
 pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client, mut record: Record, passing: Passing) {
     record.received = client.inbox.unread().len() as u64;
-    match connect(worker, &client, &mut record, passing).await {
+    match connect(worker, &mut client, &mut record, passing).await {
         Ok((upstream, _in_flight)) => carry(worker, client, record, upstream).await,
         Err(Refused { failure, alert }) => {
             record.failure = Some(failure);
@@ -72,12 +73,16 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client, mut record: R
 /// Steps 6 to 10.
 async fn connect(
     worker: &Worker,
-    client: &Client,
+    client: &mut Client,
     record: &mut Record,
     passing: Passing,
 ) -> Result<(Upstream, InFlight), Refused> {
     let Passing { view, ingress, service, listener } = passing;
     let refused = |failure, alert| Refused { failure, alert };
+    if !client.files.grow_to(FILES_FOR_RELAYING) {
+        worker.cells.connections_refused.add(1);
+        return Err(refused(Failure::ClientRateLimited, Alert::INTERNAL_ERROR));
+    }
     // 6 and 7. Everybody is anonymous, and the policies say whether that will do.
     let seen = client.seen();
     let wanted = Wanted {
@@ -131,7 +136,7 @@ async fn connect(
 
 /// Steps 11 and 12: the hello, then everything, both ways; then the record.
 async fn carry(worker: &Worker, client: Client, mut record: Record, upstream: Upstream) {
-    let Client { stream, mut inbox, watched, peer, idle_timeout, tls, .. } = client;
+    let Client { stream, mut inbox, watched, peer, idle_timeout, tls, files: _files, .. } = client;
     let idle = record.site.as_ref().map_or(idle_timeout, |site| site.idle_timeout);
     watched.arm(worker.clock.coarse().saturating_add(idle.as_millis() as Millis));
     let (mut far, _counted) = upstream.into_stream();

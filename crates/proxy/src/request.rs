@@ -60,6 +60,8 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
     };
     let mut framing = Framing::None;
     let mut head_length = 0;
+    // What an unfinished head takes of the client's memory: nothing, when it comes in one piece.
+    let mut held = None;
 
     let plan = loop {
         let plan = 'plan: {
@@ -117,6 +119,11 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         if !client.inbox.has_room() {
             client.inbox.grow();
         }
+        if !client.hold(worker, &mut held) {
+            record.received = client.inbox.unread().len() as u64;
+            record.failure = Some(Failure::ClientRateLimited);
+            break Plan::Answer(Answer::plain(503));
+        }
         client.stream.acknowledge();
         let (status, failure) = match client.read(worker).await {
             Ok(1..) => continue,
@@ -138,6 +145,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         return Next::Close;
     };
 
+    drop(held);
     client.inbox.consume(head_length);
     let mut body = Body::new(framing);
     let next = match plan {
@@ -403,9 +411,14 @@ async fn forward(
             }
             Ending::Failed(status, failure) => {
                 record.failure = Some(failure);
-                let clients =
-                    matches!(failure, Failure::ClientConnectionClosed | Failure::ClientProtocolError);
-                let rest = (!clients).then(|| request.rest());
+                // What a client at its budget still sends must not keep its memory.
+                let unread = matches!(
+                    failure,
+                    Failure::ClientConnectionClosed
+                        | Failure::ClientProtocolError
+                        | Failure::ClientRateLimited
+                );
+                let rest = (!unread).then(|| request.rest());
                 return give_answer(worker, client, record, asked, Answer::plain(status), rest).await;
             }
             Ending::Broken(failure) => {

@@ -27,6 +27,7 @@ use trellis_model::VpcId;
 use trellis_model::snapshot::{AddressFamily, Resource};
 
 use crate::Network;
+use crate::budget::FILES_FOR_RELAYING;
 use crate::client::Open;
 use crate::metrics::ResourceCells;
 use crate::relay::{RelayEnd, Terms, relay};
@@ -107,6 +108,15 @@ fn asked(worker: &Worker, vpc: &VpcId, stream: &TcpStream) -> Option<Asked> {
 
 /// Serves a connection until it ends. `gate` closes when the resource leaves the client's network.
 async fn serve(worker: Rc<Worker>, client: TcpStream, peer: SocketAddr, asked: Asked, gate: Rc<Entrance>) {
+    let Some(_files) = worker.budget.files.take(&gate.vpc, peer.ip(), FILES_FOR_RELAYING) else {
+        worker.cells.connections_refused.add(1);
+        if worker.may_warn() {
+            tracing::warn!(%peer, vpc = %gate.vpc, "refused a connection: its client or VPC holds too many");
+        }
+        // A reset, as from a closed port.
+        let _ = client.set_zero_linger();
+        return;
+    };
     // Ignored: without it the connection works all the same, only later.
     let _ = client.set_nodelay(true);
     let cells = worker.cells.resource(&asked.resource.id);

@@ -19,6 +19,7 @@ use trellis_model::snapshot::{AddressFamily, Snapshot};
 use trellis_policy::Caller;
 
 use crate::access_log::{CHUNK, Chunk, Sink};
+use crate::budget::Budget;
 use crate::buffer::Buffers;
 use crate::callers::Callers;
 use crate::clock::{Clock, Millis};
@@ -47,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_LATER: u32 = (500 / TICK.as_millis()) as u32;
 /// Ticks between two looks for what is kept and no longer needed.
 const TIDY: u32 = (1000 / TICK.as_millis()) as u32;
+/// Milliseconds between two warnings of one worker.
+const BETWEEN_WARNINGS: Millis = 10_000;
 /// After the deadline of a drain: for cut requests to be recorded.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -61,6 +64,7 @@ pub(crate) enum Stage {
 /// What a connection needs of its worker.
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) buffers: Buffers,
@@ -78,6 +82,8 @@ pub(crate) struct Worker {
     /// Where the ARN of what a caller wants is put together.
     pub(crate) wanted: RefCell<String>,
     pub(crate) draining: Cell<bool>,
+    /// When it may next say that something is lacking.
+    warns_from: Cell<Millis>,
     /// Client connections open.
     pub(crate) connections: Cell<usize>,
     /// Requests under way over HTTP/2.
@@ -115,6 +121,17 @@ impl Worker {
     /// When a client connection is asked to go, a little before it is cut.
     pub(crate) fn should_leave_at(&self, watched: &Watched) -> Millis {
         watched.end_of_life().saturating_sub(self.lifetime_margin)
+    }
+
+    /// Whether to say now that something is lacking: what happens with every connection is said once in
+    /// [`BETWEEN_WARNINGS`], and counted.
+    pub(crate) fn may_warn(&self) -> bool {
+        let now = self.clock.coarse();
+        let may = now >= self.warns_from.get();
+        if may {
+            self.warns_from.set(now.saturating_add(BETWEEN_WARNINGS));
+        }
+        may
     }
 
     /// Appends a line to the access log, if there is one.
@@ -162,6 +179,8 @@ impl Applied {
 /// Everything a worker is given when it starts.
 pub(crate) struct Parts {
     pub(crate) index: usize,
+    /// How many there are.
+    pub(crate) workers: usize,
     /// Stay on one core, chosen by `index`.
     pub(crate) pin: bool,
     pub(crate) limits: Limits,
@@ -221,6 +240,7 @@ fn pin_to(index: usize) {
 async fn work(parts: Parts, random: Random, tls: Tls) {
     let Parts {
         index,
+        workers,
         limits,
         listen,
         dial,
@@ -235,6 +255,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         ..
     } = parts;
     let worker = Rc::new(Worker {
+        budget: Budget::new(&limits, workers),
         lifetime_margin: (limits.connection_lifetime / 40).as_millis() as Millis,
         limits,
         clock: Clock::new(),
@@ -252,6 +273,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
         anonymous: Caller::anonymous(),
         wanted: RefCell::default(),
         draining: Cell::new(false),
+        warns_from: Cell::new(0),
         connections: Cell::new(0),
         streams: Cell::new(0),
         ticks: Cell::new(0),

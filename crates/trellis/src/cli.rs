@@ -187,6 +187,10 @@ pub(crate) struct Up {
     /// Data-plane worker threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) workers: usize,
+    /// Memory that what clients have begun and not finished may hold in the data plane, in MiB; a client that holds too
+    /// much of it is refused with 503
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    pub(crate) client_memory_mib: u64,
     /// Resolver asked for every name that is not Trellis's own, in place of the machine's (/etc/resolv.conf); repeatable
     #[arg(long = "resolver", value_name = "ADDR:PORT")]
     pub(crate) resolvers: Vec<SocketAddr>,

@@ -73,6 +73,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         tls_names,
         metrics_listen,
         workers,
+        client_memory_mib,
         resolvers,
         quotas,
         log_endpoints,
@@ -153,8 +154,13 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         control.fabric_plans(),
         VpcSockets::new(fabric.sockets()),
     );
+    let limits = trellis_proxy::Limits {
+        open_files: open_files as u64,
+        client_memory: client_memory_mib << 20,
+        ..trellis_proxy::Limits::default()
+    };
     let proxy = Proxy::start(
-        ProxyConfig { workers, access_log: Some(access_log), ..ProxyConfig::default() },
+        ProxyConfig { workers, access_log: Some(access_log), limits, ..ProxyConfig::default() },
         DataPlaneNetwork::new(fabric.sockets(), resolver.clone(), Handle::current()),
         control.snapshots(),
     )?;

@@ -52,10 +52,10 @@ pub(super) fn render(metrics: &Metrics) -> String {
     );
     plain(
         &mut out,
-        "trellis_proxy_accept_pauses_total",
+        "trellis_proxy_connections_refused_total",
         "counter",
-        "Times a worker stopped accepting at its bound of connections.",
-        sum(|worker| &worker.accept_pauses),
+        "Connections refused because their client or VPC holds too many.",
+        sum(|worker| &worker.connections_refused),
     );
     plain(
         &mut out,

@@ -152,13 +152,6 @@ pub(crate) async fn accept(
     serve: impl Fn((TcpStream, SocketAddr)),
 ) {
     while !entrance.is_closed() {
-        if worker.connections.get() >= worker.limits.connections_per_worker {
-            worker.cells.accept_pauses.add(1);
-            tokio::select! {
-                () = worker.room.notified() => continue,
-                () = entrance.closing.notified() => break,
-            }
-        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = entrance.closing.notified() => break,
@@ -169,7 +162,9 @@ pub(crate) async fn accept(
                 worker.cells.accept_errors.add(1);
                 // A connection that was gone before it was accepted harms nobody else.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
-                    tracing::warn!(%error, vpc = %entrance.vpc, port = entrance.port, "cannot accept");
+                    if worker.may_warn() {
+                        tracing::warn!(%error, vpc = %entrance.vpc, port = entrance.port, "cannot accept, will go on trying");
+                    }
                     // Something is lacking, such as file descriptors: a pause.
                     worker.ticked.notified().await;
                 }

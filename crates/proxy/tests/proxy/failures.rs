@@ -449,20 +449,6 @@ fn a_connection_past_its_lifetime_ends_after_a_request_or_in_the_middle_of_one()
     assert_eq!(reasons(&mut fixture), [(200, "ConnectionDurationExceeded".to_owned())]);
 }
 
-#[test]
-fn connections_beyond_the_bound_wait_their_turn() {
-    let target = TestTarget::saying("x");
-    let limits = Limits { connections_per_worker: 1, ..Limits::default() };
-    let fixture = Fixture::with(world(vec![service("a", forward(&group(1, &[target.address])))]), limits);
-    let mut clients: Vec<_> = (0..8).map(|_| fixture.client()).collect();
-    for client in &mut clients {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    }
-    for client in &mut clients {
-        assert_eq!(client.read_message().unwrap().status(), 200);
-    }
-}
-
 impl Wire {
     /// Like [`Wire::read_message`], for a peer that may go away inside the message.
     fn read_message_quietly(&mut self) -> Option<Message> {

@@ -2,6 +2,7 @@
 
 mod acknowledging;
 mod bodies;
+mod budget;
 mod callers;
 mod changes;
 mod conformance;

@@ -1,0 +1,186 @@
+//! Who holds how much of what a worker has: open files, and memory for what has been begun and is not
+//! finished.
+//!
+//! Hosts are strangers to each other, so nothing one of them holds may be paid for by another. A fixed
+//! share for each would be too small for whoever is alone and too large for many. Here everybody may hold
+//! as much as is still free: a VPC less than what is free of the whole, a client less than what is then
+//! free for its VPC. So a client that takes all it can gets a third, all the clients of a VPC together
+//! get half, and whoever comes next always finds a part of what remains. At its budget a client is
+//! refused, and told so; nobody waits for it.
+//!
+//! Each worker has its own part, which nothing else touches: the kernel spreads connections over workers.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+use trellis_model::VpcId;
+
+use crate::config::Limits;
+
+/// Files of a connection that brings requests: its own, and one to a target while a request runs.
+pub(crate) const FILES_FOR_REQUESTS: u64 = 2;
+/// Files of a connection that is relayed as it is: both sides, and a pipe each way.
+pub(crate) const FILES_FOR_RELAYING: u64 = 6;
+
+/// What one worker has.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// For connections of clients, with what they need towards targets.
+    pub(crate) files: Ledger,
+    /// Bytes of memory.
+    pub(crate) memory: Ledger,
+}
+
+impl Budget {
+    /// The part of one of `workers`.
+    pub(crate) fn new(limits: &Limits, workers: usize) -> Self {
+        let workers = workers.max(1) as u64;
+        // A quarter stays for the control plane, probes, resolvers, logs and connections that are kept.
+        let files = match limits.open_files {
+            0 => u64::MAX,
+            files => (files / 4 * 3 / workers).max(FILES_FOR_RELAYING),
+        };
+        let connections = limits.connections_per_worker as u64 * FILES_FOR_REQUESTS;
+        Self {
+            files: Ledger::new(files.min(connections)),
+            memory: Ledger::new(limits.client_memory / workers),
+        }
+    }
+}
+
+/// Of one thing, how much there is and who holds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger(Rc<RefCell<Entries>>);
+
+#[derive(Debug)]
+struct Entries {
+    free: u64,
+    vpcs: FxHashMap<VpcId, Vpc>,
+}
+
+#[derive(Debug, Default)]
+struct Vpc {
+    held: u64,
+    clients: FxHashMap<IpAddr, u64>,
+}
+
+impl Ledger {
+    fn new(all: u64) -> Self {
+        Self(Rc::new(RefCell::new(Entries { free: all, vpcs: FxHashMap::default() })))
+    }
+
+    /// Has the client at `address` in `vpc` hold `amount` more, until what is returned is dropped. `None`:
+    /// it is at its budget.
+    pub(crate) fn take(&self, vpc: &VpcId, address: IpAddr, amount: u64) -> Option<Held> {
+        let address = address.to_canonical();
+        let mut entries = self.0.borrow_mut();
+        let free = entries.free;
+        let known = entries.vpcs.get(vpc);
+        let by_vpc = known.map_or(0, |vpc| vpc.held);
+        let by_client = known.and_then(|vpc| vpc.clients.get(&address)).map_or(0, |held| *held);
+        if amount > free || by_vpc >= free || by_client >= free - by_vpc {
+            return None;
+        }
+        entries.free -= amount;
+        let entry = entries.vpcs.entry(vpc.clone()).or_default();
+        entry.held += amount;
+        *entry.clients.entry(address).or_default() += amount;
+        drop(entries);
+        Some(Held { ledger: self.clone(), vpc: vpc.clone(), address, amount })
+    }
+}
+
+/// A part of a [`Ledger`], given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    ledger: Ledger,
+    vpc: VpcId,
+    address: IpAddr,
+    amount: u64,
+}
+
+impl Held {
+    /// Holds so much in all from now on, if there is room for it. Whether there was.
+    pub(crate) fn grow_to(&mut self, amount: u64) -> bool {
+        let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return true };
+        let Some(mut taken) = self.ledger.take(&self.vpc, self.address, more) else { return false };
+        self.amount += std::mem::take(&mut taken.amount);
+        true
+    }
+
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut entries = self.ledger.0.borrow_mut();
+        entries.free += self.amount;
+        let Some(vpc) = entries.vpcs.get_mut(&self.vpc) else { return };
+        vpc.held -= self.amount;
+        if let Some(held) = vpc.clients.get_mut(&self.address) {
+            *held -= self.amount;
+            if *held == 0 {
+                vpc.clients.remove(&self.address);
+            }
+        }
+        if vpc.held == 0 {
+            entries.vpcs.remove(&self.vpc);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn vpc(n: u64) -> VpcId {
+        VpcId::from_random(n)
+    }
+
+    fn address(n: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, n).into()
+    }
+
+    /// Takes one at a time until there is no more.
+    fn take_all(ledger: &Ledger, vpc: &VpcId, address: IpAddr) -> Vec<Held> {
+        std::iter::from_fn(|| ledger.take(vpc, address, 1)).collect()
+    }
+
+    #[test]
+    fn whoever_takes_all_it_can_leaves_room_for_its_neighbours_and_for_other_vpcs() {
+        let ledger = Ledger::new(9000);
+        let first = take_all(&ledger, &vpc(1), address(1));
+        assert_eq!(first.len(), 3000);
+        let neighbours: Vec<_> = (2..100).map(|n| take_all(&ledger, &vpc(1), address(n))).collect();
+        assert_eq!(neighbours[0].len(), 1000);
+        let of_vpc = first.len() + neighbours.iter().map(Vec::len).sum::<usize>();
+        assert!(of_vpc <= 4500, "{of_vpc}");
+        let others: Vec<_> = (2..5).map(|n| take_all(&ledger, &vpc(n), address(1))).collect();
+        assert_eq!(others[0].len(), 1500, "of another VPC, a third of what was left");
+        assert!(others.iter().all(|held| held.len() > 300));
+    }
+
+    #[test]
+    fn what_was_held_is_free_again_and_leaves_no_trace() {
+        let ledger = Ledger::new(100);
+        let mut held = ledger.take(&vpc(1), address(1), 10).unwrap();
+        assert!(held.grow_to(40) && held.grow_to(5) && !held.grow_to(90));
+        assert_eq!(ledger.0.borrow().free, 60);
+        drop(held);
+        let entries = ledger.0.borrow();
+        assert!(entries.free == 100 && entries.vpcs.is_empty());
+    }
+
+    #[test]
+    fn the_last_one_may_be_taken_and_no_more() {
+        let ledger = Ledger::new(1);
+        let held = ledger.take(&vpc(1), address(1), 1);
+        assert!(held.is_some() && ledger.take(&vpc(2), address(1), 1).is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! What one client or VPC holds, and that others notice nothing of it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+use trellis_proxy::Limits;
+
+use crate::support::*;
+
+/// A connection from another address of this machine.
+fn from(address: Ipv4Addr, to: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(address.into(), 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    Client::over(TcpStream::from(socket))
+}
+
+/// Has an answer, or finds that it is refused.
+fn is_served(client: &mut Client) -> bool {
+    let asked = client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    match client.read_message().map(|answer| answer.status()) {
+        Some(200) => true,
+        Some(503) | None => false,
+        Some(other) => panic!("{other}, {asked:?}"),
+    }
+}
+
+fn two_vpcs(target: &TestTarget) -> World {
+    let mut world = world(vec![service("a", forward(&group(1, &[target.address])))]);
+    world.vpcs.push(vpc(2));
+    world
+}
+
+#[test]
+fn a_client_that_holds_too_many_connections_is_told_so_and_nobody_else_notices() {
+    let target = TestTarget::saying("x");
+    let limits = Limits { connections_per_worker: 60, ..Limits::default() };
+    let fixture = Fixture::with(two_vpcs(&target), limits);
+    let door = fixture.network.entrance(&vpc(1), 80);
+    let mut greedy: Vec<Client> = (0..300).map(|_| Client::connect(door)).collect();
+    let served: Vec<usize> = (0..300).filter(|n| is_served(&mut greedy[*n])).collect();
+    assert!((10..=60).contains(&served.len()), "a third of what there is: {}", served.len());
+    let refused = fixture.metric("trellis_proxy_connections_refused_total");
+    assert_eq!(refused as usize, 300 - served.len());
+
+    // Its neighbour, and a client of another VPC.
+    assert!(is_served(&mut from(Ipv4Addr::new(127, 0, 0, 2), door)));
+    assert!(is_served(&mut Client::connect(fixture.network.entrance(&vpc(2), 80))));
+    // What it gives back it may have again.
+    drop(greedy);
+    eventually("its connections are over", || fixture.metric("trellis_proxy_connections_open") < 20.0);
+    assert!(is_served(&mut Client::connect(door)));
+}
+
+#[test]
+fn unfinished_heads_and_bodies_hold_no_more_memory_than_their_client_may() {
+    let target = TestTarget::saying("x");
+    // Of which a worker has half: 100 buffers, and a client a third of that.
+    let limits = Limits { client_memory: 200 * 32 * 1024, ..Limits::default() };
+    for unfinished in [
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Long: ".to_owned(),
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\n{}", "x".repeat(100)),
+    ] {
+        let mut fixture = Fixture::with(two_vpcs(&target), limits.clone());
+        let door = fixture.network.entrance(&vpc(1), 80);
+        let mut greedy: Vec<Client> = (0..300).map(|_| Client::connect(door)).collect();
+        for client in &mut greedy {
+            client.send(&unfinished);
+        }
+        let limited = |fixture: &Fixture| {
+            let text = fixture.metrics();
+            let of_services = "trellis_service_failures_total{service=\"svc-00000000000000001\",reason=\"ClientRateLimited\"}";
+            metric(&text, of_services)
+                + metric(&text, "trellis_unrouted_failures_total{reason=\"ClientRateLimited\"}")
+        };
+        eventually("most are refused", || limited(&fixture) >= 200.0);
+        assert!(limited(&fixture) < 280.0, "what there is room for goes on");
+        let last = greedy.iter_mut().map(|client| {
+            client.stream.set_nonblocking(true).unwrap();
+            let came = client.stream.peek(&mut [0]).is_ok();
+            client.stream.set_nonblocking(false).unwrap();
+            if came { client.read_message().map(|answer| answer.status()) } else { None }
+        });
+        assert!(last.flatten().all(|status| status == 503));
+        assert!(is_served(&mut from(Ipv4Addr::new(127, 0, 0, 2), door)));
+        let mut other = Client::connect(fixture.network.entrance(&vpc(2), 80));
+        other.send(&unfinished);
+        other.finish_sending();
+        assert_ne!(other.read_message().map(|answer| answer.status()), Some(503), "another VPC has its own");
+        drop(greedy);
+        fixture.drain(std::time::Duration::ZERO);
+    }
+}
