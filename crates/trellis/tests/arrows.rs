@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("feed", &["model"]),
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
+    ("toy", &["model", "store", "api", "frame", "idl"]),
     ("control", &["model", "auth", "policy", "api", "ca", "store", "frame"]),
     ("proxy", &["model", "auth", "policy"]),
     ("kube", &["model", "api"]),
