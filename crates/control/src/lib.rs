@@ -20,6 +20,7 @@ mod sharing;
 mod snapshot;
 mod sts;
 mod tagging;
+mod token_key;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -158,6 +159,7 @@ impl Control {
         let surroundings = frame.surroundings();
         let store = &surroundings.store;
         certificate_renewal::renew(surroundings).await?;
+        token_key::rotate(surroundings).await?;
 
         let mut changes = store.watch_each(snapshot::WATCHED)?;
         let mut builder = snapshot::Builder::new(health, surroundings.vault.sealing_key());
@@ -175,6 +177,7 @@ impl Control {
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         frame.spawn(workflow::run(surroundings.clone(), pending, drain_limit));
         frame.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
+        frame.spawn(token_key::run(surroundings.clone()));
         frame.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
         Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions }) })
     }

@@ -22,13 +22,13 @@ use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_store::{Event, Revision, StoreError, Watch};
 
 use crate::health_board::HealthBoard;
-use crate::{access_key, keys};
+use crate::{access_key, keys, token_key};
 use certificates::Certificates;
 use compile::Groups;
 use index::{Index, Touched};
 
 /// Prefixes of everything a Snapshot is made of.
-pub(crate) const WATCHED: &[&str] = &[keys::LATTICE, keys::TAGS, access_key::PREFIX];
+pub(crate) const WATCHED: &[&str] = &[keys::LATTICE, keys::TAGS, access_key::PREFIX, token_key::PREFIX];
 
 /// Shortest time between two Snapshots, well inside the 20 ms a change may take.
 const PACE: Duration = Duration::from_millis(5);

@@ -393,3 +393,89 @@ fn a_certificate_is_the_same_until_its_record_is_written_anew() {
         assert!(shown(&builder.build().unwrap(), &two, &two.domain_name()).is_none());
     }
 }
+
+/// The auth policy of `service` in `snapshot`.
+fn guard(snapshot: &Snapshot, service: &ServiceRecord) -> trellis_model::snapshot::Auth {
+    network(snapshot).hosts[service.domain_name().as_str()].auth.clone()
+}
+
+#[test]
+fn a_policy_is_compiled_once_and_guards_its_service_while_that_wants_iam() {
+    use trellis_model::snapshot::Auth;
+
+    let place = Place::new(home());
+    let mut builder = builder(HealthBoard::default());
+    let mut records = installation();
+    let mut guarded = service(1);
+    guarded.auth_type = AuthType::AwsIam;
+    records.put(place.service(&guarded.id), &guarded);
+    builder.apply(records.resync());
+    assert_eq!(guard(&builder.build().unwrap(), &guarded), Auth::DenyAll);
+
+    let put = |revision, policy: &str| {
+        let record = trellis_model::resource::lattice::AuthPolicy {
+            policy: policy.into(),
+            created_at: now(),
+            last_updated_at: now(),
+        };
+        change(revision, place.auth_policy(guarded.id.as_str()), Some(&record))
+    };
+    const ALLOW: &str = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}"#;
+    builder.apply(put(2, ALLOW));
+    let first = guard(&builder.build().unwrap(), &guarded);
+    assert!(matches!(first, Auth::Policy(_)));
+    let tags = BTreeMap::from([("tier".to_owned(), "gold".to_owned())]);
+    let key = format!("{}{}/{}/{}", keys::TAGS, home().account, home().region, guarded.arn());
+    builder.apply(change(3, key, Some(&tags)));
+    let second = builder.build().unwrap();
+    assert_eq!(guard(&second, &guarded), first, "the same compiled policy");
+    let tagged = &network(&second).hosts[guarded.domain_name().as_str()].tags;
+    assert_eq!(**tagged, [("tier".to_owned(), "gold".to_owned())]);
+    assert_eq!(differing(&second, &second), []);
+    // One that does not read is none, and none denies.
+    builder.apply(put(4, "{}"));
+    assert_eq!(guard(&builder.build().unwrap(), &guarded), Auth::DenyAll);
+    guarded.auth_type = AuthType::None;
+    builder.apply(change(5, place.service(&guarded.id), Some(&guarded)));
+    assert_eq!(guard(&builder.build().unwrap(), &guarded), Auth::None);
+}
+
+#[test]
+fn who_may_call_is_the_same_arc_until_their_record_changes() {
+    use crate::access_key::{AccessKey, Rights, SealedSecret};
+
+    let mut builder = builder(HealthBoard::default());
+    let key = |id: &str, secret: &str, rights| {
+        let record = AccessKey {
+            account: home().account,
+            user: "admin".into(),
+            sealed_secret: SealedSecret::seal(&secret.into(), id, &sealing_key()).unwrap(),
+            rights,
+            created_at: now(),
+        };
+        (format!("access-key/{id}"), record)
+    };
+    let put = |revision, (key, record): (String, AccessKey)| change(revision, key, Some(&record));
+    builder.apply(put(1, key("AKIA1", "one", Rights::Admin)));
+    builder.apply(put(1, key("AKIA2", "two", Rights::Admin)));
+    let first = builder.build().unwrap().identities.clone();
+    assert_eq!(first.access_keys["AKIA1"].secret.as_str(), "one");
+    assert!(Arc::ptr_eq(&first.access_keys["AKIA1"].principal, &first.access_keys["AKIA2"].principal));
+    assert!(first.principals.contains_key("arn:aws:iam::111122223333:user/admin"));
+
+    builder.apply(put(2, key("AKIA2", "changed", Rights::Admin)));
+    let second = builder.build().unwrap().identities.clone();
+    assert!(Arc::ptr_eq(&first.access_keys["AKIA1"], &second.access_keys["AKIA1"]));
+    assert!(!Arc::ptr_eq(&first.access_keys["AKIA2"], &second.access_keys["AKIA2"]));
+    builder.apply(change(3, "access-key/AKIA1".into(), None::<&AccessKey>));
+    builder.apply(put(3, key("AKIA2", "changed", Rights::None)));
+    let third = builder.build().unwrap().identities.clone();
+    assert!(!third.access_keys.contains_key("AKIA1"));
+    assert!(third.access_keys["AKIA2"].principal.guards.is_empty(), "it may do nothing");
+
+    // Something else changes: whoever looks at the keys need not look again.
+    builder.apply(put(4, key("AKIA3", "three", Rights::Account)));
+    let fourth = builder.build().unwrap().identities.clone();
+    assert!(Arc::ptr_eq(&third.access_keys["AKIA2"], &fourth.access_keys["AKIA2"]));
+    assert!(Arc::ptr_eq(&third.token_keys, &fourth.token_keys));
+}

@@ -102,7 +102,9 @@ async fn a_request_finds_its_service_rule_and_target_in_the_snapshot() {
     let found = shop.find(&snapshot, &name).unwrap();
     assert!(Arc::ptr_eq(&found, &shop.find(&snapshot, "cart.example.com").unwrap()));
     assert_eq!((*found.dns_name).to_owned(), name);
-    assert_eq!(found.auth, Auth::DenyAll, "no policy is decided on yet");
+    assert_eq!(found.auth, Auth::DenyAll, "there is no policy yet");
+    assert_eq!(snapshot.identities.token_keys.len(), 1, "what session tokens are sealed with");
+    assert!(snapshot.identities.access_keys.contains_key(crate::client::KEY_ID));
     let listener = found.listener(80).unwrap();
     let groups_for = |path| match listener.route(&Get(path)) {
         Action::Forward(forward) => {
