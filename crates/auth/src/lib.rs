@@ -12,6 +12,7 @@ mod ecdsa;
 mod error;
 pub mod jwt;
 mod parameters;
+mod payload;
 mod request;
 mod rules;
 mod session;

@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 use crate::canonical::{BadPercent, Canonical, PathForm, Plus, hex, path, push_parameter, query};
 use crate::ecdsa;
 use crate::parameters::{Algorithm, is_region_set, is_scope_word};
+use crate::payload::UNSIGNED_PAYLOAD;
 use crate::rules::MAX_EXPIRES;
 use crate::signing_key::SigningKey;
 use crate::timestamp::format_basic;
-use crate::verify::{UNSIGNED_PAYLOAD, text_to_sign};
+use crate::verify::text_to_sign;
 use crate::{Credentials, Header, PathEncoding, Payload, SignedRequest};
 
 /// Where a signature is good.
