@@ -19,7 +19,6 @@ mod services;
 mod sharing;
 mod snapshot;
 mod sts;
-mod tagging;
 mod token_key;
 mod workflow;
 

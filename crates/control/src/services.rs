@@ -2,7 +2,13 @@
 
 use trellis_frame::Service;
 
-use crate::{acm, ec2, lattice, ram, sts, tagging};
+use crate::{acm, ec2, lattice, ram, sts};
 
-pub(crate) const ALL: &[&Service] =
-    &[&lattice::SERVICE, &ec2::SERVICE, &sts::SERVICE, &tagging::SERVICE, &ram::SERVICE, &acm::SERVICE];
+pub(crate) const ALL: &[&Service] = &[
+    &lattice::SERVICE,
+    &ec2::SERVICE,
+    &sts::SERVICE,
+    &trellis_tagging::SERVICE,
+    &ram::SERVICE,
+    &acm::SERVICE,
+];

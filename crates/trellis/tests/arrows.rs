@@ -18,8 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("feed", &["model"]),
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
-    ("toy", &["model", "store", "api", "frame", "idl"]),
-    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame"]),
+    // Services never import each other.
+    ("tagging", &["frame", "idl", "api", "model", "store"]),
+    ("toy", &["frame", "idl", "api", "model", "store"]),
+    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "tagging"]),
     ("proxy", &["model", "auth", "policy"]),
     ("kube", &["model", "api"]),
     ("bench", &["auth", "model", "proxy"]),

@@ -8,15 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use trellis_api::Exception;
-use trellis_frame::{Service, words};
+use trellis_frame::page::{from_token, to_token};
+use trellis_frame::tags::{self as tag_set, MAX_TAGS, Tags};
+use trellis_frame::{Context, Refusal, Service, words};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
-use trellis_store::Read;
+use trellis_store::{Read, Transaction};
 
-use crate::context::Context;
-use crate::page::{from_token, to_token};
-use crate::refusal::Refusal;
-use crate::tag_set::{self, MAX_TAGS, Tags};
+/// The types that the build makes of the description.
+#[allow(clippy::all, dead_code, unreachable_pub)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/tagging.rs"));
+}
 
 /// Resources on a page when `ResourcesPerPage` is absent; also the most there may be.
 const RESOURCES_PER_PAGE: usize = 100;
@@ -31,11 +34,7 @@ const WORDS_PER_PAGE: usize = 1000;
 const BATCH: usize = 512;
 
 /// The service: what the frame has to know of it.
-pub(crate) static SERVICE: Service = Service {
-    words,
-    operations: OPERATIONS,
-    ..Service::new(|| trellis_api::service_by_signing_name("tagging").expect("described"))
-};
+pub static SERVICE: Service = Service { words, operations: OPERATIONS, ..Service::new(wire::description) };
 
 trellis_frame::operations! {
     GetResources => view get_resources,
@@ -216,11 +215,7 @@ fn find(state: &mut impl Read, ctx: &Context, arn: &str) -> Result<(), Refusal> 
 /// Does `work` to each resource by itself; one that fails leaves the others as they are.
 async fn each<F>(ctx: &Context, arns: Vec<String>, work: F) -> Result<Value, Refusal>
 where
-    F: Fn(&mut trellis_store::Transaction<'_>, &Home, &str) -> Result<(), Refusal>
-        + Send
-        + Sync
-        + Clone
-        + 'static,
+    F: Fn(&mut Transaction<'_>, &Home, &str) -> Result<(), Refusal> + Send + Sync + Clone + 'static,
 {
     let (home, context) = (ctx.home(), ctx.clone());
     let arns: BTreeSet<String> = arns.into_iter().collect();
