@@ -159,8 +159,24 @@ impl Page {
         Ok(Self { after, limit, list, member: member.to_owned() })
     }
 
+    /// The same place in the list with `limit` items on a page, for a list that has a size of its own.
+    #[must_use]
+    pub fn sized(&self, limit: usize) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    /// The position after which the page begins; `None`: at the beginning.
+    pub fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// How many items it has at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The token of the page after the item at `position`.
-    fn token(&self, position: &str) -> String {
+    pub fn token(&self, position: &str) -> String {
         to_token(&format!("{}{position}", self.list))
     }
 
