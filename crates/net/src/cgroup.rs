@@ -2,16 +2,18 @@
 //! make: of version 1 one in each controller's hierarchy, of version 2 one for all. Where there are none, only the
 //! limits of each process hold.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use trellis_model::resource::vpc::Limits;
 
-/// Directories of ours are called so, with the number of the process and when it started: whoever finds one whose
-/// process is gone removes it.
+/// Directories of ours are called so, with the number of the process and when it started. Their process holds a lock
+/// on them, for a number alone says nothing to who looks from another pid namespace: whoever finds one that nobody
+/// holds removes it.
 const PREFIX: &str = "trellis-";
 
 /// Fabrics of this process so far: each has directories of its own.
@@ -20,11 +22,16 @@ static FABRICS: AtomicU32 = AtomicU32::new(0);
 /// Microseconds over which use of processors is counted.
 const PERIOD: u64 = 100_000;
 
+/// How often a directory is made anew that another process took for left behind, between our making and locking it.
+const ATTEMPTS: usize = 100;
+
 /// A place where groups can be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Hierarchy {
     /// Our own directory, below the group that this process is in.
     directory: PathBuf,
+    /// Says that the directory is in use, for as long as it is open.
+    _lock: File,
     /// `memory`, `pids`, `cpu`; those of version 2 together.
     controllers: Vec<String>,
     is_unified: bool,
@@ -123,7 +130,7 @@ impl Cgroups {
                 }
                 sweep(&place);
                 let directory = place.join(&name);
-                if make(&directory).is_ok() {
+                if let Ok(lock) = claim(&directory) {
                     if is_unified {
                         let all: Vec<_> = controllers.iter().map(|name| format!("+{name}")).collect();
                         if fs::write(directory.join("cgroup.subtree_control"), all.join(" ")).is_err() {
@@ -131,7 +138,7 @@ impl Cgroups {
                             continue;
                         }
                     }
-                    hierarchies.push(Hierarchy { directory, controllers, is_unified });
+                    hierarchies.push(Hierarchy { directory, _lock: lock, controllers, is_unified });
                     break;
                 }
             }
@@ -266,18 +273,42 @@ fn hand_over(directory: &Path, owner: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory and locks it.
+fn claim(directory: &Path) -> io::Result<File> {
+    for _ in 0..ATTEMPTS {
+        make(directory)?;
+        // Swept away already, or about to be: once more.
+        let Ok(lock) = File::open(directory) else { continue };
+        if lock.try_lock().is_err() {
+            std::thread::yield_now();
+            continue;
+        }
+        let locked = lock.metadata()?.ino();
+        if fs::metadata(directory).is_ok_and(|found| found.ino() == locked) {
+            return Ok(lock);
+        }
+    }
+    Err(io::Error::other(format!("another process holds {}", directory.display())))
+}
+
 /// Removes what processes that are gone have left in `place`.
 fn sweep(place: &Path) {
     let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        let pid = name[PREFIX.len()..].split('-').next().and_then(|pid| pid.parse().ok());
-        let owner = name.split('.').next();
-        if pid.is_some_and(|pid| identity(pid).as_deref() != owner) {
+        if !entry.file_name().to_str().is_some_and(is_ours) {
+            continue;
+        }
+        let Ok(lock) = File::open(entry.path()) else { continue };
+        if lock.try_lock().is_ok() {
             let _ = remove_tree(&entry.path());
         }
     }
+}
+
+/// Whether a directory is called `trellis-PID-START.NUMBER`.
+fn is_ours(name: &str) -> bool {
+    let mut parts = name.strip_prefix(PREFIX).unwrap_or_default().splitn(3, ['-', '.']);
+    (0..3).all(|_| parts.next().is_some_and(|part| part.parse::<u64>().is_ok()))
 }
 
 /// Removes a group and those below. Their files go with them.
@@ -339,20 +370,24 @@ mod tests {
 
     #[test]
     fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_has_is_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let own = identity(std::process::id()).unwrap();
-        let own = format!("{own}.0");
-        for name in ["trellis-4194305-1.0", &own, "trellis-x", "other"] {
-            fs::create_dir_all(directory.path().join(name).join("host")).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        // The numbers are those of no process here: the living one is in another pid namespace.
+        let (killed, living) = ("trellis-4194305-1.0", "trellis-4194306-1.0");
+        let lock = claim(&place.path().join(living)).unwrap();
+        for name in [killed, living, "trellis-x", "other"] {
+            fs::create_dir_all(place.path().join(name).join("host")).unwrap();
         }
-        sweep(directory.path());
-        let mut left: Vec<_> = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let mut expected = vec!["other".to_owned(), own, "trellis-x".to_owned()];
-        expected.sort();
-        assert_eq!(left, expected);
+        let left = || {
+            sweep(place.path());
+            let entries = fs::read_dir(place.path()).unwrap();
+            let mut left: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            left.sort();
+            left
+        };
+        assert_eq!(left(), ["other", living, "trellis-x"]);
+        assert!(claim(&place.path().join(living)).is_err(), "nobody else gets it");
+        drop(lock);
+        assert_eq!(left(), ["other", "trellis-x"]);
     }
 }
