@@ -7,7 +7,7 @@ import time
 import botocore.exceptions
 import pytest
 
-from instance import TRELLIS, Instance, eventually, fixed, forward
+from instance import PYTHON, TRELLIS, Instance, eventually, fixed, forward
 
 
 def threads(instance):
@@ -55,8 +55,37 @@ def test_a_request_in_flight_has_the_drain_seconds_and_no_more(tmp_path):
         asking.wait(30)
 
 
+# Begins 300 requests, finishes none, and counts those that are refused.
+UNFINISHED = """
+import select, socket, sys
+begun = []
+for _ in range(300):
+    begun.append(socket.create_connection((sys.argv[1], 80)))
+    begun[-1].sendall(b"POST / HTTP/1.1\\r\\nHost: %s\\r\\nContent-Length: 999\\r\\n\\r\\n%s" % (sys.argv[1].encode(), b"x" * 100))
+refused = set()
+while more := select.select([each for each in begun if each not in refused], [], [], 5)[0]:
+    for each in more:
+        assert each.recv(12) == b"HTTP/1.1 503"
+        refused.add(each)
+print(len(refused))
+"""
+
+
+def test_what_a_client_has_begun_holds_no_more_than_its_part_of_the_client_memory(tmp_path):
+    # Of 16 MiB in buffers of 32 KiB a client that takes all it can gets a third.
+    with Instance(tmp_path, "--client-memory-mib", "16", "--workers", "1") as instance:
+        vpc, subnet = instance.vpc()
+        instance.web(subnet, "10.0.1.10")
+        service, _, name = instance.service(forward(instance.group(vpc, "10.0.1.10")))
+        instance.network([vpc], [service])
+        greedy = instance.host(subnet)
+        eventually(lambda: instance.status(greedy, f"http://{name}/") == 200, what="an answer")
+        refused = int(instance.inside(greedy, PYTHON, "-c", UNFINISHED, name).stdout)
+        assert 100 <= refused <= 200
+
+
 @pytest.mark.parametrize("flags", [
-    ("--log-spool-mib", "0"), ("--log-spool-mib", "many"), ("--workers", "some"), ("--drain-seconds", "x"),
+    ("--client-memory-mib", "15"), ("--log-spool-mib", "0"), ("--log-spool-mib", "many"), ("--workers", "some"), ("--drain-seconds", "x"),
     ("--quota", "L-CF78395E"), ("--listen", "nowhere"), ("--resolver", "10.0.0.2")])
 def test_a_value_that_means_nothing_is_refused_and_named(tmp_path, flags):
     done = subprocess.run([TRELLIS, "up", "--data-dir", tmp_path / "state", *flags], capture_output=True, text=True, timeout=20)

@@ -125,7 +125,7 @@ class Maximal:
         made = {name: self.value(member["shape"], depth) for name, member in members}
         for name, member in members:
             # A header has no other letters, and blanks at its ends are no part of it.
-            if member["location"] == "header" and isinstance(made[name], str):
+            if member.get("location") == "header" and isinstance(made[name], str):
                 made[name] = made[name].encode("ascii", "ignore").decode()
         return made
 
