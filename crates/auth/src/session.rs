@@ -184,7 +184,7 @@ impl TokenKeys {
         // Key ids are short: two installations may have drawn the same one.
         let mut keys = self.0.iter().filter(|(id, _)| *id == clear[1..]);
         let (_, key) = keys.next().ok_or(INVALID)?;
-        let text = key.open_in_place(nonce, Aad::from(&*clear), secret).map_err(|_| INVALID)?;
+        let text = key.open_in_place(nonce, Aad::from(clear), secret).map_err(|_| INVALID)?;
         serde_json::from_slice(text).map_err(|_| INVALID)
     }
 

@@ -144,6 +144,11 @@ macro_rules! perform {
 /// For [`operations!`](crate::operations).
 pub use trellis_api::typed::Operation as Typed;
 
+/// What the function of `O` comes to.
+type Answered<O> = Result<<O as Described>::Output, Refusal>;
+/// The same for one page of a list.
+type Listed<O> = Result<Paged<<O as Described>::Output>, Refusal>;
+
 impl Call {
     /// The context, and the input in the type of `O`.
     ///
@@ -170,7 +175,7 @@ pub fn typed_answer<O: Described>(output: Result<O::Output, Refusal>) -> Result<
 /// Over one consistent state.
 pub async fn read<O: Described>(
     call: Call,
-    function: fn(&mut Reader, &Context, &O::Input) -> Result<O::Output, Refusal>,
+    function: fn(&mut Reader, &Context, &O::Input) -> Answered<O>,
 ) -> Result<Value, Refusal> {
     let (context, input) = call.into_typed::<O>()?;
     Ok(function(&mut context.read()?, &context, &input)?.into_value())
@@ -179,7 +184,7 @@ pub async fn read<O: Described>(
 /// A page, over one consistent state: the members that lead from page to page are the frame's.
 pub async fn list<O: Described>(
     call: Call,
-    function: fn(&mut Reader, &Context, &O::Input, &Page) -> Result<Paged<O::Output>, Refusal>,
+    function: fn(&mut Reader, &Context, &O::Input, &Page) -> Listed<O>,
 ) -> Result<Value, Refusal> {
     let operation = call.operation;
     let page = Page::asked(operation, call.pages, &call.input)?;
@@ -191,7 +196,7 @@ pub async fn list<O: Described>(
 /// As one transaction; a second call with the same idempotency token gets the first one's answer.
 pub async fn write<O: Described>(
     mut call: Call,
-    function: fn(&mut Transaction<'_>, &Context, &O::Input) -> Result<O::Output, Refusal>,
+    function: fn(&mut Transaction<'_>, &Context, &O::Input) -> Answered<O>,
 ) -> Result<Value, Refusal>
 where
     O::Input: Send + 'static,

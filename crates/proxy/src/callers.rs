@@ -23,13 +23,16 @@ const CAPACITY: usize = 2048;
 /// How many of a generation may be of one account.
 const MOST_OF_ONE_ACCOUNT: usize = CAPACITY / 4;
 
+/// What opens tokens, and the keys it is made of.
+type MadeOf = (Arc<[TokenKey]>, Rc<TokenKeys>);
+
 /// The callers a worker knows.
 #[derive(Debug, Default)]
 pub(crate) struct Callers {
     young: RefCell<Generation>,
     old: RefCell<Generation>,
-    /// What opens tokens, made of the keys beside it.
-    token_keys: RefCell<Option<(Arc<[TokenKey]>, Rc<TokenKeys>)>>,
+    /// Made when a token is first met.
+    token_keys: RefCell<Option<MadeOf>>,
 }
 
 #[derive(Debug, Default)]

@@ -137,7 +137,7 @@ struct AssociateVpcInput {
 pub(super) async fn associate_vpc(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, _) = Request::<AssociateVpcInput>::read(input)?.into_parts();
     if input.cidr_block.is_some() {
-        return Err(fault::unsupported("A VPC has one IPv4 block: another cannot be associated.").into());
+        return Err(fault::unsupported("A VPC has one IPv4 block: another cannot be associated."));
     }
     let id = place::parse::<Vpc>(&input.vpc_id)?;
     let wanted = WantedIpv6 {

@@ -195,7 +195,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     if !input.instance_ids.is_empty() && input.max_results.is_some() {
         let message = "The parameter instancesSet cannot be used with the parameter maxResults";
-        return Err(fault::combination(message).into());
+        return Err(fault::combination(message));
     }
     let filters = Filters::new(input.filters, names::INSTANCES)?;
     let page = Page::of("DescribeInstances", &filters, input.max_results, input.next_token.as_deref())?;
@@ -238,11 +238,11 @@ struct TerminateInput {
 pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<TerminateInput>::read(input)?.into_parts();
     if input.instance_ids.is_empty() {
-        return Err(fault::missing("The request must contain the parameter instanceIdSet").into());
+        return Err(fault::missing("The request must contain the parameter instanceIdSet"));
     }
     if input.instance_ids.len() > MAX_TERMINATED {
         let message = format!("at most {MAX_TERMINATED} instances may be named");
-        return Err(fault::invalid_value(message).into());
+        return Err(fault::invalid_value(message));
     }
     let (home, now) = (ctx.home(), ctx.now);
     let ended = ctx
@@ -305,7 +305,7 @@ pub(super) fn describe_interfaces(ctx: &Context, input: Value) -> Result<Value, 
         }
     }
     if let Some(id) = ids.iter().find(|id| !all.iter().any(|(known, _, _)| known == *id)) {
-        return Err(no_interface(id).into());
+        return Err(no_interface(id));
     }
     all.retain(|(id, tags, instance)| {
         (ids.is_empty() || ids.contains(id))

@@ -162,7 +162,7 @@ pub(super) fn entries(ctx: &Context, input: Value) -> Result<Value, Refusal> {
         .next()
         .ok_or_else(|| fault::missing("The request must contain the parameter prefixListId"))?;
     if input.target_version.is_some_and(|version| version != 1) {
-        return Err(fault::invalid_value("The prefix list has version 1 only").into());
+        return Err(fault::invalid_value("The prefix list has version 1 only"));
     }
     let (cidrs, next) = page.cut(list.cidrs.to_vec(), |cidr| cidr);
     let entries: Vec<Value> = cidrs.iter().map(|cidr| json!({"Cidr": cidr})).collect();

@@ -294,7 +294,7 @@ const FILTERS: [&str; 23] = [
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     if let Some(name) = input.group_names.first() {
-        return Err(not_in_default_vpc(name).into());
+        return Err(not_in_default_vpc(name));
     }
     let filters = Filters::new(input.filters, &FILTERS)?;
     let page = Page::of("DescribeSecurityGroups", &filters, input.max_results, input.next_token.as_deref())?;

@@ -117,7 +117,7 @@ struct CreateInput {
 pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<CreateInput>::read(input)?.into_parts();
     if input.ipv6_native == Some(true) {
-        return Err(fault::unsupported("IPv6-only subnets are not supported").into());
+        return Err(fault::unsupported("IPv6-only subnets are not supported"));
     }
     let text = input
         .cidr_block
@@ -223,10 +223,10 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
         (Some(flag), None) => Attribute::AssignIpv6(flag.value),
         (None, Some(flag)) => Attribute::MapPublicIp(flag.value),
         (None, None) => {
-            return Err(fault::missing("The request must contain one attribute to change").into());
+            return Err(fault::missing("The request must contain one attribute to change"));
         }
         (Some(_), Some(_)) => {
-            return Err(fault::combination("Fields for multiple attribute types specified").into());
+            return Err(fault::combination("Fields for multiple attribute types specified"));
         }
     };
     let home = ctx.home();

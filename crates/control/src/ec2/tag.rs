@@ -171,7 +171,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
     input.check()?;
     let tags = checked(input.tags.unwrap_or_default())?;
     if tags.is_empty() {
-        return Err(fault::missing("The request must contain the parameter tagSet").into());
+        return Err(fault::missing("The request must contain the parameter tagSet"));
     }
     let home = ctx.home();
     ctx.transact(move |tx| {

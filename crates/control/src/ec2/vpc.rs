@@ -186,7 +186,7 @@ pub(super) fn describe_attribute(ctx: &Context, input: Value) -> Result<Value, R
         other => {
             let other = fault::quoted(other);
             let message = format!("Value ({other}) for parameter attribute is invalid. Unknown attribute.");
-            return Err(fault::invalid_value(message).into());
+            return Err(fault::invalid_value(message));
         }
     };
     Ok(json!({"VpcId": vpc.id, member: {"Value": value}}))
@@ -208,8 +208,8 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
         [input.enable_dns_support, input.enable_dns_hostnames, input.enable_network_address_usage_metrics];
     match given.iter().flatten().count() {
         1 => {}
-        0 => return Err(fault::missing("The request must contain one attribute to change").into()),
-        _ => return Err(fault::combination("Fields for multiple attribute types specified").into()),
+        0 => return Err(fault::missing("The request must contain one attribute to change")),
+        _ => return Err(fault::combination("Fields for multiple attribute types specified")),
     }
     let home = ctx.home();
     ctx.transact(move |tx| {

@@ -91,7 +91,7 @@ pub(super) fn describe_zones(ctx: &Context, input: Value) -> Result<Value, Refus
     let unknown = input.zone_names.iter().find(|text| !known_name(text));
     if let Some(text) = unknown.or_else(|| input.zone_ids.iter().find(|text| !known_id(text))) {
         let text = fault::quoted(text);
-        return Err(fault::invalid_value(format_args!("Invalid availability zone: [{text}]")).into());
+        return Err(fault::invalid_value(format_args!("Invalid availability zone: [{text}]")));
     }
     let wanted = |list: &[String], text: String| list.is_empty() || list.contains(&text);
     let zones: Vec<Value> = Zone::ALL

@@ -29,8 +29,12 @@ fn the_engine_decides_as_an_independent_one_does_on_100000_policies_and_requests
         for _ in 0..REQUESTS {
             let person = random.one(&people);
             let request = Request {
-                action: *random.one(&["vpc-lattice-svcs:Invoke", "vpc-lattice-svcs:Invoke", "s3:GetObject"]),
-                resource: *random.one(&RESOURCES_ASKED),
+                action: random.one::<&str>(&[
+                    "vpc-lattice-svcs:Invoke",
+                    "vpc-lattice-svcs:Invoke",
+                    "s3:GetObject",
+                ]),
+                resource: random.one::<&str>(&RESOURCES_ASKED),
                 facts: random.facts(),
             };
             let access = Access {
@@ -97,7 +101,7 @@ impl World<'_> {
         let principal = match (statement.get("Principal"), statement.get("NotPrincipal")) {
             (Some(listed), _) => self.is_named(listed),
             // Nobody is let in without a name who has none.
-            (_, Some(listed)) => !self.is_named(listed) && !(self.allows && self.person.kind == "anonymous"),
+            (_, Some(listed)) => !(self.is_named(listed) || self.allows && self.person.kind == "anonymous"),
             _ => false,
         };
         let action = self.chosen(statement, "Action", &|pattern| {
@@ -149,7 +153,7 @@ impl World<'_> {
         let found = outcomes.contains(&Some(true));
         match others {
             None => found,
-            Some(_) => !found && !(self.allows && outcomes.contains(&None)),
+            Some(_) => !(found || self.allows && outcomes.contains(&None)),
         }
     }
 

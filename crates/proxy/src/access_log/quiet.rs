@@ -46,9 +46,12 @@ pub(super) fn keep(from: &Path, to: &mut impl Write, most: u64) -> io::Result<u6
     Ok(kept)
 }
 
+/// Bytes written of each client of a VPC.
+type Clients = Vec<(u64, Box<[u8]>)>;
+
 /// Those whose lines fit: of each VPC the clients with the fewest bytes, as long as its share lasts.
 fn quiet(written: HashMap<Source, u64>, most: u64) -> std::collections::HashSet<Source> {
-    let mut vpcs: HashMap<Box<[u8]>, Vec<(u64, Box<[u8]>)>> = HashMap::new();
+    let mut vpcs: HashMap<Box<[u8]>, Clients> = HashMap::new();
     for ((vpc, client), bytes) in written {
         vpcs.entry(vpc).or_default().push((bytes, client));
     }

@@ -182,7 +182,7 @@ impl Scene {
         let mut client = self.fixture.client();
         client.send(head);
         let answer = client.read_message().unwrap();
-        (answer.status(), answer.text().to_owned())
+        (answer.status(), answer.text())
     }
 
     fn ask_as(&self, credentials: &Credentials, target: &str) -> (u16, String) {
@@ -497,7 +497,7 @@ fn a_change_of_key_role_or_policy_is_felt_by_the_next_request_of_a_kept_connecti
     let scene = Scene::new(auth(ALLOW), auth(ALLOW), identities(&[MAY_INVOKE]));
     let mut client = scene.fixture.client();
     let mut ask = |credentials: &Credentials| {
-        client.send(&signed(&signing(credentials.clone()), "/", &[]));
+        client.send(signed(&signing(credentials.clone()), "/", &[]));
         client.read_message().unwrap().status()
     };
     let cart = session(|_| {});

@@ -44,7 +44,7 @@ pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Ref
     let input = Request::<Input>::read(input)?.into_read()?;
     if !input.instance_ids.is_empty() && input.max_results.is_some() {
         let message = "The parameter instancesSet cannot be used with the parameter maxResults";
-        return Err(fault::combination(message).into());
+        return Err(fault::combination(message));
     }
     let filters = Filters::new(input.filters, names::INSTANCE_STATUSES)?;
     let page = Page::of("DescribeInstanceStatus", &filters, input.max_results, input.next_token.as_deref())?;

@@ -113,7 +113,7 @@ pub(in crate::ec2) async fn authorize(
 ) -> Result<Value, Refusal> {
     let (mut input, dry_run) = Request::<ChangeInput>::read(input)?.into_parts();
     if !input.security_group_rule_ids.is_empty() {
-        return Err(fault::combination("securityGroupRuleIds belongs to the Revoke operations").into());
+        return Err(fault::combination("securityGroupRuleIds belongs to the Revoke operations"));
     }
     let tags = tag::specified(std::mem::take(&mut input.tag_specifications), "security-group-rule")?;
     let named: usize = input.permissions()?.len().max(1);
@@ -332,14 +332,13 @@ pub(in crate::ec2) async fn update_descriptions(
         (0, 0) => {
             return Err(fault::missing(
                 "The request must contain the parameter ipPermissions or securityGroupRuleDescriptions",
-            )
-            .into());
+            ));
         }
         (0, 1..=MAX_RULES) | (1..=MAX_RULES, 0) => {}
         (0, _) | (_, 0) => {
-            return Err(fault::invalid_value(format_args!("at most {MAX_RULES} rules may be named")).into());
+            return Err(fault::invalid_value(format_args!("at most {MAX_RULES} rules may be named")));
         }
-        _ => return Err(fault::combination("ipPermissions excludes securityGroupRuleDescriptions").into()),
+        _ => return Err(fault::combination("ipPermissions excludes securityGroupRuleDescriptions")),
     }
     let home = ctx.home();
     ctx.transact(move |tx| {

@@ -135,7 +135,7 @@ impl Random {
     fn statement(&mut self) -> Value {
         let mut statement = Map::new();
         statement.insert("Effect".into(), json!(if self.below(10) < 6 { "Allow" } else { "Deny" }));
-        let principal: Value = serde_json::from_str(*self.one(&PRINCIPALS)).unwrap();
+        let principal: Value = serde_json::from_str(self.one::<&str>(&PRINCIPALS)).unwrap();
         let not = |random: &mut Self, name: &str| {
             if random.below(8) == 0 { format!("Not{name}") } else { name.into() }
         };
