@@ -375,7 +375,10 @@ def test_nothing_acknowledged_is_lost_to_kill_9_at_any_moment(own):
         writers = [threading.Thread(target=write) for _ in range(3)]
         for writer in writers:
             writer.start()
-        time.sleep(random.uniform(0.1, 0.6))
+        # At any moment, but not before there is anything to lose, however slow the machine is.
+        enough = len(expected) + random.randint(3, 15)
+        eventually(lambda: len(expected) >= enough, timeout=60, what="services to lose")
+        time.sleep(random.uniform(0, 0.1))
         own.kill()
         stop.set()
         for writer in writers:
