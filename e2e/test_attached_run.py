@@ -17,10 +17,16 @@ def subnet(shared):
     return shared.vpc()[1]
 
 
+def as_a_shell_would():
+    """Signals do what they do by default, also where the tests run in the background or under nohup."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def attached(shared, subnet, *command, name=None, **more):
     """`trellis run` as a child process."""
     words = [TRELLIS, "run", "--data-dir", str(shared.data), "--subnet", subnet, "--name", name or unique("attached")]
-    return subprocess.Popen([*words, "--", *command], text=True, **more)
+    return subprocess.Popen([*words, "--", *command], text=True, preexec_fn=as_a_shell_would, **more)
 
 
 def run(shared, subnet, *command, **more):
@@ -92,6 +98,7 @@ class Terminal:
         words = [TRELLIS, "run", "--data-dir", str(shared.data), "--subnet", subnet, "--name", unique("tty"), "--"]
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            as_a_shell_would()
             os.execv(TRELLIS, [*map(str, words), *command])
         self.seen = ""
 
