@@ -32,6 +32,7 @@ pub fn requested<'a>(
     operation
         .authorisations
         .iter()
+        .filter(|authorisation| authorisation.when.as_ref().is_none_or(|member| has(input, member)))
         .map(|authorisation| {
             let mut resources: Vec<String> =
                 authorisation.on.iter().flat_map(|on| arns(service, on, input, place)).collect();
@@ -72,6 +73,12 @@ fn arns(service: &Service, on: &ActedOn, input: &Value, place: Place<'_>) -> Vec
 /// The id at the end of an ARN, or the text.
 fn last_part(text: &str) -> &str {
     if text.starts_with("arn:") { text.rsplit(['/', ':']).next().unwrap_or(text) } else { text }
+}
+
+/// Whether the input has something at `path`, and be it of no length.
+fn has(input: &Value, path: &str) -> bool {
+    let found = path.split('.').try_fold(input, |value, step| value.get(step));
+    found.is_some_and(|value| !value.is_null())
 }
 
 /// The texts at `path`; through lists, every element.
@@ -121,7 +128,7 @@ mod tests {
              resource box arn:{partition}:thing:{region}:{account}:box/{box}\n\
              resource lid arn:{partition}:thing::{account}:box/{box}/lid/{lid}\n\
              op ListBoxes GET /b 200\n\
-             op MakeBox POST /b 200\n  authorise on box\n\
+             op MakeBox POST /b 200\n  authorise on box\n  authorise thing:Tag on box when tags\n  in\n    tags String\n\
              op GetLid GET /l 200\n  authorise on lid=box,lid\n  in\n    box String query\n    lid String query\n\
              op MakeLids POST /l 200\n  authorise on box=box\n  authorise thing:MakeLid on lid=box\n  authorise thing:Look on box=see.box\n  in\n    box String query\n    see Sees\n\
              list Sees of See\nstruct See\n  box String\n",
@@ -142,6 +149,17 @@ mod tests {
         assert_eq!(
             asked("MakeBox", &json!({})),
             ["thing:MakeBox arn:aws:thing:eu-west-1:111122223333:box/*"]
+        );
+    }
+
+    #[test]
+    fn what_a_call_brings_along_asks_for_more() {
+        assert_eq!(
+            asked("MakeBox", &json!({"tags": "x"})),
+            [
+                "thing:MakeBox arn:aws:thing:eu-west-1:111122223333:box/*",
+                "thing:Tag arn:aws:thing:eu-west-1:111122223333:box/*"
+            ]
         );
     }
 

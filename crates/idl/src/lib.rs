@@ -41,7 +41,7 @@
 //! op PutThing PUT /things/{id} 200
 //!   unsigned                          callers need no credentials
 //!   authorise on listener=serviceIdentifier,listenerIdentifier
-//!   authorise vpc-lattice:TagResource on listener
+//!   authorise vpc-lattice:TagResource on listener when tags
 //!   in                                members, each also label, query, query=NAME, header=NAME,
 //!     id ThingId required label       payload (the whole body) or stream (a payload without end in sight)
 //!   out root=Thing                    root element of a REST-XML answer that is not `PutThingResponse`
@@ -59,7 +59,9 @@
 //! reference has it. The action is `PREFIX:OPERATION` unless named; `on` gives the types of resource it
 //! acts on, each with the members (or paths, `Targets.Id`) that fill the holes of that type's ARN, in
 //! order; a hole without a member is `*`, which is how creating is written. An operation without such a
-//! line is its own action on `*` (`resource anything {arn}` is for members that hold an ARN of any type): right for `List` and `Describe`, wrong where a resource is acted on.
+//! line is its own action on `*`: right for `List` and `Describe`, wrong where a resource is acted on.
+//! `resource anything {arn}` is for members that hold an ARN of any type. A line that ends in `when MEMBER` counts
+//! where the input has that member.
 //!
 //! `pages` names the members that carry a page; a place of several parts has them separated by commas.
 

@@ -75,4 +75,5 @@ pub(super) struct DeclaredAuthorisation<'t> {
     /// With its prefix, or `None` for the operation's own name with the service's.
     pub(super) action: Option<&'t str>,
     pub(super) on: Vec<ActedOn>,
+    pub(super) when: Option<&'t str>,
 }

@@ -96,7 +96,9 @@ impl OperationText<'_> {
         {
             return Err(line.error("pages names a member that does not exist"));
         }
-        for path in self.authorisations.iter().flat_map(|one| &one.on).flat_map(|on| &on.members) {
+        let acted_on = self.authorisations.iter().flat_map(|one| &one.on).flat_map(|on| &on.members);
+        let conditions = self.authorisations.iter().filter_map(|one| one.when);
+        for path in acted_on.map(String::as_str).chain(conditions) {
             let head = path.split('.').next().unwrap_or_default().to_owned();
             if !known(&self.input, &head) {
                 return Err(line.error(format!("authorise names {path}, which is no member of the input")));
@@ -149,8 +151,12 @@ fn pages(line: Line<'_>, rest: &str) -> Result<Paging, Mistake> {
     Ok(paging)
 }
 
-/// `[PREFIX:ACTION] [on TYPE[=MEMBER[,MEMBER]] ...]`.
+/// `[PREFIX:ACTION] [on TYPE[=MEMBER[,MEMBER]] ...] [when MEMBER]`.
 fn authorisation<'t>(line: Line<'t>, rest: &'t str) -> Result<DeclaredAuthorisation<'t>, Mistake> {
+    let (rest, when) = match rest.rsplit_once(" when ") {
+        Some((rest, member)) => (rest, Some(member.trim())),
+        None => (rest, None),
+    };
     let mut words = rest.split_ascii_whitespace().peekable();
     let action = words.next_if(|word| word.contains(':'));
     let on: Vec<ActedOn> = match words.next() {
@@ -162,7 +168,11 @@ fn authorisation<'t>(line: Line<'t>, rest: &'t str) -> Result<DeclaredAuthorisat
                 ActedOn { resource: resource.to_owned(), members }
             })
             .collect(),
-        _ => return Err(line.error("expected authorise [PREFIX:ACTION] [on TYPE[=MEMBER,MEMBER]]")),
+        _ => {
+            return Err(
+                line.error("expected authorise [PREFIX:ACTION] [on TYPE[=MEMBER,MEMBER]] [when MEMBER]")
+            );
+        }
     };
-    Ok(DeclaredAuthorisation { line, action, on })
+    Ok(DeclaredAuthorisation { line, action, on, when })
 }

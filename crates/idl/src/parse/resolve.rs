@@ -133,7 +133,7 @@ fn operation(
     }
     let own_action = || format!("{action_prefix}:{}", declared.name);
     let mut authorisations = Vec::new();
-    for DeclaredAuthorisation { line, action, on } in &declared.authorisations {
+    for DeclaredAuthorisation { line, action, on, when } in &declared.authorisations {
         for acted_on in on {
             let Some(found) = resources.iter().find(|resource| resource.name == acted_on.resource) else {
                 return Err(line.error(format!("the resource {} is not declared", acted_on.resource)));
@@ -147,10 +147,10 @@ fn operation(
             }
         }
         let action = action.map_or_else(own_action, str::to_owned);
-        authorisations.push(Authorisation { action, on: on.clone() });
+        authorisations.push(Authorisation { action, on: on.clone(), when: when.map(str::to_owned) });
     }
     if authorisations.is_empty() {
-        authorisations.push(Authorisation { action: own_action(), on: Vec::new() });
+        authorisations.push(Authorisation { action: own_action(), on: Vec::new(), when: None });
     }
     Ok(Operation {
         name: declared.name.to_owned(),

@@ -68,7 +68,7 @@ fn a_mistake_is_reported_with_its_line() {
         (
             "op O GET / 200\n  authorise Put\n",
             7,
-            "expected authorise [PREFIX:ACTION] [on TYPE[=MEMBER,MEMBER]]",
+            "expected authorise [PREFIX:ACTION] [on TYPE[=MEMBER,MEMBER]] [when MEMBER]",
         ),
         ("op O PUT / 200\n  in\n    a Blob payload\n    b Blob payload\n", 6, "a second payload"),
         ("resource t arn:aws:x\n", 6, "\"arn:aws:x\" is no arn:{partition}:SERVICE:REGION:ACCOUNT:RESOURCE"),
@@ -90,12 +90,15 @@ fn an_operation_says_what_its_caller_must_be_allowed_to_do() {
          resource box arn:{partition}:thing:{region}:{account}:box/{box}\n\
          resource lid arn:{partition}:thing:{region}:{account}:box/{box}/lid/{lid}\n\
          op List POST / 200\n\
-         op Put POST / 200\n  unsigned\n  authorise on box=Box lid=Box,Lids.Id\n  authorise thing:Tag on box\n  in\n    Box String\n    Lids String\n    Again String token\n",
+         op Put POST / 200\n  unsigned\n  authorise on box=Box lid=Box,Lids.Id\n  authorise thing:Tag on box when Lids\n  in\n    Box String\n    Lids String\n    Again String token\n",
     )
     .unwrap();
     assert_eq!(service.global.as_deref(), Some("us-east-1"));
     let list = service.operation("List").unwrap();
-    assert_eq!(list.authorisations, [Authorisation { action: "thing:List".into(), on: Vec::new() }]);
+    assert_eq!(
+        list.authorisations,
+        [Authorisation { action: "thing:List".into(), on: Vec::new(), when: None }]
+    );
     let put = service.operation("Put").unwrap();
     let on = |resource: &str, members: &[&str]| ActedOn {
         resource: resource.into(),
@@ -107,8 +110,9 @@ fn an_operation_says_what_its_caller_must_be_allowed_to_do() {
             Authorisation {
                 action: "thing:Put".into(),
                 on: vec![on("box", &["Box"]), on("lid", &["Box", "Lids.Id"])],
+                when: None,
             },
-            Authorisation { action: "thing:Tag".into(), on: vec![on("box", &[])] },
+            Authorisation { action: "thing:Tag".into(), on: vec![on("box", &[])], when: Some("Lids".into()) },
         ]
     );
     assert!(put.unsigned && !list.unsigned);

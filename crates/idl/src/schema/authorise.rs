@@ -25,6 +25,8 @@ pub struct Authorisation {
     pub action: String,
     /// Empty where the action is on no resource of its own: `*`.
     pub on: Vec<ActedOn>,
+    /// Only where the input has this member: tags that a creation brings.
+    pub when: Option<String>,
 }
 
 /// A resource that is acted on, and the members of the input that name it.
