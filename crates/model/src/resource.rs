@@ -3,5 +3,6 @@
 //! A record is what has to survive a restart. It is kept as JSON; a field that may be absent is left
 //! out, so a record written by an older release still reads.
 
+pub mod iam;
 pub mod lattice;
 pub mod vpc;
