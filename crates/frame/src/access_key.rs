@@ -101,11 +101,28 @@ pub struct AccessKey {
     #[serde(default)]
     pub sealed_secret: SealedSecret,
     pub rights: Rights,
+    /// An inactive key is nobody's until it is active again.
+    #[serde(default)]
+    pub status: Status,
     pub created_at: Moment,
 }
 
+/// Whether a key is good for anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    #[default]
+    Active,
+    Inactive,
+}
+
 impl AccessKey {
-    /// `arn:aws:iam::{account}:user/{name}`.
+    /// Whether an operator made it, who keeps it with `trellis key`; the keys of IAM's users are IAM's.
+    pub fn is_operators(&self) -> bool {
+        self.rights != Rights::Policies
+    }
+
+    /// `arn:aws:iam::{account}:user/{name}`, of a user without a path.
     pub fn arn(&self) -> String {
         format!("arn:aws:iam::{}:user/{}", self.account, self.user)
     }
@@ -186,6 +203,7 @@ mod tests {
             user: user.into(),
             sealed_secret: SealedSecret::default(),
             rights: Rights::Admin,
+            status: Status::Active,
             created_at: jiff::Timestamp::UNIX_EPOCH.into(),
         }
     }
@@ -208,8 +226,7 @@ mod tests {
         let json = serde_json::to_string(&key("admin")).unwrap();
         assert_eq!(serde_json::from_str::<AccessKey>(&json).unwrap(), key("admin"));
         let newer: AccessKey =
-            serde_json::from_str(&json.replace("\"admin\",\"created", "\"rule-the-world\",\"created"))
-                .unwrap();
+            serde_json::from_str(&json.replace("\"admin\",\"status", "\"rule-the-world\",\"status")).unwrap();
         assert_eq!(newer.rights, Rights::None);
     }
 }

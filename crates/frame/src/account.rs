@@ -7,10 +7,11 @@
 use serde::{Deserialize, Serialize};
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
+use trellis_model::resource::iam;
 use trellis_store::{Read, StoreError, TransactError, Transaction};
 
 use crate::Frame;
-use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey};
+use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey, Status};
 use crate::key;
 use crate::random::{BASE_32, BASE_64, Random};
 use crate::record::{all, get, put, scan_all};
@@ -22,7 +23,7 @@ const PREFIX: &str = "account/";
 /// Accounts of one installation.
 const MAX_ACCOUNTS: usize = 1000;
 
-/// Keys of one account: two in AWS; here a few more, for there are no users to spread them over.
+/// Keys of one account that are an operator's, and of no user that IAM made.
 const MAX_KEYS: usize = 20;
 
 /// Numbers below 10^12.
@@ -268,14 +269,16 @@ impl Frame {
         let name = account.to_owned();
         let transaction = surroundings.store.transact(move |tx| {
             let account = find(tx, &name)?.id;
-            if access_key::list(tx, Some(&account))?.len() >= MAX_KEYS {
+            let keys = access_key::list(tx, Some(&account))?;
+            if keys.iter().filter(|(_, key)| key.is_operators()).count() >= MAX_KEYS {
                 return Err(AccountError::TooManyKeys { id: account });
             }
             let key = AccessKey {
                 account: account.clone(),
-                user: "admin".into(),
+                user: iam::OPERATOR.into(),
                 sealed_secret: sealed_secret.clone(),
                 rights: Rights::Account,
+                status: Status::Active,
                 created_at,
             };
             access_key::insert(tx, &access_key_id, &key);
@@ -310,7 +313,8 @@ impl Frame {
         let state = &mut surroundings.store.read()?;
         let account = find(state, account)?.id;
         let keys = access_key::list(state, Some(&account))?;
-        let newest = keys.into_iter().max_by_key(|(_, key)| key.created_at);
+        let newest =
+            keys.into_iter().filter(|(_, key)| key.is_operators()).max_by_key(|(_, key)| key.created_at);
         let (access_key_id, key) = newest.ok_or_else(|| AccountError::NoKeyOf { id: account.clone() })?;
         let secret = key.sealed_secret.open(&access_key_id, &surroundings.vault.sealing_key());
         Ok(Key { secret_access_key: secret.map_err(Refusal::from)?, access_key_id, account })

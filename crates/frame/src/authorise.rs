@@ -48,6 +48,8 @@ pub enum Verdict {
     Allow,
     /// `why` ends the sentence that says no: `because no identity-based policy allows the x:Y action`; it may be empty.
     Deny {
+        /// Which of the resources; the first, where it is not one alone.
+        on: Option<String>,
         why: String,
     },
 }
@@ -72,7 +74,7 @@ impl Authorise for ByRights {
     fn decide(&self, _: &mut Reader, _: &Surroundings, access: &Access<'_>) -> Result<Verdict, Refusal> {
         Ok(match access.caller.rights {
             Rights::Admin | Rights::Account => Verdict::Allow,
-            Rights::Policies | Rights::None => Verdict::Deny { why: String::new() },
+            Rights::Policies | Rights::None => Verdict::Deny { on: None, why: String::new() },
         })
     }
 }
@@ -89,7 +91,7 @@ pub(crate) fn authorise(
     let authority = surroundings.services.hooks().authorise.unwrap_or(&ByRights);
     match authority.decide(state, surroundings, access)? {
         Verdict::Allow => Ok(Allowed(())),
-        Verdict::Deny { why } => Err(Refusal::denied(denial(access, &why))),
+        Verdict::Deny { on, why } => Err(Refusal::denied(denial(access, on.as_deref(), &why))),
     }
 }
 
@@ -125,10 +127,10 @@ impl Asked<'_> {
 }
 
 /// "User: ARN is not authorized to perform: ACTION on resource: ARN because ...".
-fn denial(access: &Access<'_>, why: &str) -> String {
+fn denial(access: &Access<'_>, on: Option<&str>, why: &str) -> String {
     let Access { caller, action, resources, .. } = access;
     let mut sentence = format!("User: {} is not authorized to perform: {action}", caller.arn);
-    if let Some(resource) = resources.first().filter(|resource| *resource != "*") {
+    if let Some(resource) = on.or(resources.first().map(String::as_str)).filter(|resource| *resource != "*") {
         sentence.push_str(" on resource: ");
         sentence.extend(resource.chars().take(256));
     }

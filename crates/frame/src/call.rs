@@ -109,6 +109,10 @@ async fn perform(
     let allowed =
         asked.authorise(&mut state, surroundings, description).map_err(|refusal| match refusal {
             Refusal::Denied { message } => {
+                let message = match protocol {
+                    Protocol::Ec2 => format!("{} {message}", AuthFailure::AccessDenied.message()),
+                    _ => message,
+                };
                 (protocol, auth_failure(AuthFailure::AccessDenied, protocol, Some(message)))
             }
             ours => failed(ours),

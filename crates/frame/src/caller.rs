@@ -1,7 +1,8 @@
 //! Who calls: what the signature has proved, in the region it names.
 
-use trellis_auth::SecretKey;
+use std::sync::Arc;
 
+use trellis_auth::{SecretKey, Session};
 use trellis_model::resource::lattice::Home;
 use trellis_model::{AccountId, Region};
 
@@ -20,6 +21,8 @@ pub struct Caller {
     pub principal: trellis_policy::Caller,
     /// What the key may do by itself.
     pub rights: Rights,
+    /// What the caller's token says, of a caller with temporary credentials.
+    pub session: Option<Arc<Session>>,
 }
 
 impl Caller {
@@ -38,4 +41,6 @@ pub struct Identity {
     pub arn: String,
     pub principal: trellis_policy::Caller,
     pub rights: Rights,
+    /// As [`Caller::session`].
+    pub session: Option<Arc<Session>>,
 }

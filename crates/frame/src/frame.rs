@@ -16,7 +16,7 @@ use trellis_ca::SealingKey;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError, TransactError, Transaction};
 
-use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey};
+use crate::access_key::{self, AccessKey, Rights, SealedSecret, SecretAccessKey, Status};
 use crate::account;
 use crate::call;
 use crate::in_force::InForce;
@@ -152,6 +152,7 @@ impl Frame {
             sealed_secret: SealedSecret::seal(&secret_access_key, &access_key_id, &sealing_key)
                 .map_err(StartError::Vault)?,
             rights: Rights::Admin,
+            status: Status::Active,
             created_at: clock.now().into(),
         };
         store

@@ -44,6 +44,20 @@ pub fn release_all(tx: &mut Transaction<'_>, by: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What was called `by` is called `new` from now on and needs the same.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn rename_holder(tx: &mut Transaction<'_>, by: &str, new: &str) -> Result<(), Refusal> {
+    let prefix = held(by, "");
+    for entry in scan_all(tx, &prefix)? {
+        let of = &entry.key[prefix.len()..];
+        release(tx, of, by);
+        hold(tx, of, new);
+    }
+    Ok(())
+}
+
 /// ARNs of the first `limit` that need `of`, in their order.
 ///
 /// # Errors
@@ -51,6 +65,21 @@ pub fn release_all(tx: &mut Transaction<'_>, by: &str) -> Result<(), Refusal> {
 pub fn holders(state: &mut impl Read, of: &str, limit: usize) -> Result<Vec<String>, Refusal> {
     let prefix = reference(of, "");
     let entries = state.scan(&prefix, None, limit)?;
+    Ok(entries.into_iter().map(|entry| entry.key[prefix.len()..].to_owned()).collect())
+}
+
+/// As [`holders`], of those whose ARNs begin with `beginning`: what is of one account.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn holders_in(
+    state: &mut impl Read,
+    of: &str,
+    beginning: &str,
+    limit: usize,
+) -> Result<Vec<String>, Refusal> {
+    let prefix = reference(of, "");
+    let entries = state.scan(&format!("{prefix}{beginning}"), None, limit)?;
     Ok(entries.into_iter().map(|entry| entry.key[prefix.len()..].to_owned()).collect())
 }
 

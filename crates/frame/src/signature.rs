@@ -8,7 +8,7 @@ use trellis_auth::{
 };
 use trellis_store::Reader;
 
-use crate::access_key;
+use crate::access_key::{self, Status};
 use crate::caller::{Caller, Identity};
 use crate::refusal::Refusal;
 use crate::surroundings::Surroundings;
@@ -64,12 +64,14 @@ impl Identify for AccessKeys {
         if claim.security_token.is_some() {
             return Err(Unidentified::Auth(AuthError::TokenUnsupported));
         }
-        let Some(key) = access_key::find(state, claim.access_key_id)? else { return Ok(None) };
+        let key = access_key::find(state, claim.access_key_id)?;
+        let Some(key) = key.filter(|key| key.status == Status::Active) else { return Ok(None) };
         let secret = key.sealed_secret.open(claim.access_key_id, &surroundings.vault.sealing_key())?;
         let Ok(secret) = secret.to_key() else { return Ok(None) };
         let principal =
             trellis_policy::Caller::user(key.account.as_str(), "/", &key.user, claim.access_key_id);
-        Ok(Some(Identity { secret, arn: key.arn(), principal, rights: key.rights, account: key.account }))
+        let (arn, rights) = (key.arn(), key.rights);
+        Ok(Some(Identity { secret, arn, principal, rights, session: None, account: key.account }))
     }
 }
 
@@ -165,9 +167,9 @@ fn caller(verified: &Verified, identity: Identity, protocol: Protocol) -> Result
     let region = verified.region().parse().map_err(|error: trellis_model::IdError| {
         NotVerified::Refused(auth_failure(AuthFailure::BadSignature, protocol, Some(error.to_string())))
     })?;
-    let Identity { account, arn, principal, rights, secret: _ } = identity;
+    let Identity { account, arn, principal, rights, session, secret: _ } = identity;
     let access_key_id = verified.access_key_id().as_str().to_owned();
-    Ok(Caller { account, arn, region, access_key_id, principal, rights })
+    Ok(Caller { account, arn, region, access_key_id, principal, rights, session })
 }
 
 /// A signature that was not accepted, in the words of the service's family.

@@ -26,13 +26,14 @@ impl ConditionKey {
     /// `prefix:Name` or `prefix:Name/argument`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, argument) = match text.split_once('/') {
-            Some((name, argument)) => (name, Some(argument)),
-            None => (text, None),
+            Some((name, argument)) if name.contains(':') => (name, Some(argument)),
+            // An issuer may have a path: `oidc.example.com/id/1:sub`.
+            _ => (text, None),
         };
         let (prefix, word) = name.rsplit_once(':')?;
         let is_word = |part: &str| {
             !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte))
         };
         let valid = text.len() <= 512 && is_word(prefix) && is_word(word) && argument != Some("");
         valid.then(|| Self { name: name.to_ascii_lowercase().into(), argument: argument.map(Into::into) })

@@ -451,6 +451,7 @@ fn who_may_call_is_the_same_arc_until_their_record_changes() {
             user: "admin".into(),
             sealed_secret: SealedSecret::seal(&secret.into(), id, &sealing_key()).unwrap(),
             rights,
+            status: access_key::Status::Active,
             created_at: now(),
         };
         (format!("access-key/{id}"), record)
@@ -478,4 +479,89 @@ fn who_may_call_is_the_same_arc_until_their_record_changes() {
     let fourth = builder.build().unwrap().identities.clone();
     assert!(Arc::ptr_eq(&third.access_keys["AKIA2"], &fourth.access_keys["AKIA2"]));
     assert!(Arc::ptr_eq(&third.token_keys, &fourth.token_keys));
+}
+
+#[test]
+fn an_iam_users_key_has_the_policies_of_the_user_and_its_groups_within_the_boundary() {
+    use trellis_model::resource::iam::{Group, Permissions, User};
+
+    use crate::access_key::{AccessKey, Rights, SealedSecret, Status};
+
+    let mut builder = builder(HealthBoard::default());
+    let account = home().account;
+    let key = |status| AccessKey {
+        account: account.clone(),
+        user: "alice".into(),
+        sealed_secret: SealedSecret::seal(&"secret".into(), "AKIA1", &sealing_key()).unwrap(),
+        rights: Rights::Policies,
+        status,
+        created_at: now(),
+    };
+    let policy = |action: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"{action}","Resource":"*"}}}}"#
+        )
+    };
+    let user = |boundary: Option<&str>| User {
+        account: account.clone(),
+        path: "/team/".into(),
+        name: "alice".into(),
+        id: "AIDAALICE".into(),
+        created_at: now(),
+        permissions: Permissions {
+            inline: [("own".to_owned(), policy("a:*"))].into(),
+            attached: ["arn:aws:iam::aws:policy/VPCLatticeServicesInvokeAccess".to_owned()].into(),
+            boundary: boundary.map(str::to_owned),
+        },
+        groups: ["ops".to_owned()].into(),
+        access_keys: ["AKIA1".to_owned()].into(),
+    };
+    let group = |action: &str| Group {
+        account: account.clone(),
+        path: "/".into(),
+        name: "ops".into(),
+        id: "AGPAOPS".into(),
+        created_at: now(),
+        permissions: Permissions {
+            inline: [("of-group".to_owned(), policy(action))].into(),
+            ..Permissions::default()
+        },
+    };
+    let at = |kind: &str, name: &str| format!("iam/{account}/aws-global/{kind}/{name}");
+
+    builder.apply(change(1, "access-key/AKIA1".into(), Some(&key(Status::Active))));
+    let nobody = builder.build().unwrap().identities.clone();
+    assert!(nobody.access_keys.is_empty(), "a key whose user is not there is nobody's");
+
+    builder.apply(change(2, at("user", "alice"), Some(&user(None))));
+    builder.apply(change(2, at("group", "ops"), Some(&group("b:*"))));
+    let arn = "arn:aws:iam::111122223333:user/team/alice";
+    builder.apply(change(
+        2,
+        format!("tags/{account}/aws-global/{arn}"),
+        Some(&BTreeMap::from([("team", "a")])),
+    ));
+    let first = builder.build().unwrap().identities.clone();
+    let alice = &first.access_keys["AKIA1"].principal;
+    assert_eq!((alice.guards.len(), alice.guards[0].len()), (1, 3), "own, attached, of the group");
+    assert_eq!((&*alice.id, &*alice.tags), ("AIDAALICE", &[("team".to_owned(), "a".to_owned())][..]));
+    assert!(Arc::ptr_eq(alice, &first.principals[arn]));
+
+    // Only what the change touches is made anew.
+    builder.apply(change(3, at("group", "ops"), Some(&group("c:*"))));
+    let second = builder.build().unwrap().identities.clone();
+    let before = &alice.guards[0];
+    let after = &second.access_keys["AKIA1"].principal.guards[0];
+    assert!(Arc::ptr_eq(&before[0], &after[0]) && Arc::ptr_eq(&before[1], &after[1]));
+    assert!(!Arc::ptr_eq(&before[2], &after[2]));
+
+    // A boundary is one more guard; one that is gone allows nothing.
+    let gone = "arn:aws:iam::111122223333:policy/gone";
+    builder.apply(change(4, at("user", "alice"), Some(&user(Some(gone)))));
+    let third = builder.build().unwrap().identities.clone();
+    let guards = &third.access_keys["AKIA1"].principal.guards;
+    assert_eq!((guards.len(), guards[1].len()), (2, 0));
+
+    builder.apply(change(5, "access-key/AKIA1".into(), Some(&key(Status::Inactive))));
+    assert!(builder.build().unwrap().identities.access_keys.is_empty());
 }

@@ -20,6 +20,7 @@ const FACTS: Facts = Facts(&[
     ("x:Arn", "arn:aws:vpc-lattice:us-east-1:111122223333:servicenetwork/sn-1"),
     ("x:Team", "Red*"),
     ("vpc-lattice-svcs:RequestHeader/x-env", "prod"),
+    ("oidc.example.com/id/1:sub", "system:serviceaccount:shop:cart"),
 ]);
 
 fn holds(condition: &str) -> bool {
@@ -33,6 +34,14 @@ fn check(cases: &[(&str, bool)]) {
     for (condition, expected) in cases {
         assert_eq!(holds(condition), *expected, "{condition}");
     }
+}
+
+#[test]
+fn a_key_may_be_a_claim_of_an_issuer_with_a_path() {
+    check(&[
+        (r#""StringEquals":{"oidc.example.com/id/1:sub":"system:serviceaccount:shop:cart"}"#, true),
+        (r#""StringEquals":{"oidc.example.com/id/2:sub":"system:serviceaccount:shop:cart"}"#, false),
+    ]);
 }
 
 #[test]
