@@ -8,6 +8,7 @@ pub(crate) const ALL: &[&Service] = &[
     &lattice::SERVICE,
     &ec2::SERVICE,
     &sts::SERVICE,
+    &trellis_iam::SERVICE,
     &trellis_tagging::SERVICE,
     &ram::SERVICE,
     &acm::SERVICE,

@@ -28,7 +28,8 @@ use compile::Groups;
 use index::{Index, Touched};
 
 /// Prefixes of everything a Snapshot is made of.
-pub(crate) const WATCHED: &[&str] = &[keys::LATTICE, keys::TAGS, access_key::PREFIX, token_key::PREFIX];
+pub(crate) const WATCHED: &[&str] =
+    &[keys::LATTICE, keys::TAGS, access_key::PREFIX, token_key::PREFIX, identities::PREFIX];
 
 /// Shortest time between two Snapshots, well inside the 20 ms a change may take.
 const PACE: Duration = Duration::from_millis(5);

@@ -19,9 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
     // Services never import each other.
+    ("iam", &["frame", "idl", "api", "model", "store", "auth", "policy"]),
     ("tagging", &["frame", "idl", "api", "model", "store"]),
     ("toy", &["frame", "idl", "api", "model", "store"]),
-    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "tagging"]),
+    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "iam", "tagging"]),
     ("proxy", &["model", "auth", "policy"]),
     ("kube", &["model", "api"]),
     ("bench", &["auth", "model", "proxy"]),

@@ -1,0 +1,235 @@
+//! Who may do what: step 4 of every API call, for every service.
+//!
+//! The keys of an operator may do everything in their account. Everyone else may do what the policies of the identity
+//! allow, within its permissions boundary and within the policies of the session. Nothing else allows.
+
+use std::sync::Arc;
+
+use trellis_auth::{Session, SessionKind};
+use trellis_frame::access_key::Rights;
+use trellis_frame::authorise::{Access, Authorise, Verdict};
+use trellis_frame::{Caller, Refusal, Surroundings, key};
+use trellis_model::resource::iam::{self, Named, Role, User};
+use trellis_policy::{Access as Question, Decision, Policy};
+use trellis_store::{Read, Reader};
+
+use crate::circumstances::Circumstances;
+use crate::entity::find;
+use crate::permissions::{Bounds, Source, managed};
+use crate::{managed_policy, service_linked_role};
+
+/// What anyone who has signed may do.
+const NEED_NOTHING: &[&str] = &["sts:GetCallerIdentity", "sts:GetSessionToken"];
+
+/// The policies of IAM's identities.
+#[derive(Debug)]
+pub(crate) struct ByPolicies;
+
+impl Authorise for ByPolicies {
+    fn decide(
+        &self,
+        state: &mut Reader,
+        surroundings: &Surroundings,
+        access: &Access<'_>,
+    ) -> Result<Verdict, Refusal> {
+        match access.caller.rights {
+            Rights::Admin | Rights::Account => return Ok(Verdict::Allow),
+            Rights::None => return Ok(Verdict::Deny { on: None, why: String::new() }),
+            Rights::Policies => {}
+        }
+        if NEED_NOTHING.contains(&access.action) {
+            return Ok(Verdict::Allow);
+        }
+        let guards = guards_of(state, access.caller)?;
+        for resource in access.resources {
+            let resource = whole(state, access, resource)?;
+            let context = Circumstances::of(state, surroundings, access, &resource)?;
+            let caller = &access.caller.principal;
+            let question = Question { caller, action: access.action, resource: &resource, context: &context };
+            if let Some(why) = refused(&guards, &question) {
+                return Ok(Verdict::Deny { on: Some(resource), why });
+            }
+        }
+        Ok(Verdict::Allow)
+    }
+}
+
+/// What the ids of resources begin with, for operations that take an id of any type.
+const KINDS: &[(&str, &str, &str)] = &[
+    ("svc-", "vpc-lattice", "service"),
+    ("sn-", "vpc-lattice", "servicenetwork"),
+    ("vpc-", "ec2", "vpc"),
+    ("subnet-", "ec2", "subnet"),
+    ("sg-", "ec2", "security-group"),
+    ("sgr-", "ec2", "security-group-rule"),
+    ("i-", "ec2", "instance"),
+    ("eni-", "ec2", "network-interface"),
+    ("rtb-", "ec2", "route-table"),
+    ("acl-", "ec2", "network-acl"),
+    ("pl-", "ec2", "prefix-list"),
+];
+
+/// What an access has to pass: one of its policies must allow it, none may deny it.
+pub(crate) struct Guard {
+    pub(crate) kind: GuardKind,
+    pub(crate) policies: Vec<Arc<Policy>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GuardKind {
+    Identity,
+    Boundary,
+    Session,
+}
+
+impl GuardKind {
+    /// As denials name it, with its article.
+    fn article_and_name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Identity => ("an", "identity-based policy"),
+            Self::Boundary => ("a", "permissions boundary"),
+            Self::Session => ("a", "session policy"),
+        }
+    }
+}
+
+impl Guard {
+    /// One policy that does not read makes a guard that nothing passes: it might have denied.
+    pub(crate) fn new<'a>(kind: GuardKind, sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        let policies: Option<Vec<_>> = sources.into_iter().map(Source::compile).collect();
+        Self { kind, policies: policies.unwrap_or_default() }
+    }
+
+    pub(crate) fn decide(&self, question: &Question<'_>) -> Decision {
+        let mut decision = Decision::ImplicitDeny;
+        for policy in &self.policies {
+            match policy.decide(question) {
+                Decision::ExplicitDeny => return Decision::ExplicitDeny,
+                Decision::Allow => decision = Decision::Allow,
+                Decision::ImplicitDeny => {}
+            }
+        }
+        decision
+    }
+}
+
+/// The guards of an identity's policies.
+pub(crate) fn guards(bounds: &Bounds) -> Vec<Guard> {
+    let boundary = bounds.boundary.as_ref().map(|boundary| Guard::new(GuardKind::Boundary, [boundary]));
+    [Guard::new(GuardKind::Identity, &bounds.policies)].into_iter().chain(boundary).collect()
+}
+
+fn guards_of(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
+    let nothing = || vec![Guard { kind: GuardKind::Identity, policies: Vec::new() }];
+    let Some(session) = &caller.session else {
+        return Ok(Bounds::of_arn(state, &caller.arn)?.map_or_else(nothing, |bounds| guards(&bounds)));
+    };
+    if !is_current(state, session)? {
+        return Ok(nothing());
+    }
+    let bounds = Bounds::of_arn(state, &session.principal)?;
+    let mut all = bounds.map_or_else(nothing, |bounds| guards(&bounds));
+    all.extend(session_guard(state, caller, session)?);
+    Ok(all)
+}
+
+/// Whether the one the session is of is still there: one of the same name made since is somebody else.
+fn is_current(state: &mut Reader, session: &Session) -> Result<bool, Refusal> {
+    let Some(named) = Named::parse(&session.principal) else { return Ok(false) };
+    let Ok(account) = named.account.parse() else { return Ok(false) };
+    let home = key::global(&account);
+    let id = match named.kind {
+        iam::ROLE => find::<Role>(state, &home, named.name)?.map(|role| role.id),
+        iam::USER => find::<User>(state, &home, named.name)?.map(|user| user.id),
+        _ => None,
+    };
+    Ok(id.is_some_and(|id| id == session.principal_id))
+}
+
+/// What the session was limited to. A federated user has nothing but what was said.
+fn session_guard(state: &mut Reader, caller: &Caller, session: &Session) -> Result<Option<Guard>, Refusal> {
+    let home = key::global(&caller.account);
+    let is_limited = !session.policies.is_empty() || !session.policy_arns.is_empty();
+    if !is_limited && session.kind != SessionKind::Federated {
+        return Ok(None);
+    }
+    let kind = crate::wire::PolicySourceType::None;
+    let texts = session.policies.iter();
+    let mut sources: Vec<Source> =
+        texts.map(|text| Source { id: "session".to_owned(), kind, document: text.clone() }).collect();
+    for arn in &session.policy_arns {
+        sources.extend(managed(state, &home, arn)?);
+    }
+    Ok(Some(Guard::new(GuardKind::Session, &sources)))
+}
+
+/// The end of the sentence that refuses it, a denial before a want; `None` where nothing does.
+fn refused(guards: &[Guard], question: &Question<'_>) -> Option<String> {
+    let mut missing = None;
+    for guard in guards {
+        let (article, name) = guard.kind.article_and_name();
+        match guard.decide(question) {
+            Decision::Allow => {}
+            Decision::ExplicitDeny => return Some(format!("with an explicit deny in {article} {name}")),
+            Decision::ImplicitDeny => {
+                missing.get_or_insert(name);
+            }
+        }
+    }
+    missing.map(|name| format!("because no {name} allows the {} action", question.action))
+}
+
+/// The resource with what the call leaves out: the path of an identity that is named, the caller where nobody is.
+fn whole(state: &mut impl Read, access: &Access<'_>, resource: &str) -> Result<String, Refusal> {
+    let text = |member: &str| access.input.get(member).and_then(serde_json::Value::as_str);
+    let account = &access.caller.account;
+    if !access.action.starts_with("iam:") {
+        let kind = KINDS.iter().find(|(prefix, ..)| resource.starts_with(prefix));
+        return Ok(match kind {
+            Some((_, service, kind)) => {
+                format!("arn:aws:{service}:{}:{account}:{kind}/{resource}", access.caller.region)
+            }
+            None => resource.to_owned(),
+        });
+    }
+    if access.action == "iam:CreateServiceLinkedRole" {
+        let service = text("AWSServiceName").unwrap_or_default();
+        if let Some(name) = service_linked_role::name(service, text("CustomSuffix")) {
+            return Ok(iam::arn(account, iam::ROLE, &service_linked_role::path(service), &name));
+        }
+    }
+    if resource == "*" {
+        // An operation on a user that names none is on the caller.
+        const OWN: &[&str] = &[
+            "iam:GetUser",
+            "iam:CreateAccessKey",
+            "iam:DeleteAccessKey",
+            "iam:ListAccessKeys",
+            "iam:UpdateAccessKey",
+        ];
+        let is_own = OWN.contains(&access.action) && text("UserName").is_none();
+        return Ok(if is_own { access.caller.arn.clone() } else { resource.to_owned() });
+    }
+    let Some(named) = Named::parse(resource) else { return Ok(resource.to_owned()) };
+    if named.kind == iam::OIDC_PROVIDER {
+        return Ok(resource.replacen("oidc-provider/https://", "oidc-provider/", 1));
+    }
+    if named.path != "/" || named.account != account.as_str() {
+        return Ok(resource.to_owned());
+    }
+    let home = key::global(account);
+    let found = match named.kind {
+        iam::USER => find::<User>(state, &home, named.name)?.map(|user| user.arn()),
+        iam::GROUP => find::<iam::Group>(state, &home, named.name)?.map(|group| group.arn()),
+        iam::ROLE => find::<Role>(state, &home, named.name)?.map(|role| role.arn()),
+        iam::POLICY => managed_policy::find(state, &home, resource)?.map(|_| resource.to_owned()),
+        iam::INSTANCE_PROFILE => {
+            crate::instance_profile::find(state, &home, named.name).ok().map(|profile| profile.arn())
+        }
+        _ => None,
+    };
+    // What is not there yet will be where the call says.
+    let is_made = ["iam:Create", "iam:Tag"].iter().any(|verb| access.action.starts_with(verb));
+    let path = text("Path").filter(|_| is_made);
+    Ok(found.unwrap_or_else(|| iam::arn(account, named.kind, path.unwrap_or("/"), named.name)))
+}
