@@ -20,6 +20,7 @@ from instance import ROOT
 
 CONFIGURATION = ROOT / "e2e/terraform/main.tf"
 WITH_IPV6 = ROOT / "e2e/terraform/ipv6/main.tf"
+IDENTITIES = ROOT / "e2e/terraform/identities/main.tf"
 # The provider cannot import these.
 NOT_IMPORTABLE = {"aws_vpclattice_target_group_attachment"}
 # What the provider does not read back: an import leaves it to the next apply.
@@ -222,3 +223,23 @@ def nothing_is_left(instance):
     assert ec2.describe_security_groups()["SecurityGroups"] == []
     tagged = instance.client("resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
     assert tagged == []
+
+
+@pytest.mark.slow
+def test_terraform_applies_changes_and_destroys_identities(own, tmp_path):
+    terraform = Terraform(tmp_path / "identities", own, tmp_path, IDENTITIES)
+    terraform.init()
+    terraform.apply()
+    terraform.plans_nothing()
+    ids = {one["address"]: one["values"]["id"] for one in terraform.resources()}
+    terraform.apply("second")
+    terraform.plans_nothing("second")
+    role = own.client("iam").get_role(RoleName="controller")["Role"]
+    assert (role["MaxSessionDuration"], role["Description"]) == (7200, "Stage second.")
+    for one in terraform.resources():
+        if one["type"] in ("aws_iam_role", "aws_iam_policy", "aws_iam_instance_profile"):
+            assert one["values"]["id"] == ids[one["address"]], f"{one['address']} was replaced"
+    terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
+    iam = own.client("iam")
+    assert not iam.list_roles()["Roles"] and not iam.list_users()["Users"] and not iam.list_groups()["Groups"]
+    assert not iam.list_policies(Scope="Local")["Policies"] and not iam.list_instance_profiles()["InstanceProfiles"]

@@ -101,7 +101,8 @@ def list_operations(service, states, quiet):
 def page_section(name, states):
     """The operations of one service as Markdown."""
     count = sum(state == "implemented" for state in states.values())
-    index, shown = tests_of.index(), tests_of.of_operations(states, "control")
+    crate = f"services/{name}" if (tests_of.REPOSITORY / "crates/services" / name / "tests").is_dir() else "control"
+    index, shown = tests_of.index(), tests_of.of_operations(states, crate)
     rows = [
         f"| {operation} | {'yes' if state == 'implemented' else 'not yet'} |"
         f" {tests_of.link(index, shown[operation]) if shown[operation] else ''} |"

@@ -9,6 +9,7 @@ TEST = re.compile(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?
 
 def sources():
     yield from sorted((REPOSITORY / "crates").glob("*/tests/**/*.rs"))
+    yield from sorted((REPOSITORY / "crates").glob("services/*/tests/**/*.rs"))
     yield from sorted((REPOSITORY / "crates").glob("*/src/**/*.rs"))
     yield from sorted((REPOSITORY / "e2e").glob("*.py"))
 
