@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -43,8 +43,7 @@ pub(super) fn main(_arguments: impl IntoIterator<Item = OsString>) -> ! {
     let code = match begin() {
         Ok(()) => 0,
         Err(error) => {
-            // Stderr is the host's log.
-            eprintln!("trellis host: {error}");
+            say(format_args!("{error}"));
             1
         }
     };
@@ -218,12 +217,18 @@ fn start(config: &HostConfig, control: &Control) -> io::Result<Option<Pid>> {
     match process.spawn() {
         Ok(child) => Ok(Some(Pid::from_raw(child.id() as i32))),
         Err(error) => {
-            eprintln!("trellis host: {program}: {error}");
+            say(format_args!("{program}: {error}"));
             let code = if exists(program, &config.sandbox.environment) { 126 } else { 127 };
             control.send_report(&Report::Exited { code })?;
             Ok(None)
         }
     }
+}
+
+/// Writes a line to the host's log, which is this process's standard error. The host's end does not depend on
+/// whether it could be written.
+pub(super) fn say(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "trellis host: {words}");
 }
 
 /// Whether there is such a program at all, executable or not.

@@ -280,7 +280,7 @@ fn kernel_files(stage: &Path, is_privileged: bool) -> io::Result<()> {
     let safe = SAFE | MsFlags::MS_NOEXEC;
     if let Err(error) = mount_new("proc", &proc, safe, "") {
         // Refused in containers that cover parts of theirs; the machine's processes are then seen by number, no more.
-        eprintln!("trellis host: no /proc of its own ({error}): the machine's is shown");
+        super::init::say(format_args!("no /proc of its own ({error}): the machine's is shown"));
         put(Tree::of(Path::new("/proc"))?, &proc).map_err(about("show /proc"))?;
     }
     let read_only = if is_privileged { MsFlags::empty() } else { MsFlags::MS_RDONLY };

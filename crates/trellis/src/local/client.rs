@@ -122,7 +122,8 @@ fn enter(host: &Host, command: &[String], named: &[Variable]) -> anyhow::Result<
 /// The exit status of a command that ran inside, or of one that could not, as a shell has it.
 fn ended(outcome: Result<i32, host::EnterError>) -> ExitCode {
     let code = outcome.unwrap_or_else(|error| {
-        eprintln!("trellis: {error}");
+        // Whoever waits for the status gets it, though standard error be closed.
+        let _ = writeln!(std::io::stderr(), "trellis: {error}");
         error.exit_code()
     });
     ExitCode::from(u8::try_from(code).unwrap_or(1))
