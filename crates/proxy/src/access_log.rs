@@ -9,6 +9,7 @@ mod quiet;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -166,7 +167,9 @@ pub(crate) fn start(config: AccessLogConfig) -> io::Result<Writer> {
             }
             // Whether the file took them or not.
             if let Some(reader) = &reader {
-                reader.read(&chunk.bytes);
+                // What a line did to the reader must not end the log.
+                let read = catch_unwind(AssertUnwindSafe(|| reader.read(&chunk.bytes)));
+                source.errors.fetch_add(u64::from(read.is_err()), Ordering::Relaxed);
             }
             source.give_back(chunk.bytes);
         }

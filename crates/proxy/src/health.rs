@@ -20,6 +20,7 @@ use trellis_model::{TargetGroupId, VpcId};
 
 use crate::metrics::ProbeCells;
 use crate::random::Random;
+use crate::restart::whenever_it_panics;
 use crate::worker::{Dial, Stage};
 use names::Name;
 use probe::ProbeTls;
@@ -129,15 +130,15 @@ fn apply(checker: &Rc<Checker>, probed: &mut FxHashMap<Key, Probed>, snapshot: &
                 checker.set(&target.health, TargetStatus::Initial);
             }
             let (health, name) = (target.health.clone(), Name::new(RefCell::new(name())));
-            let task = tokio::task::spawn_local(watch_over(
-                checker.clone(),
-                group.vpc.clone(),
-                target.address,
-                name.clone(),
-                check.clone(),
-                health.clone(),
-            ));
-            let task = task.abort_handle();
+            let (checker, vpc, address) = (checker.clone(), group.vpc.clone(), target.address);
+            let (called, checked, of) = (name.clone(), check.clone(), health.clone());
+            // What a target answers may stop its own probes for as long as one takes, and nobody else's.
+            let watch = move || {
+                watch_over(checker.clone(), vpc.clone(), address, called.clone(), checked.clone(), of.clone())
+            };
+            let pause = check.interval.max(SHORTEST);
+            let task = whenever_it_panics(watch, move || tokio::time::sleep(pause));
+            let task = tokio::task::spawn_local(task).abort_handle();
             probed.insert(key, Probed { check: check.clone(), health, name, task });
         }
     }

@@ -65,6 +65,7 @@ mod record;
 mod relay;
 mod request;
 mod resource;
+mod restart;
 mod stream;
 mod ticker;
 pub mod tls;
@@ -88,6 +89,7 @@ use trellis_model::snapshot::{AddressFamily, Snapshot};
 pub use config::{AccessLogConfig, Limits, LineReader, ProxyConfig};
 pub use metrics::Metrics;
 pub use resource::{Resolved, Resolving};
+use restart::Threads;
 use worker::{Applied, Stage};
 
 /// Where sockets come from. Each worker calls it on its own thread.
@@ -200,19 +202,20 @@ impl Proxy {
         let mut threads = Threads::default();
         let mut ticks = Vec::new();
         for (index, cells) in cells.iter().enumerate() {
-            let (listens, dials, reaches, windows) =
-                (network.clone(), network.clone(), network.clone(), network.clone());
+            let network = network.clone();
             let (limits, snapshots, stage) = (limits.clone(), snapshots.clone(), stages.clone());
             let tick = Arc::new(tokio::sync::Notify::new());
             ticks.push(Arc::downgrade(&tick));
             let (applied, cells, log) = (applying.clone(), cells.clone(), sink.clone());
             let tickets = tickets.clone();
             threads.spawn(format!("proxy-{index}"), move |started| {
+                let (listens, dials, reaches, windows) =
+                    (network.clone(), network.clone(), network.clone(), network.clone());
                 let parts = worker::Parts {
                     index,
                     workers: count,
                     pin,
-                    limits,
+                    limits: limits.clone(),
                     listen: Box::new(move |vpc, port, family| match family {
                         AddressFamily::Ipv4 => listens.listen(vpc, port),
                         AddressFamily::Ipv6 => listens.listen_ipv6(vpc, port),
@@ -220,32 +223,35 @@ impl Proxy {
                     dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
                     limit_window: Box::new(move |socket, bytes| windows.limit_window(socket, bytes)),
                     resources: resource::Resources::new(reaches),
-                    snapshots,
-                    stage,
-                    applied,
-                    cells,
-                    log,
-                    tickets,
-                    tick,
+                    snapshots: snapshots.clone(),
+                    stage: stage.clone(),
+                    applied: applied.clone(),
+                    cells: cells.clone(),
+                    log: log.clone(),
+                    tickets: tickets.clone(),
+                    tick: tick.clone(),
                 };
                 worker::run(parts, started);
             })?;
         }
         threads.spawn("ticker".into(), move |started| ticker::run(&ticks, started))?;
-        let (dials, checked, cells_of_probes) = (network, snapshots.clone(), probes.clone());
+        let (checked, cells_of_probes) = (snapshots.clone(), probes.clone());
         threads.spawn("health".into(), move |started| {
+            let dials = network.clone();
             let parts = health::Parts {
                 dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
                 concurrent: limits.concurrent_probes,
-                snapshots: checked,
-                stage: stages,
-                changes,
-                cells: cells_of_probes,
+                snapshots: checked.clone(),
+                stage: stages.clone(),
+                changes: changes.clone(),
+                cells: cells_of_probes.clone(),
             };
             health::run(parts, started);
         })?;
-        let metrics = Metrics { workers: cells, log: sink, snapshots, applied: applied.clone(), probes };
-        Ok(Self { applied, health, metrics, stage, threads: threads.0, log })
+        let restarts = threads.restarts();
+        let metrics =
+            Metrics { workers: cells, log: sink, snapshots, applied: applied.clone(), probes, restarts };
+        Ok(Self { applied, health, metrics, stage, threads: threads.into_handles(), log })
     }
 
     /// The highest Snapshot revision every worker acts on, its listeners open. A listener that
@@ -279,28 +285,5 @@ impl Proxy {
             }
         });
         let _ = joined.await;
-    }
-}
-
-/// Threads started so far; each says whether it could begin before the next is started.
-#[derive(Default)]
-struct Threads(Vec<JoinHandle<()>>);
-
-impl Threads {
-    fn spawn<F>(&mut self, name: String, run: F) -> Result<(), ProxyError>
-    where
-        F: FnOnce(Box<dyn FnOnce(io::Result<()>)>) + Send + 'static,
-    {
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let body = move || {
-            run(Box::new(move |outcome| {
-                // Whoever started this thread waits for it.
-                let _ = tell.send(outcome);
-            }));
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(ProxyError::Worker)?;
-        self.0.push(thread);
-        let outcome = told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")));
-        outcome.map_err(ProxyError::Worker)
     }
 }

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) applied: watch::Receiver<u64>,
     pub(crate) probes: Arc<ProbeCells>,
+    /// Threads that have begun anew after a panic.
+    pub(crate) restarts: Arc<AtomicU64>,
 }
 
 impl Metrics {

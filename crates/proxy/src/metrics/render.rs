@@ -64,6 +64,13 @@ pub(super) fn render(metrics: &Metrics) -> String {
         "Listening sockets that could not be opened.",
         sum(|worker| &worker.listen_errors),
     );
+    plain(
+        &mut out,
+        "trellis_proxy_restarts_total",
+        "counter",
+        "Threads of the data plane that panicked and were started again.",
+        metrics.restarts.load(std::sync::atomic::Ordering::Relaxed),
+    );
     let name = "trellis_tls_handshakes_total";
     header(&mut out, name, "counter", "TLS handshakes of clients, by outcome.");
     for outcome in Outcome::ALL {

@@ -15,6 +15,7 @@ use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 use super::{Listen, Worker};
 use crate::client;
+use crate::restart::whenever_it_panics;
 
 /// Where clients come in: a port in a VPC. Steps 1 and 2 of a request: which VPC a client is in and
 /// which listener it wants are facts of the socket.
@@ -115,14 +116,10 @@ impl Listeners {
             Ok(listener) => {
                 let entrance = Rc::new(Entrance::new(door.vpc.clone(), door.port));
                 let (serving, by) = (worker.clone(), entrance.clone());
-                tokio::task::spawn_local(accept(
-                    worker.clone(),
-                    listener,
-                    entrance.clone(),
-                    move |(stream, peer)| {
-                        tokio::task::spawn_local(client::serve(serving.clone(), stream, peer, by.clone()));
-                    },
-                ));
+                let serve = move |(stream, peer)| {
+                    tokio::task::spawn_local(client::serve(serving.clone(), stream, peer, by.clone()));
+                };
+                tokio::task::spawn_local(accept(worker.clone(), listener, entrance.clone(), serve));
                 self.open.insert(door, entrance);
             }
             Err(error) => {
@@ -150,6 +147,16 @@ pub(crate) async fn accept(
     listener: TcpListener,
     entrance: Rc<Entrance>,
     serve: impl Fn((TcpStream, SocketAddr)),
+) {
+    let start = || accept_all(&worker, &listener, &entrance, &serve);
+    whenever_it_panics(start, || worker.ticked.notified()).await;
+}
+
+async fn accept_all(
+    worker: &Worker,
+    listener: &TcpListener,
+    entrance: &Entrance,
+    serve: &impl Fn((TcpStream, SocketAddr)),
 ) {
     while !entrance.is_closed() {
         let accepted = tokio::select! {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use trellis_model::health::{HealthCheck, ProtocolVersion, StatusMatcher, TargetHealth, TargetStatus};
-use trellis_model::snapshot::Target;
+use trellis_model::snapshot::{Action, Target};
 
 use crate::support::*;
 
@@ -216,4 +216,19 @@ fn in_a_large_group_too_only_healthy_targets_are_used() {
     let served =
         good.requests.lock().unwrap().iter().filter(|request| request.head.starts_with("GET / ")).count();
     assert_eq!(served, 150);
+}
+
+#[test]
+fn probes_of_a_target_go_on_after_one_has_panicked() {
+    let target = TestTarget::saying("x");
+    let known = unknown(&target);
+    let network = LoopbackNetwork::default();
+    let group = group_of(1, Some(check()), vec![known.clone()]);
+    let world = || world(vec![service("a", Action::FixedResponse(404))]);
+    let fixture = Fixture::on(network, world(), trellis_proxy::Limits::default());
+    fixture.network.panics.store(2, Ordering::SeqCst);
+    let spec = service("a", forward(&group));
+    fixture.publish(World { services: vec![spec], ..world() });
+    waits_for(&known, TargetStatus::Healthy);
+    assert_eq!(fixture.network.panics.load(Ordering::SeqCst), 0);
 }

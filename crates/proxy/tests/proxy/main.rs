@@ -13,6 +13,7 @@ mod http2;
 mod passthrough;
 mod records;
 mod resources;
+mod restart;
 mod secure;
 mod support;
 mod tls;

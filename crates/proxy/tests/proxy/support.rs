@@ -47,6 +47,8 @@ pub(crate) struct LoopbackNetwork {
     pub(crate) dialled: Arc<Mutex<Vec<(VpcId, SocketAddr)>>>,
     /// Listening fails while this is not zero; each failure takes one.
     pub(crate) refusals: Arc<AtomicUsize>,
+    /// The same, with a panic of whoever listens, or dials.
+    pub(crate) panics: Arc<AtomicUsize>,
 }
 
 impl Default for LoopbackNetwork {
@@ -63,6 +65,7 @@ impl LoopbackNetwork {
             entrances: Arc::default(),
             dialled: Arc::default(),
             refusals: Arc::default(),
+            panics: Arc::default(),
         }
     }
 
@@ -88,6 +91,11 @@ impl LoopbackNetwork {
     }
 }
 
+/// Whether one could be taken from a number.
+fn take_one(from: &AtomicUsize) -> bool {
+    from.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+}
+
 fn reusable(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -99,8 +107,8 @@ fn reusable(address: SocketAddr) -> io::Result<Socket> {
 
 impl Network for LoopbackNetwork {
     fn listen(&self, vpc: &VpcId, port: u16) -> io::Result<TcpListener> {
-        let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if refused.is_ok() {
+        assert!(!take_one(&self.panics), "as a test wants it");
+        if take_one(&self.refusals) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let socket = reusable(self.entrance(vpc, port))?;
@@ -115,6 +123,7 @@ impl Network for LoopbackNetwork {
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
+        assert!(!take_one(&self.panics), "as a test wants it");
         self.dialled.lock().unwrap().push((vpc.clone(), to));
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
