@@ -193,12 +193,17 @@ SECTIONS = [
         ("A client that holds too many connections is refused, with 503 or a reset, and nobody else notices: alone it may have "
          "a third of what there is, its VPC half. A quarter of the files this process may open is for nobody's clients.",
          ["a_client_that_holds_too_many_connections_is_told_so_and_nobody_else_notices",
-          "whoever_takes_all_it_can_leaves_room_for_its_neighbours_and_for_other_vpcs"],
-         "over HTTP/2 connections are counted, streams by their own bounds"),
-        ("Unfinished heads, and bodies on their way, hold no more memory than `--client-memory-mib` says, shared out alike.",
+          "whoever_takes_all_it_can_leaves_room_for_its_neighbours_and_for_other_vpcs"], None),
+        ("Unfinished heads, bodies on their way and requests that wait for a target, over HTTP/1.1 and HTTP/2, hold no more memory "
+         "than `--client-memory-mib` says, shared out alike: beyond it 503, REFUSED_STREAM, or the stream with most data is reset.",
          ["unfinished_heads_and_bodies_hold_no_more_memory_than_their_client_may",
+          "requests_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may",
+          "requests_at_a_silent_target_hold_no_more_memory_than_their_client_may",
+          "bodies_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may",
           "what_was_held_is_free_again_and_leaves_no_trace"],
-         "heads of HTTP/2, and requests that wait for a silent target, are not accounted for yet"),
+         "TLS sessions, and answers that a client does not read"),
+        ("Large bodies of one client that a target does not read use up no more than a third of its HTTP/2 connections; the "
+         "client's further bodies share its own.", ["bodies_one_client_leaves_stuck_use_up_no_target"], None),
         ("Bodies of any size stream both ways and a slow side holds the other back.",
          ["a_slow_reader_holds_the_target_back_and_gets_every_byte", "test_big_bodies_stream_both_ways"], None),
         ("Upgrades are not made; CONNECT and TRACE are 405.",

@@ -10,7 +10,7 @@
 //!
 //! Each worker has its own part, which nothing else touches: the kernel spreads connections over workers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -31,6 +31,38 @@ pub(crate) struct Budget {
     pub(crate) files: Ledger,
     /// Bytes of memory.
     pub(crate) memory: Ledger,
+    /// Connections to targets that nobody uses.
+    pub(crate) idle: Idle,
+}
+
+/// How many connections to targets are kept, over all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Idle {
+    kept: Rc<Cell<usize>>,
+    most: usize,
+}
+
+impl Idle {
+    /// Counts one more for a target that has `has`, unless too many are kept: a target may have as many as
+    /// there is still room for, so that those of a few do not crowd out everybody else's.
+    pub(crate) fn keep(&self, has: usize) -> Option<Kept> {
+        let kept = self.kept.get();
+        if has >= self.most.saturating_sub(kept) {
+            return None;
+        }
+        self.kept.set(kept + 1);
+        Some(Kept(self.kept.clone()))
+    }
+}
+
+/// One connection that is kept, until dropped.
+#[derive(Debug)]
+pub(crate) struct Kept(Rc<Cell<usize>>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Budget {
@@ -43,7 +75,13 @@ impl Budget {
             files => (files / 4 * 3 / workers).max(FILES_FOR_RELAYING),
         };
         let connections = limits.connections_per_worker as u64 * FILES_FOR_REQUESTS;
+        // Half of that quarter.
+        let idle = match limits.open_files {
+            0 => usize::MAX,
+            files => usize::try_from(files / 8 / workers).unwrap_or(usize::MAX),
+        };
         Self {
+            idle: Idle { kept: Rc::default(), most: idle },
             files: Ledger::new(files.min(connections)),
             memory: Ledger::new(limits.client_memory / workers),
         }
@@ -110,19 +148,29 @@ impl Held {
         true
     }
 
+    /// Gives back what it holds beyond `amount`.
+    pub(crate) fn shrink_to(&mut self, amount: u64) {
+        if let Some(less) = self.amount.checked_sub(amount) {
+            self.give_back(less);
+            self.amount = amount;
+        }
+    }
+
+    pub(crate) fn amount(&self) -> u64 {
+        self.amount
+    }
+
     pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
+    fn give_back(&self, amount: u64) {
         let mut entries = self.ledger.0.borrow_mut();
-        entries.free += self.amount;
+        entries.free += amount;
         let Some(vpc) = entries.vpcs.get_mut(&self.vpc) else { return };
-        vpc.held -= self.amount;
+        vpc.held -= amount;
         if let Some(held) = vpc.clients.get_mut(&self.address) {
-            *held -= self.amount;
+            *held -= amount;
             if *held == 0 {
                 vpc.clients.remove(&self.address);
             }
@@ -130,6 +178,12 @@ impl Drop for Held {
         if vpc.held == 0 {
             entries.vpcs.remove(&self.vpc);
         }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back(self.amount);
     }
 }
 
@@ -172,9 +226,29 @@ mod tests {
         let mut held = ledger.take(&vpc(1), address(1), 10).unwrap();
         assert!(held.grow_to(40) && held.grow_to(5) && !held.grow_to(90));
         assert_eq!(ledger.0.borrow().free, 60);
+        held.shrink_to(15);
+        held.shrink_to(50);
+        assert_eq!((ledger.0.borrow().free, held.amount()), (85, 15));
         drop(held);
         let entries = ledger.0.borrow();
         assert!(entries.free == 100 && entries.vpcs.is_empty());
+    }
+
+    #[test]
+    fn connections_that_are_kept_for_one_target_leave_room_for_others() {
+        let idle = Idle { kept: Rc::default(), most: 100 };
+        let keep_all = || {
+            let mut kept = Vec::new();
+            while let Some(one) = idle.keep(kept.len()) {
+                kept.push(one);
+            }
+            kept
+        };
+        let first = keep_all();
+        let second = keep_all();
+        assert_eq!((first.len(), second.len()), (50, 25));
+        drop(first);
+        assert_eq!(keep_all().len(), 38);
     }
 
     #[test]

@@ -176,14 +176,15 @@ impl Client {
         came
     }
 
-    /// Accounts for what the client has begun and not finished, which waits in the inbox. False: it holds
-    /// too much already.
-    pub(crate) fn hold(&self, worker: &Worker, held: &mut Option<Held>) -> bool {
+    /// Accounts for what the client has begun and not finished, which waits in the inbox, and for `more`.
+    /// False: it holds too much already.
+    pub(crate) fn hold(&self, worker: &Worker, held: &mut Option<Held>, more: u64) -> bool {
+        let amount = self.inbox.size() + more;
         match held {
-            Some(held) => held.grow_to(self.inbox.size()),
+            Some(held) => held.grow_to(amount),
             None => {
                 let vpc = &self.watched.entrance.vpc;
-                *held = worker.budget.memory.take(vpc, self.files.address(), self.inbox.size());
+                *held = worker.budget.memory.take(vpc, self.files.address(), amount);
                 held.is_some()
             }
         }

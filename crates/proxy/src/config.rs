@@ -72,7 +72,8 @@ pub struct Limits {
     /// beyond it gets 503, or is reset where it speaks no HTTP yet. 0: not known. Default 262,144.
     pub open_files: u64,
     /// Bytes of memory that what clients have begun and not finished may hold: heads, bodies on their
-    /// way. What would go beyond it gets 503. Default 1 GiB.
+    /// way, requests that wait. What would go beyond it gets 503, over HTTP/2 REFUSED_STREAM, or has the
+    /// stream reset of which most data waits. Default 1 GiB.
     pub client_memory: u64,
     /// Client connections of one worker, whatever files there are. Default 32,768.
     pub connections_per_worker: usize,

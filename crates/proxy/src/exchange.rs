@@ -105,7 +105,7 @@ pub(crate) struct Exchange<'a> {
     response: Option<Response>,
     /// When nothing will have moved for as long as either side may be silent.
     silence_ends: Millis,
-    /// The client's memory, while its body is on its way.
+    /// The client's memory, while its body is on its way or it waits for long.
     held: Option<Held>,
     /// A client that sends no more has been sent something, to see whether it is still there.
     client_asked: bool,
@@ -168,14 +168,13 @@ impl<'a> Exchange<'a> {
             self.arm();
         }
         self.acknowledge(before, after);
-        if !self.requesting {
-            self.held = None;
-        } else if !self.client.hold(self.worker, &mut self.held) {
+        if self.requesting && !self.client.hold(self.worker, &mut self.held, 0) {
             return Poll::Ready(self.failed(503, Failure::ClientRateLimited));
         }
         self.client.watched.register(cx);
         match self.client.watched.alarm() {
             None => Poll::Pending,
+            Some(Alarm::Deadline) if self.worker.clock.coarse() < self.silence_ends => self.look(cx),
             Some(Alarm::Deadline) if self.awaiting_continue => {
                 // The target is silent. The client may be waiting for it for ever, so it is told to
                 // go on; should the target say so too, later, that is allowed.
@@ -183,16 +182,6 @@ impl<'a> Exchange<'a> {
                 self.interim.extend_from_slice(CONTINUE);
                 self.arm();
                 cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Some(Alarm::Deadline) if self.client.ended && self.worker.clock.coarse() < self.silence_ends => {
-                if self.client_is_gone() {
-                    return Poll::Ready(Ending::Broken(Failure::ClientConnectionClosed));
-                }
-                if !self.interim.is_empty() {
-                    cx.waker().wake_by_ref();
-                }
-                self.arm_look();
                 Poll::Pending
             }
             Some(alarm) => Poll::Ready(self.on_alarm(alarm)),

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
+use crate::budget::Held;
 use crate::buffer::Inbox;
 use crate::client::Client;
 use crate::clock::Millis;
@@ -43,6 +44,10 @@ const LAST_READS: u32 = 64;
 const GRACE: Millis = 1000;
 /// How long a connection is idle before it gives back memory that the next request could use.
 const REST: Millis = 1000;
+/// What a request under way takes beside its head, which is there twice: as it came and as it goes.
+const REQUEST_MEMORY: u64 = 8 * 1024;
+/// Memory is asked for in pieces of this size, so that most requests need not ask.
+const MEMORY_STEP: u64 = 32 * 1024;
 
 /// What the requests of a connection share.
 #[derive(Debug)]
@@ -60,6 +65,12 @@ struct Connection {
     active: Cell<usize>,
     /// When a request began or ended last.
     used: Cell<Millis>,
+    /// Its part of the files a worker may have open.
+    files: Held,
+    /// Bytes that requests under way keep: heads and bodies.
+    kept: Cell<u64>,
+    /// The client's memory for them, and for data that waits.
+    memory: RefCell<Option<Held>>,
 }
 
 impl Connection {
@@ -76,6 +87,37 @@ impl Connection {
         Duration::from_millis(self.watched.end_of_life().saturating_sub(now))
     }
 
+    /// Has the client hold what its requests keep, the data that waits, and `more`. False: it is at its budget.
+    fn hold(&self, worker: &Worker, undealt: u32, more: u64) -> bool {
+        let needed = self.kept.get() + u64::from(undealt) + more;
+        let mut memory = self.memory.borrow_mut();
+        match &mut *memory {
+            Some(held) if needed <= held.amount() => true,
+            Some(held) => held.grow_to(needed.next_multiple_of(MEMORY_STEP)),
+            None if needed == 0 => true,
+            None => {
+                let amount = needed.next_multiple_of(MEMORY_STEP);
+                *memory = worker.budget.memory.take(&self.entrance().vpc, self.files.address(), amount);
+                memory.is_some()
+            }
+        }
+    }
+
+    /// Gives back what was held for requests that are over, when it has become much.
+    fn let_go(&self, undealt: u32) {
+        let needed = self.kept.get() + u64::from(undealt);
+        if let Some(held) = &mut *self.memory.borrow_mut()
+            && held.amount() > 4 * (needed + MEMORY_STEP)
+        {
+            held.shrink_to((2 * needed).next_multiple_of(MEMORY_STEP));
+        }
+    }
+
+    /// A request keeps `more` bytes, until it is over.
+    fn keep(&self, more: u64) {
+        self.kept.set(self.kept.get() + more);
+    }
+
     fn began(&self, worker: &Worker) {
         self.active.set(self.active.get() + 1);
         worker.streams.set(worker.streams.get() + 1);
@@ -87,8 +129,10 @@ impl Connection {
         self.active.set(self.active.get() - 1);
         worker.streams.set(worker.streams.get() - 1);
         self.used.set(worker.clock.coarse());
+        let mut codec = self.codec.borrow_mut();
+        self.let_go(codec.undealt());
         if let Some(waited) = in_vain {
-            self.codec.borrow_mut().was_in_vain(waited);
+            codec.was_in_vain(waited);
         }
     }
 
@@ -127,7 +171,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
         }
     }
     client.inbox.consume(PREFACE.len());
-    let Client { stream, tls, watched, peer, address, idle_timeout, inbox, .. } = client;
+    let Client { stream, tls, watched, peer, address, idle_timeout, inbox, files, .. } = client;
     let connection = Rc::new(Connection {
         codec: RefCell::new(Codec::server(BOUNDS)),
         watched,
@@ -137,8 +181,11 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
         idle_timeout: Cell::new(idle_timeout),
         active: Cell::new(0),
         used: Cell::new(worker.clock.coarse()),
+        files,
+        kept: Cell::new(0),
+        memory: RefCell::new(None),
     });
-    let start = |slot| stream::serve(worker.clone(), connection.clone(), slot);
+    let start = |slot, keeps| stream::serve(worker.clone(), connection.clone(), slot, keeps);
     let mut served = Served {
         worker,
         connection: &connection,
@@ -176,7 +223,7 @@ struct Served<'a, F, S> {
     rested: bool,
 }
 
-impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
+impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.handlers.begin_turn();
         let polled = self.turn(cx);
@@ -191,6 +238,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
         if !self.over {
             more = self.poll_read(cx);
             self.take_opened();
+            self.shed();
         }
         self.handlers.poll();
         if !self.over {
@@ -247,16 +295,28 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
                 drop(codec);
                 return (0..malformed).for_each(|_| stream::record_malformed(worker, connection));
             };
-            if worker.streams.get() >= worker.limits.http2_streams_per_worker {
+            let keeps = REQUEST_MEMORY + 2 * codec.head_size(slot) as u64;
+            let has_room = connection.hold(worker, codec.undealt(), keeps);
+            if !has_room || worker.streams.get() >= worker.limits.http2_streams_per_worker {
                 codec.reset(slot, Reason::REFUSED_STREAM);
                 codec.let_go(slot);
                 worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
                 continue;
             }
             drop(codec);
+            connection.keep(keeps);
             connection.began(worker);
             self.rested = false;
-            self.handlers.start(slot.index(), (self.start)(slot));
+            self.handlers.start(slot.index(), (self.start)(slot, keeps));
+        }
+    }
+
+    /// A client whose data waits for targets beyond its budget loses the stream with most of it.
+    fn shed(&self) {
+        let mut codec = self.connection.codec.borrow_mut();
+        let undealt = codec.undealt();
+        if !self.connection.hold(self.worker, undealt, 0) {
+            codec.shed();
         }
     }
 
@@ -307,6 +367,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot) -> F> Served<'_, F, S> {
             self.rested = true;
             self.handlers.rest();
             codec.rest();
+            *connection.memory.borrow_mut() = None;
         }
         match self.leaving {
             _ if alarm == Some(Alarm::Cut) => {

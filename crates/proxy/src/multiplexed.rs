@@ -9,14 +9,17 @@
 //! out to be large takes of a window others are waiting for is bounded by the codec.
 
 mod driver;
+mod owner;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
+use trellis_model::VpcId;
 
 use crate::clock::Millis;
 use crate::http2::codec::{Bounds, Codec, Fields, HeadWriter, Slot};
@@ -25,6 +28,7 @@ use crate::view::{GroupView, TargetState};
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
 use driver::Driver;
+pub(crate) use owner::{Owner, Wanted};
 
 /// Requests on one connection at once, if the target allows as many.
 const MOST_STREAMS: usize = 100;
@@ -77,6 +81,8 @@ pub(crate) struct Shared {
     /// Bodies that have not been sent whole, and how many of them are large.
     bodies: Cell<usize>,
     large: Cell<usize>,
+    /// Whose the large one is, or was when there was one.
+    owner: RefCell<Option<(VpcId, IpAddr)>>,
     /// The target has said how many streams it takes. Until then there is one.
     settled: Cell<bool>,
     /// No request may begin on it any more.
@@ -129,15 +135,29 @@ pub(crate) struct Lease {
     target: Rc<TargetState>,
     /// What is still to be sent.
     body: BodySize,
+    /// Who sends it, if there is any.
+    owner: Option<(VpcId, IpAddr)>,
     sent: u64,
 }
 
 impl Lease {
-    fn new(target: &Rc<TargetState>, shared: &Rc<Shared>, body: BodySize) -> Self {
+    fn new(target: &Rc<TargetState>, shared: &Rc<Shared>, wanted: &Wanted<'_>) -> Self {
+        let body = wanted.body;
+        let owner = (body != BodySize::Nothing).then(|| (wanted.owner.vpc.clone(), wanted.owner.address));
         shared.streams.set(shared.streams.get() + 1);
-        shared.bodies.set(shared.bodies.get() + usize::from(body != BodySize::Nothing));
-        shared.large.set(shared.large.get() + usize::from(body == BodySize::Large));
-        Self { shared: shared.clone(), slot: None, target: target.clone(), body, sent: 0 }
+        shared.bodies.set(shared.bodies.get() + usize::from(owner.is_some()));
+        let lease = Self { shared: shared.clone(), slot: None, target: target.clone(), body, owner, sent: 0 };
+        if body == BodySize::Large {
+            lease.is_large();
+        }
+        lease
+    }
+
+    fn is_large(&self) {
+        let others = self.shared.large.replace(self.shared.large.get() + 1);
+        if others == 0 {
+            self.shared.owner.borrow_mut().clone_from(&self.owner);
+        }
     }
 
     /// So much more of the body has been sent.
@@ -145,7 +165,7 @@ impl Lease {
         self.sent += count as u64;
         if self.body == BodySize::Small && self.sent > SMALL {
             self.body = BodySize::Large;
-            self.shared.large.set(self.shared.large.get() + 1);
+            self.is_large();
         }
     }
 
@@ -268,28 +288,34 @@ impl Pool {
     }
 }
 
-/// The right to a stream to `target`, called `name` if it speaks TLS, on a connection there is.
-pub(crate) fn lease_at_once(target: &Rc<TargetState>, name: Option<&str>, body: BodySize) -> Option<Lease> {
-    target.multiplexed.with_room(name, body).map(|shared| Lease::new(target, &shared, body))
+/// The right to a stream to `target` on a connection there is.
+pub(crate) fn lease_at_once(target: &Rc<TargetState>, wanted: &Wanted<'_>) -> Option<Lease> {
+    let pool = &target.multiplexed;
+    let shared = match pool.own_if_many(wanted) {
+        Some(own) => pool.own(wanted, own),
+        None => pool.with_room(wanted.name.as_deref(), wanted.body),
+    };
+    shared.map(|shared| Lease::new(target, &shared, wanted))
 }
 
-/// The right to a stream to `target`: on a connection there is, or on a new one, where the target is
-/// called `name` if it speaks TLS. `watched` is the request that waits.
+/// The right to a stream to `target`: on a connection there is, or on a new one. `watched` is the request
+/// that waits.
 pub(crate) async fn lease(
     worker: &Rc<Worker>,
     group: &GroupView,
     target: &Rc<TargetState>,
-    name: Option<Rc<str>>,
-    body: BodySize,
+    wanted: &Wanted<'_>,
     watched: &Watched,
 ) -> Result<Lease, ConnectError> {
-    let suitable = suitable(worker, group, target, name.clone(), body, watched).await;
+    let suitable = suitable(worker, group, target, wanted, watched).await;
     let shared = suitable.or_else(|error| match error {
         ConnectError::Ended(_) => Err(error),
+        // Its stuck bodies are its own.
+        _ if target.multiplexed.own_if_many(wanted).is_some() => Err(error),
         // One on which the body may have to wait for others is better than none.
-        _ => target.multiplexed.with_most_room(name.as_deref()).ok_or(error),
+        _ => target.multiplexed.with_most_room(wanted.name.as_deref()).ok_or(error),
     })?;
-    Ok(Lease::new(target, &shared, body))
+    Ok(Lease::new(target, &shared, wanted))
 }
 
 /// A connection on which nobody waits for somebody else's body.
@@ -297,23 +323,27 @@ async fn suitable(
     worker: &Rc<Worker>,
     group: &GroupView,
     target: &Rc<TargetState>,
-    name: Option<Rc<str>>,
-    body: BodySize,
+    wanted: &Wanted<'_>,
     watched: &Watched,
 ) -> Result<Rc<Shared>, ConnectError> {
     let pool = &target.multiplexed;
     let patience = worker.limits.connect_timeout.as_millis() as Millis;
     let give_up = worker.clock.coarse().saturating_add(patience);
     loop {
-        if let Some(shared) = pool.with_room(name.as_deref(), body) {
+        let own = pool.own_if_many(wanted);
+        let found = match own {
+            Some(own) => pool.own(wanted, own),
+            None => pool.with_room(wanted.name.as_deref(), wanted.body),
+        };
+        if let Some(shared) = found {
             return Ok(shared);
         }
-        if !pool.opening.get() && !pool.is_unsettled() {
+        if own.is_none() && !pool.opening.get() && !pool.is_unsettled() {
             pool.forget_closed();
-            if pool.is_full(worker.limits.http2_connections_per_target) {
+            if pool.is_full(wanted.most) {
                 return Err(ConnectError::TooMany);
             }
-            return open(worker, group, target, name, watched).await;
+            return open(worker, group, target, wanted.name.clone(), watched).await;
         }
         watched.arm(give_up);
         let mut changed = pin!(pool.changed.notified());
@@ -351,6 +381,7 @@ async fn open(
         streams: Cell::new(0),
         bodies: Cell::new(0),
         large: Cell::new(0),
+        owner: RefCell::default(),
         settled: Cell::new(false),
         closed: Cell::new(false),
         listed: Cell::new(target.current.get()),

@@ -119,7 +119,7 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) -> Next {
         if !client.inbox.has_room() {
             client.inbox.grow();
         }
-        if !client.hold(worker, &mut held) {
+        if !client.hold(worker, &mut held, 0) {
             record.received = client.inbox.unread().len() as u64;
             record.failure = Some(Failure::ClientRateLimited);
             break Plan::Answer(Answer::plain(503));

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use trellis_model::health::ProtocolVersion;
 use trellis_model::snapshot::TargetProtocol;
 
+use crate::budget::Kept;
 use crate::clock::Millis;
 use crate::http1::Framing;
 use crate::metrics::GroupCells;
@@ -57,6 +58,7 @@ pub(crate) struct Idle {
     /// Not used before.
     rests_until: Millis,
     expires: Millis,
+    _kept: Kept,
 }
 
 impl Idle {
@@ -101,8 +103,8 @@ impl Upstream {
         self.bodiless = framing == Framing::None;
     }
 
-    /// Keeps the connection for another request, after an answer of `length` bytes. At the bound the
-    /// oldest one goes.
+    /// Keeps the connection for another request, after an answer of `length` bytes. At the bound of its target
+    /// the oldest one goes, at that of all targets this one.
     pub(crate) fn keep(mut self, worker: &Worker, target: &TargetState, expires: Millis, length: u64) {
         let bound = worker.limits.idle_per_target;
         if !target.current.get() || bound == 0 {
@@ -114,9 +116,10 @@ impl Upstream {
         if idle.len() >= bound {
             idle.pop_front();
         }
+        let Some(kept) = worker.budget.idle.keep(idle.len()) else { return };
         let rest = worker.limits.rest_after_head.as_millis() as Millis;
         let rests_until = if self.bodiless { worker.clock.coarse().saturating_add(rest) } else { 0 };
-        idle.push_back(Idle { upstream: self, rests_until, expires });
+        idle.push_back(Idle { upstream: self, rests_until, expires, _kept: kept });
     }
 
     /// Connects to `target` of `group`, which is called `name` if it speaks TLS. `watched` is the

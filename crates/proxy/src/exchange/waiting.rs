@@ -1,5 +1,7 @@
 //! What an exchange does while nothing moves: how long it waits, for whom, and what it then makes of it.
 
+use std::task::{Context, Poll};
+
 use super::{CONTINUE, Ending, Exchange, Moved};
 use crate::clock::Millis;
 use crate::failure::Failure;
@@ -20,11 +22,29 @@ impl Exchange<'_> {
     }
 
     /// Asks to be woken when the silence ends, and before that for a look whether a client that sends
-    /// no more is still there.
+    /// no more is still there, and at what is held for one whose request takes its time.
     pub(super) fn arm_look(&self) {
         let next_sweep = self.worker.clock.coarse();
-        let at = if self.client.ended { next_sweep } else { self.silence_ends };
+        let looks = self.client.ended || self.held.is_none();
+        let at = if looks { next_sweep } else { self.silence_ends };
         self.client.watched.arm(at.min(self.silence_ends));
+    }
+
+    /// The next sweep has come, and it is not over. Only now does a request whose body is through count with
+    /// what it holds: one that is answered at once costs its client no look at the books.
+    pub(super) fn look(&mut self, cx: &Context<'_>) -> Poll<Ending> {
+        let of_answer = self.inbox.size();
+        if !self.client.hold(self.worker, &mut self.held, of_answer) {
+            return Poll::Ready(self.failed(503, Failure::ClientRateLimited));
+        }
+        if self.client.ended && self.client_is_gone() {
+            return Poll::Ready(Ending::Broken(Failure::ClientConnectionClosed));
+        }
+        if !self.interim.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        self.arm_look();
+        Poll::Pending
     }
 
     /// Has what just came acknowledged at once, if the rest of it is waited for. A sender that writes

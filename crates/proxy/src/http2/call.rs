@@ -72,6 +72,8 @@ pub(super) struct Upload {
     trailers: Option<Fields>,
     /// Bytes read that the client has not been given room for again.
     held: usize,
+    /// The most that `read` has been: what the call keeps of its client's memory.
+    keeps: usize,
     /// Bytes read in all.
     pub(super) received: u64,
 }
@@ -81,13 +83,23 @@ impl Upload {
         let mut codec = connection.codec.borrow_mut();
         // Most bodies are there when their request is looked at.
         let over = codec.is_received(slot);
-        let mut upload =
-            Self { read: Vec::new(), whole: true, given: 0, over, trailers: None, held: 0, received: 0 };
+        let mut upload = Self {
+            read: Vec::new(),
+            whole: true,
+            given: 0,
+            over,
+            trailers: None,
+            held: 0,
+            keeps: 0,
+            received: 0,
+        };
         if over {
             codec.take_data(slot, &mut upload.read);
             upload.trailers = codec.take_trailers(slot);
             upload.received = upload.read.len() as u64;
             upload.held = upload.read.len();
+            upload.keeps = upload.read.len();
+            connection.keep(upload.keeps as u64);
         }
         upload
     }
@@ -216,6 +228,10 @@ impl<'a> Call<'a> {
             codec.take_data(self.slot, &mut upload.read);
             upload.held += more;
             upload.received += more as u64;
+            if let Some(more) = upload.read.len().checked_sub(upload.keeps) {
+                upload.keeps += more;
+                self.connection.keep(more as u64);
+            }
             upload.over = codec.is_received(self.slot);
             if upload.over {
                 upload.trailers = codec.take_trailers(self.slot);
@@ -378,6 +394,8 @@ impl<'a> Call<'a> {
         let mut codec = self.connection.codec.borrow_mut();
         codec.let_go(self.slot);
         codec.give_back_data(std::mem::take(&mut self.upload.read));
+        self.connection.kept.set(self.connection.kept.get() - self.upload.keeps as u64);
+        self.upload.keeps = 0;
         if let Some(trailers) = self.upload.trailers.take() {
             codec.give_back(trailers);
         }

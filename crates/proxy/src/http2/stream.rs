@@ -12,7 +12,7 @@ use super::{Connection, over_http1, over_http2};
 use crate::answer::Answer;
 use crate::clock::Millis;
 use crate::failure::Failure;
-use crate::multiplexed;
+use crate::multiplexed::{self, Owner, Wanted};
 use crate::record::{Record, Shown};
 use crate::request::{Decision, Head, Speaks, choose_target, decide, no_connection};
 use crate::upstream::{ConnectError, InFlight, Upstream};
@@ -22,8 +22,8 @@ use crate::worker::Worker;
 /// Attempts one request may cost when targets say that they have not acted on it.
 const MOST_ATTEMPTS: u32 = 4;
 
-/// Serves one stream of `connection` from step 4 of its life to step 12.
-pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: Slot) {
+/// Serves one stream of `connection` from step 4 of its life to step 12. `keeps`: the memory it counts with.
+pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: Slot, keeps: u64) {
     let started = worker.clock.now();
     let now = worker.clock.coarse();
     let entrance = connection.entrance();
@@ -84,6 +84,7 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, slot: 
     let in_vain = unseen.then(|| worker.clock.coarse().saturating_sub(now));
     drop(call);
     connection.codec.borrow_mut().give_back(fields);
+    connection.kept.set(connection.kept.get() - keeps);
     connection.ended(&worker, in_vain);
 }
 
@@ -202,9 +203,15 @@ async fn attempt(
     }
     let secure = group.group.protocol == TargetProtocol::Https;
     let body = call.upload.size(head.content_length);
-    let mut lease = match multiplexed::lease_at_once(target, name.as_deref(), body) {
+    let wanted = Wanted {
+        name,
+        body,
+        owner: Owner { vpc: &connection.entrance().vpc, address: connection.files.address() },
+        most: worker.limits.http2_connections_per_target,
+    };
+    let mut lease = match multiplexed::lease_at_once(target, &wanted) {
         Some(lease) => lease,
-        None => Box::pin(multiplexed::lease(worker, group, target, name, body, &call.watched)).await?,
+        None => Box::pin(multiplexed::lease(worker, group, target, &wanted, &call.watched)).await?,
     };
     let ending = over_http2::attempt(worker, call, head, &added, secure, &mut lease).await;
     lease.keep_until(expires);

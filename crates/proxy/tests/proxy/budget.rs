@@ -8,7 +8,7 @@ use trellis_proxy::Limits;
 use crate::support::*;
 
 /// A connection from another address of this machine.
-fn from(address: Ipv4Addr, to: SocketAddr) -> Client {
+pub(crate) fn from(address: Ipv4Addr, to: SocketAddr) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(address.into(), 0).into()).unwrap();
     socket.connect(&to.into()).unwrap();
@@ -16,7 +16,7 @@ fn from(address: Ipv4Addr, to: SocketAddr) -> Client {
 }
 
 /// Has an answer, or finds that it is refused.
-fn is_served(client: &mut Client) -> bool {
+pub(crate) fn is_served(client: &mut Client) -> bool {
     let asked = client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     match client.read_message().map(|answer| answer.status()) {
         Some(200) => true,
@@ -25,7 +25,7 @@ fn is_served(client: &mut Client) -> bool {
     }
 }
 
-fn two_vpcs(target: &TestTarget) -> World {
+pub(crate) fn two_vpcs(target: &TestTarget) -> World {
     let mut world = world(vec![service("a", forward(&group(1, &[target.address])))]);
     world.vpcs.push(vpc(2));
     world
@@ -90,4 +90,36 @@ fn unfinished_heads_and_bodies_hold_no_more_memory_than_their_client_may() {
         drop(greedy);
         fixture.drain(std::time::Duration::ZERO);
     }
+}
+
+#[test]
+fn requests_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may() {
+    let silent = TestTarget::new(|mut wire, _| drop(wire.read_to_end()));
+    let target = TestTarget::saying("x");
+    // Of which a worker has half: 100 buffers, and a client a third of that.
+    let limits = Limits { client_memory: 200 * 32 * 1024, ..Limits::default() };
+    let mut spec = service("a", forward(&group(1, &[target.address])));
+    spec.rules = vec![(prefix("/silent"), forward(&group(2, &[silent.address])))];
+    let fixture = Fixture::with(world(vec![spec]), limits);
+    let door = fixture.network.entrance(&vpc(1), 80);
+    let mut greedy: Vec<Client> = (0..200).map(|_| Client::connect(door)).collect();
+    for client in &mut greedy {
+        client.send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let limited =
+        "trellis_service_failures_total{service=\"svc-00000000000000001\",reason=\"ClientRateLimited\"}";
+    eventually("most are refused", || fixture.metric(limited) >= 120.0);
+    assert!(fixture.metric(limited) < 180.0, "what there is room for goes on");
+    let told = greedy.iter_mut().filter_map(|client| {
+        client.stream.set_nonblocking(true).unwrap();
+        let came = client.stream.peek(&mut [0]).is_ok();
+        client.stream.set_nonblocking(false).unwrap();
+        came.then(|| client.read_message().map(|answer| answer.status())).flatten()
+    });
+    let told: Vec<u16> = told.collect();
+    assert!(told.len() >= 120 && told.iter().all(|status| *status == 503), "{told:?}");
+    assert!(is_served(&mut from(Ipv4Addr::new(127, 0, 0, 2), door)));
+    drop(greedy);
+    eventually("they are over", || fixture.metric("trellis_proxy_connections_open") < 5.0);
+    assert!(is_served(&mut Client::connect(door)));
 }

@@ -1,6 +1,7 @@
 //! HTTP/2 clients and HTTP/2 targets, made with the codec's own crate, over real sockets.
 
 mod abuse;
+mod budget;
 mod grpc;
 mod health;
 mod life;
@@ -49,7 +50,10 @@ fn door(fixture: &Fixture) -> SocketAddr {
 }
 
 async fn dial_at(door: SocketAddr) -> Box<dyn Io> {
-    let socket = tokio::net::TcpStream::connect(door).await.unwrap();
+    over(tokio::net::TcpStream::connect(door).await.unwrap()).await
+}
+
+async fn over(socket: tokio::net::TcpStream) -> Box<dyn Io> {
     socket.set_nodelay(true).unwrap();
     let config = Arc::new(trusting(&[ours()], &[b"h2", b"http/1.1"]));
     let connector = tokio_rustls::TlsConnector::from(config);
@@ -100,7 +104,19 @@ impl Http2 {
     }
 
     async fn with(fixture: &Fixture, builder: &h2::client::Builder) -> Self {
-        let (sender, connection) = builder.handshake(dial(fixture).await).await.unwrap();
+        Self::over(dial(fixture).await, builder).await
+    }
+
+    /// From another address of this machine.
+    async fn from(address: Ipv4Addr, fixture: &Fixture) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address.into(), 0)).unwrap();
+        let socket = socket.connect(door(fixture)).await.unwrap();
+        Self::over(over(socket).await, &h2::client::Builder::new()).await
+    }
+
+    async fn over(io: Box<dyn Io>, builder: &h2::client::Builder) -> Self {
+        let (sender, connection) = builder.handshake(io).await.unwrap();
         Self { sender, ended: tokio::spawn(connection) }
     }
 

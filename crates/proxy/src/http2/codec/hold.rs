@@ -14,6 +14,27 @@ impl Codec {
         self.opened.pop_front()
     }
 
+    /// Memory that the head of a stream takes which has just been opened.
+    pub(crate) fn head_size(&self, slot: Slot) -> usize {
+        self.streams.at(slot).heads.front().map_or(0, |head| head.bytes().len())
+    }
+
+    /// Data of all streams that has come and has not been dealt with.
+    pub(crate) fn undealt(&self) -> u32 {
+        self.receive_window.undealt()
+    }
+
+    /// Ends the stream of which most data waits, because too much of it does.
+    pub(crate) fn shed(&mut self) {
+        let waits = |slot: &Slot| self.streams.at(*slot).unreleased;
+        let Some(slot) = self.streams.open_slots().into_iter().max_by_key(waits) else { return };
+        let stream = self.streams.at(slot);
+        if stream.unreleased > 0 && stream.lost.is_none() {
+            frame::write_reset(&mut self.out, stream.id, Reason::ENHANCE_YOUR_CALM);
+            self.lose(slot, Lost::TooMuch);
+        }
+    }
+
     /// How many requests were refused as malformed since this was asked last.
     pub fn take_malformed(&mut self) -> u32 {
         std::mem::take(&mut self.malformed)

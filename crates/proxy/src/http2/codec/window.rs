@@ -71,6 +71,11 @@ impl ReceiveWindow {
         true
     }
 
+    /// What has come and is not dealt with.
+    pub(super) fn undealt(self) -> u32 {
+        self.size - self.left - self.untold
+    }
+
     /// So much is dealt with. What the peer is to be told now, if anything.
     pub(super) fn release(&mut self, count: usize) -> Option<u32> {
         self.untold += count as u32;

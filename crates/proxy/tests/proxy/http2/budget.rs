@@ -1,0 +1,141 @@
+//! What the streams of one client hold, and that others notice nothing of it.
+
+use std::time::Duration;
+
+use super::sharing::half_deaf;
+use super::*;
+
+const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// A body of this size and its answer, which is the same.
+async fn upload(client: &mut Http2, size: usize) {
+    let body = vec![b'x'; size];
+    let mut asked = request("POST", "a", "/");
+    asked.headers_mut().insert("content-length", size.into());
+    let (answer, mut upload) = client.begin(asked).await;
+    let sending = async {
+        send(&mut upload, body.clone().into()).await.unwrap();
+        upload.send_data(Bytes::new(), true).unwrap();
+    };
+    let reading = async { read(answer.await.unwrap()).await.unwrap() };
+    let ((), answer) = tokio::join!(sending, reading);
+    assert!(answer.body == body);
+}
+
+/// Large bodies nobody reads, on connections of their own: what becomes of each.
+async fn stuck(
+    fixture: &Fixture,
+    connections: usize,
+    each: usize,
+) -> Vec<tokio::task::JoinHandle<Option<h2::Reason>>> {
+    let mut all = Vec::new();
+    for _ in 0..connections {
+        let client = Http2::connect(fixture).await;
+        for _ in 0..each {
+            let mut client = Http2 { sender: client.sender.clone(), ended: tokio::spawn(async { Ok(()) }) };
+            all.push(tokio::spawn(async move {
+                let mut asked = request("POST", "a", "/hold");
+                asked.headers_mut().insert("content-length", 1_100_000.into());
+                let (answer, mut upload) = client.begin(asked).await;
+                let sending = async {
+                    let _ = send(&mut upload, vec![0; 1_100_000].into()).await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    answer = answer => answer.err().and_then(|error| error.reason()),
+                    () = sending => None,
+                }
+            }));
+        }
+    }
+    all
+}
+
+#[test]
+fn requests_at_a_silent_target_hold_no_more_memory_than_their_client_may() {
+    let silent = TestTarget::new(|mut wire, _| drop(wire.read_to_end()));
+    let target = TestTarget::saying("x");
+    // Of which a worker has half, and a client a third of that: a hundred requests or so.
+    let limits = Limits { client_memory: 200 * 32 * 1024, ..Limits::default() };
+    let mut service = spec("a", forward(&group(1, &[target.address])));
+    service.rules = vec![(prefix("/silent"), forward(&group(2, &[silent.address])))];
+    let fixture = Fixture::with(world(vec![service]), limits);
+    run(async {
+        let mut greedy = Vec::new();
+        let mut answers = Vec::new();
+        for _ in 0..8 {
+            let client = Http2::connect(&fixture).await;
+            for _ in 0..100 {
+                let mut ready = client.sender.clone().ready().await.unwrap();
+                let (answer, _) = ready.send_request(get("a", "/silent"), true).unwrap();
+                answers.push(tokio::spawn(answer));
+            }
+            greedy.push(client);
+        }
+        let mut refused = 0;
+        while refused < 400 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            for ended in answers.extract_if(.., |answer| answer.is_finished()) {
+                let answer = ended.await.unwrap();
+                assert_eq!(answer.unwrap_err().reason(), Some(h2::Reason::REFUSED_STREAM));
+                refused += 1;
+            }
+        }
+        assert!(answers.len() > 20, "what there is room for goes on: {}", answers.len());
+        // Its neighbour.
+        assert_eq!(Http2::from(NEIGHBOUR, &fixture).await.get("/").await.status, 200);
+        // What it gives back it may have again.
+        drop(greedy);
+    });
+    eventually("its connections are over", || fixture.metric("trellis_proxy_connections_open") == 0.0);
+    run(async { assert_eq!(Http2::connect(&fixture).await.get("/").await.status, 200) });
+}
+
+#[test]
+fn bodies_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may() {
+    let target = half_deaf();
+    let limits = Limits { client_memory: 16 << 20, ..Limits::default() };
+    let group = group_speaking(1, ProtocolVersion::Http2, &[target.address]);
+    let fixture = Fixture::with(world(vec![spec("a", forward(&group))]), limits);
+    run(async {
+        // As much as their windows let them: a megabyte for each connection, where a client has less than three.
+        let mut stuck = stuck(&fixture, 24, 2).await;
+        let mut shed = 0;
+        while shed == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            for ended in stuck.extract_if(.., |body| body.is_finished()) {
+                match ended.await.unwrap() {
+                    Some(h2::Reason::ENHANCE_YOUR_CALM) => shed += 1,
+                    // It came when there was no room left for another.
+                    reason => assert_eq!(reason, Some(h2::Reason::REFUSED_STREAM)),
+                }
+            }
+        }
+        assert!(stuck.len() > 10, "what there is room for goes on: {}", stuck.len());
+        upload(&mut Http2::from(NEIGHBOUR, &fixture).await, 150_000).await;
+        stuck.iter().for_each(|body| body.abort());
+    });
+}
+
+#[test]
+fn bodies_one_client_leaves_stuck_use_up_no_target() {
+    let target = half_deaf();
+    let limits = Limits { http2_connections_per_target: 8, ..Limits::default() };
+    let group = group_speaking(1, ProtocolVersion::Http2, &[target.address]);
+    let fixture = Fixture::with(world(vec![spec("a", forward(&group))]), limits);
+    run(async {
+        let stuck = stuck(&fixture, 8, 9).await;
+        eventually_async(|| target.requests.lock().unwrap().len() == 72).await;
+        for _ in 0..4 {
+            upload(&mut Http2::from(NEIGHBOUR, &fixture).await, 150_000).await;
+        }
+        stuck.iter().for_each(|body| body.abort());
+    });
+    assert!(target.connections() <= 12, "{}", target.connections());
+}
+
+async fn eventually_async(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
