@@ -21,7 +21,7 @@ test: ## Everything the project promises, checked
 	@scripts/setup test
 	@scripts/test
 
-soak: ## What only time shows: each part for SOAK_SECONDS (60)
+soak: ## What only time shows, each part for SOAK_SECONDS: an hour in all, or less
 	@scripts/setup test
 	@scripts/soak
 
