@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes docs/data-plane.md of rows.py, and checks that every test it names exists.
+"""Makes docs/data-plane.md of rows.py, and checks that every test it names exists, and docs/security.md.
 
 Ends with 1 when a test is missing or the page is stale; --write brings the page up to date.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tests_of  # noqa: E402
 from rows import SECTIONS  # noqa: E402
 
 PAGE = tests_of.REPOSITORY / "docs/data-plane.md"
+SECURITY = tests_of.REPOSITORY / "docs/security.md"
 HEAD = """# The data plane, row by row
 
 Written by `e2e/contract/write_page.py --write` from `e2e/contract/rows.py`; `make test` checks that every test named
@@ -42,6 +44,8 @@ def main():
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:
         wrong.append(f"{PAGE.name} is stale: run {Path(__file__).name} --write")
+    named = re.findall(r"\[(\w+)\]\(\.\./[\w/]+\.(?:rs|py)\)", SECURITY.read_text())
+    wrong += [f"{SECURITY.name}: no test is called {test}" for test in named if test not in index]
     for line in wrong:
         print(line)
     rows = [row for _, rows in SECTIONS for row in rows]
