@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use trellis_dns::{Answer, View, answer};
+use trellis_model::snapshot::names::{Data, Names, RecordSet, Routing, Zone, Zones};
 use trellis_model::snapshot::{Auth, Ingress, Network, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 
@@ -41,8 +42,25 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         resources: Default::default(),
     };
     let ingresses = [(VpcId::from_random(1), Arc::new(ingress))].into_iter().collect();
-    Snapshot { revision: 1, ingresses, ..Default::default() }
+    Snapshot { revision: 1, ingresses, names: Arc::new(names()), ..Default::default() }
 });
+
+/// A hosted zone `a` with a wildcard, a chain of aliases that ends elsewhere, and one that does not end.
+fn names() -> Names {
+    let mut zone = Zone::new("a");
+    for (name, kind, value) in [
+        ("a", 6, &b"\x01a\x00\x01a\x00\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01"[..]),
+        (r"\052.a", 1, b"\x0a\0\0\x01"),
+        ("b.a", 5, b"\x01c\x01a\x00"),
+        ("c.a", 5, b"\x01x\x00"),
+        ("d.a", 5, b"\x01d\x01a\x00"),
+    ] {
+        let data = Data::Records(Box::new([value.into()]));
+        zone.put(name, RecordSet { kind, id: "".into(), ttl: 60, routing: Routing::Simple, data });
+    }
+    let zones: Zones = [Arc::new(zone)].into_iter().collect();
+    Names { vpcs: [(VpcId::from_random(1), Arc::new(zones))].into_iter().collect() }
+}
 
 /// The question's name, lower case, as it stands in the message.
 fn ends_like_ours(query: &[u8]) -> bool {
@@ -62,12 +80,17 @@ fn ends_like_ours(query: &[u8]) -> bool {
 
 fuzz_target!(|query: &[u8]| {
     let vpc = VpcId::from_random(1);
-    let view = View { ingress: SNAPSHOT.ingresses.get(&vpc).map(Arc::as_ref), plan: None };
+    let view = View {
+        ingress: SNAPSHOT.ingresses.get(&vpc).map(Arc::as_ref),
+        plan: None,
+        zones: SNAPSHOT.names.vpcs.get(&vpc).map(Arc::as_ref),
+    };
     match answer(view, query) {
         Answer::Reply(reply) => {
             assert!(reply.len() >= 12 && reply[..2] == query[..2] && reply[2] & 0x80 != 0);
         }
         Answer::Forward => assert!(!ends_like_ours(query), "a name of ours would be asked elsewhere"),
+        Answer::Follow(chain) => assert!(!chain.aliases().is_empty(), "nothing leads anywhere"),
         Answer::Drop => {}
     }
 });

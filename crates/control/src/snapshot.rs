@@ -204,6 +204,7 @@ impl Builder {
                 ingresses: self.ingresses.clone(),
                 target_groups: self.groups.clone(),
                 identities,
+                names: Arc::default(),
             })
         })
     }

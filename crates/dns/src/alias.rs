@@ -12,8 +12,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 const MAX_ALIASES: usize = 16;
 
 /// The aliases from the name of a question on.
-#[derive(Debug)]
-pub(crate) struct Chain {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
     aliases: Vec<Record>,
     end: Name,
 }
@@ -41,14 +41,21 @@ impl Chain {
         let known = self.aliases.len();
         while !is_ours(&self.end) {
             let Some((record, target)) = self.next_in(reply) else { break };
-            let is_known = self.aliases.iter().any(|alias| alias.name == *target);
-            if is_known || *target == self.end || self.aliases.len() == MAX_ALIASES {
-                return Err(Loop);
-            }
-            self.aliases.push(record.clone());
-            self.end = target.clone();
+            let (record, target) = (record.clone(), target.clone());
+            self.push(record, target)?;
         }
         Ok(self.aliases.len() > known)
+    }
+
+    /// Goes on from the end: `record` is its alias and leads to `target`.
+    pub(crate) fn push(&mut self, record: Record, target: Name) -> Result<(), Loop> {
+        let is_known = self.aliases.iter().any(|alias| alias.name == target);
+        if is_known || target == self.end || self.aliases.len() == MAX_ALIASES {
+            return Err(Loop);
+        }
+        self.aliases.push(record);
+        self.end = target;
+        Ok(())
     }
 
     /// Whether a reply has an alias at the end.

@@ -1,16 +1,20 @@
 //! What a query deserves: our own answer, the machine's resolvers, or nothing.
 
+mod hosted;
 mod zone;
 
 use std::sync::Arc;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
 use trellis_model::VpcId;
 use trellis_model::fabric::{FabricPlan, VpcPlan};
+use trellis_model::snapshot::names::Zones;
 use trellis_model::snapshot::{Ingress, Snapshot};
 
+use crate::alias::{Chain, Loop};
 use crate::wire;
+use hosted::{Hosted, Said};
 use zone::{Found, Zone};
 pub use zone::{NEGATIVE_TTL, SERVICE_TTL};
 
@@ -24,6 +28,8 @@ pub enum Answer {
     Reply(Vec<u8>),
     /// A sound question about a name that is not ours: ask the machine's resolvers.
     Forward,
+    /// Aliases of a hosted zone lead to a name that is not ours: ask the machine's resolvers for that.
+    Follow(Chain),
     /// Too short to be answered, or not a query at all.
     Drop,
 }
@@ -35,6 +41,8 @@ pub struct View<'a> {
     pub ingress: Option<&'a Ingress>,
     /// Its hosts.
     pub plan: Option<&'a VpcPlan>,
+    /// The hosted zones associated with it; `None` where there are none.
+    pub zones: Option<&'a Zones>,
 }
 
 impl<'a> View<'a> {
@@ -42,12 +50,35 @@ impl<'a> View<'a> {
         Self {
             ingress: snapshot.ingresses.get(vpc).map(Arc::as_ref),
             plan: plan.vpcs.get(vpc).map(Arc::as_ref),
+            zones: snapshot.names.vpcs.get(vpc).map(Arc::as_ref),
         }
     }
 
     /// Whether nobody else is asked for `name`.
     pub(crate) fn owns(self, name: &Name) -> bool {
-        Zone::of(name, self).is_some()
+        Authority::of(name, self).is_some()
+    }
+}
+
+/// Whose word on a name is the last.
+enum Authority<'a> {
+    BuiltIn(Zone),
+    Hosted(Hosted<'a>),
+}
+
+impl<'a> Authority<'a> {
+    /// "The most specific match": of a hosted zone and the domain of the VPC's hosts, the one with more labels. Generated
+    /// names, and the private names of resources, are no user's to give away.
+    fn of(name: &Name, view: View<'a>) -> Option<Self> {
+        if let Some(zone) = Zone::generated(name, view) {
+            return Some(Self::BuiltIn(zone));
+        }
+        let hosted = view.zones.and_then(|zones| Hosted::of(name, zones));
+        match (hosted, Zone::of_hosts(name, view)) {
+            (Some(hosted), Some(zone)) if hosted.labels() < zone.labels() => Some(Self::BuiltIn(zone)),
+            (Some(hosted), _) => Some(Self::Hosted(hosted)),
+            (None, zone) => zone.map(Self::BuiltIn),
+        }
     }
 }
 
@@ -58,7 +89,8 @@ impl<'a> View<'a> {
 /// record, and that of a service an AAAA record, whether the VPC has IPv6 or not; any other does not
 /// exist. Never panics and never forwards such a name, however it is spelt. The private DNS name of a
 /// resource is a zone of its own, of that name alone. The private DNS names of the VPC's hosts, and its
-/// block backwards, have the hosts there are.
+/// block backwards, have the hosts there are. Hosted zones of the VPC have what their owners put in; where an alias in
+/// one leads to another name of ours, the answer goes on there.
 pub fn answer(view: View<'_>, query: &[u8]) -> Answer {
     let Some(header) = wire::Header::read(query) else { return Answer::Drop };
     if header.is_response() {
@@ -84,41 +116,53 @@ pub fn answer(view: View<'_>, query: &[u8]) -> Answer {
     if question.query_class != DNSClass::IN || is_refused_type(question.query_type) {
         return encode(&reply_to(&message, question, ResponseCode::Refused));
     }
-    match ours(view, &message, question, &question.name, &[]) {
+    let mut chain = Chain::new(question.name.clone());
+    match ours(view, &message, question, &mut chain) {
         Some(reply) => encode(&reply),
-        None => Answer::Forward,
+        None if chain.aliases().is_empty() => Answer::Forward,
+        None => Answer::Follow(chain),
     }
 }
 
-/// What we say of `question` where `aliases` lead from its name to `end`. `None`: `end` is not ours.
+/// What we say of `question` where `chain` leads from its name to a name of ours, and on from there. `None`: it ends
+/// at one that is not ours.
 ///
 /// RFC 6604, 3: the code is that of the last name, whatever was said of it elsewhere.
-pub(crate) fn ours(
-    view: View<'_>,
-    query: &Message,
-    question: &Query,
-    end: &Name,
-    aliases: &[Record],
-) -> Option<Message> {
-    let zone = Zone::of(end, view)?;
-    let found = zone.look_up(view, question.query_type);
-    let code = if found == Found::NoName { ResponseCode::NXDomain } else { ResponseCode::NoError };
-    let mut reply = reply_to(query, question, code);
-    // Of a chain, only the end is our word.
-    reply.metadata.authoritative = aliases.is_empty();
-    reply.add_answers(aliases.iter().cloned());
-    match (found.record(end), found) {
-        (Some(record), _) => {
-            reply.add_answer(record);
-        }
-        (None, Found::Authority) => {
-            reply.add_answer(zone.authority());
-        }
-        (None, _) => {
-            reply.add_authority(zone.authority());
-        }
+pub(crate) fn ours(view: View<'_>, query: &Message, question: &Query, chain: &mut Chain) -> Option<Message> {
+    loop {
+        let authority = Authority::of(chain.end(), view)?;
+        let said = match &authority {
+            Authority::BuiltIn(zone) => built_in(zone, view, chain.end(), question.query_type),
+            Authority::Hosted(hosted) => hosted.say(view, chain.end(), question.query_type),
+        };
+        let (code, records, authority) = match said {
+            Said::Alias(record, target) => match chain.push(record, target) {
+                Ok(()) => continue,
+                Err(Loop) => return Some(reply_to(query, question, ResponseCode::ServFail)),
+            },
+            Said::Records(records) => (ResponseCode::NoError, records, None),
+            Said::NoData(authority) => (ResponseCode::NoError, Vec::new(), authority),
+            Said::NoName(authority) => (ResponseCode::NXDomain, Vec::new(), authority),
+        };
+        let mut reply = reply_to(query, question, code);
+        // Of a chain, only the end is our word.
+        reply.metadata.authoritative = chain.aliases().is_empty();
+        reply.add_answers(chain.aliases().iter().cloned());
+        reply.add_answers(records);
+        reply.add_authorities(authority);
+        return Some(reply);
     }
-    Some(reply)
+}
+
+/// What a zone that no user made says of `name`.
+fn built_in(zone: &Zone, view: View<'_>, name: &Name, kind: RecordType) -> Said {
+    let found = zone.look_up(view, kind);
+    match (found.record(name), found) {
+        (Some(record), _) => Said::Records(vec![record]),
+        (None, Found::Authority) => Said::Records(vec![zone.authority()]),
+        (None, Found::NoName) => Said::NoName(Some(zone.authority())),
+        (None, _) => Said::NoData(Some(zone.authority())),
+    }
 }
 
 /// Zone transfers, ANY and the other meta types: nothing a host of a VPC has to ask here.

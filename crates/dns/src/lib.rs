@@ -4,8 +4,8 @@
 //! service name resolves only in VPCs associated with a service network that has the service, to
 //! the link-local address services share; a generated resource name, and the resource's private DNS
 //! name where the VPC has it, to an address of the resource's own. Generated names are never asked
-//! of anybody else. The private DNS names of a VPC's hosts resolve in that VPC, both ways. Every other
-//! name goes to the machine's own resolvers; where an alias in their reply leads to a name of ours, the
+//! of anybody else. The private DNS names of a VPC's hosts resolve in that VPC, both ways. Names of the
+//! hosted zones associated with the VPC are answered from those alone. Every other name goes to the machine's own resolvers; where an alias in their reply leads to a name of ours, the
 //! rest of the answer is ours. There is no cache: the resolvers behind us have one.
 //!
 //! [`Server::resolve`] tells the data plane where a name leads that hosts of a VPC could ask for;
@@ -20,6 +20,7 @@ mod server;
 mod upstream;
 pub mod wire;
 
+pub use alias::Chain;
 pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, View, answer};
 pub use client::{Client, Resolved};
 pub use server::{Bind, PORT, Server, ServerError, ServerOptions, resolver_addresses};

@@ -226,7 +226,10 @@ impl Server {
         let resolver = self.inner.resolver(vpc, &limits);
         let reply = match resolver.answer(&query) {
             Answer::Reply(reply) => Some(reply),
-            Answer::Forward => resolver.forward(&query, client::NOBODY, Transport::Tcp).await,
+            Answer::Forward => resolver.forward(&query, client::NOBODY, Transport::Tcp, None).await,
+            Answer::Follow(chain) => {
+                resolver.forward(&query, client::NOBODY, Transport::Tcp, Some(chain)).await
+            }
             Answer::Drop => None,
         };
         client::read(reply).map(|reply| client::addresses(&reply))
@@ -322,61 +325,102 @@ impl Resolver {
         });
         match answer {
             Answer::Reply(_) => self.metrics.answered.add(),
-            Answer::Forward => {}
+            Answer::Forward | Answer::Follow(_) => {}
             Answer::Drop => self.metrics.dropped.add(),
         }
         answer
     }
 
-    /// Asks the machine's resolvers, within this VPC's share.
-    async fn forward(&self, query: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
+    /// Asks the machine's resolvers, within this VPC's share: for the name of the question, or where aliases of ours
+    /// lead from it.
+    async fn forward(
+        &self,
+        query: &[u8],
+        client: SocketAddr,
+        transport: Transport,
+        chain: Option<Chain>,
+    ) -> Option<Vec<u8>> {
         let Ok(_share) = self.limits.in_flight.try_acquire() else {
             self.metrics.overloaded.add();
             return wire::error_reply(query, SERVFAIL);
         };
-        let Some(reply) = self.upstream.ask_all(query, client, transport).await else {
-            return wire::error_reply(query, SERVFAIL);
+        let followed = match chain {
+            Some(chain) => tokio::time::timeout(self.upstream.timeout(), self.lead(query, chain)).await,
+            None => {
+                let Some(reply) = self.upstream.ask_all(query, client, transport).await else {
+                    return wire::error_reply(query, SERVFAIL);
+                };
+                // What it takes to follow aliases is no more than what one resolver may take.
+                tokio::time::timeout(self.upstream.timeout(), self.follow(query, reply)).await
+            }
         };
-        // What it takes to follow aliases is no more than what one resolver may take.
-        let followed = tokio::time::timeout(self.upstream.timeout(), self.follow(query, reply)).await;
         followed.unwrap_or_else(|_| wire::error_reply(query, SERVFAIL))
     }
 
     /// The reply as it came, unless aliases in it lead to a name of ours, or nowhere.
     async fn follow(&self, query: &[u8], reply: Vec<u8>) -> Option<Vec<u8>> {
-        let (Ok(asked), Ok(mut last)) = (Message::from_vec(query), Message::from_vec(&reply)) else {
+        let (Ok(asked), Ok(first)) = (Message::from_vec(query), Message::from_vec(&reply)) else {
             return Some(reply);
         };
         let [question] = asked.queries.as_slice() else { return Some(reply) };
         if question.query_type == RecordType::CNAME {
             return Some(reply);
         }
-        let mut chain = Chain::new(question.name.clone());
-        let mut is_first = true;
+        let chain = Chain::new(question.name.clone());
+        self.go_on(query, &asked, question, chain, first, Some(reply)).await
+    }
+
+    /// The reply where aliases of ours lead to a name of somebody else's.
+    async fn lead(&self, query: &[u8], chain: Chain) -> Option<Vec<u8>> {
+        let asked = Message::from_vec(query).ok()?;
+        let [question] = asked.queries.as_slice() else { return None };
+        let next = Query::query(chain.end().clone(), question.query_type);
+        let Some(first) = self.ask(next).await else { return wire::error_reply(query, SERVFAIL) };
+        self.go_on(query, &asked, question, chain, first, None).await
+    }
+
+    /// From reply to reply, to the end of the aliases. `whole` is the first reply, where it is the answer as it came
+    /// unless there is more to say.
+    async fn go_on(
+        &self,
+        query: &[u8],
+        asked: &Message,
+        question: &Query,
+        mut chain: Chain,
+        mut last: Message,
+        mut whole: Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
         for _ in 0..MAX_ASKED {
             let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
             let view = View::of(&self.vpc, &snapshot, &plan);
             let Ok(has_grown) = chain.extend(&last, |name| view.owns(name)) else {
                 return wire::error_reply(query, SERVFAIL);
             };
-            if let Some(reply) = answer::ours(view, &asked, question, chain.end(), chain.aliases()) {
+            let known = chain.aliases().len();
+            if let Some(reply) = answer::ours(view, asked, question, &mut chain) {
                 self.metrics.aliased.add();
                 return reply.to_vec().ok();
             }
             drop((snapshot, plan));
-            let Some(next) = chain.next_question(&last, question.query_type, has_grown) else { break };
+            // Aliases of ours lead on from where those of the reply ended: it says nothing of that.
+            let next = if chain.aliases().len() > known {
+                Some(Query::query(chain.end().clone(), question.query_type))
+            } else {
+                chain.next_question(&last, question.query_type, has_grown)
+            };
+            let Some(next) = next else { break };
             let wanted = next.query_type;
             let Some(said) = self.ask(next).await else { break };
             if wanted == RecordType::CNAME && !chain.continues_in(&said) {
                 break;
             }
             last = said;
-            is_first = false;
+            whole = None;
         }
-        if is_first {
-            return Some(reply);
+        if whole.is_some() {
+            return whole;
         }
-        let mut whole = answer::reply_to(&asked, question, last.response_code);
+        let mut whole = answer::reply_to(asked, question, last.response_code);
         whole.add_answers(chain.aliases().iter().cloned());
         whole
             .add_answers(last.answers.into_iter().filter(|record| record.record_type() != RecordType::CNAME));

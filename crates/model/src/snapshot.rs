@@ -5,6 +5,7 @@
 //! target, a cell shared by every Snapshot that holds the target.
 
 mod identity;
+pub mod names;
 mod resource;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -80,6 +81,8 @@ pub struct Snapshot {
     pub target_groups: FxHashMap<TargetGroupId, Arc<TargetGroup>>,
     /// Who may call. The same `Arc` until one of them changes.
     pub identities: Arc<Identities>,
+    /// What hosted zones answer. The same `Arc` until one of them changes.
+    pub names: Arc<names::Names>,
 }
 
 /// A VPC's way into its service network: one active VPC association.

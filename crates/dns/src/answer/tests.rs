@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use hickory_proto::rr::RData;
+use hickory_proto::rr::{RData, Record};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use trellis_model::fabric::{HostPlan, SubnetPlan};

@@ -70,12 +70,19 @@ const LATTICE_LABELS: usize = 4;
 const REVERSE_LABELS: usize = 2;
 
 impl Zone {
-    /// The zone of `name`; `None`: it is none of ours in that VPC.
-    pub(super) fn of(name: &Name, view: View<'_>) -> Option<Self> {
-        Self::lattice(name)
-            .or_else(|| Self::private(name, view.ingress?))
-            .or_else(|| Self::hosts(name, view.plan?))
-            .or_else(|| Self::reverse(name, view.plan?))
+    /// The zone of a generated name or of a resource's private one; `None`: it is neither in that VPC.
+    pub(super) fn generated(name: &Name, view: View<'_>) -> Option<Self> {
+        Self::lattice(name).or_else(|| Self::private(name, view.ingress?))
+    }
+
+    /// The zone of the VPC's hosts that `name` is in, forwards or backwards.
+    pub(super) fn of_hosts(name: &Name, view: View<'_>) -> Option<Self> {
+        Self::hosts(name, view.plan?).or_else(|| Self::reverse(name, view.plan?))
+    }
+
+    /// Those of the zone's own name.
+    pub(super) fn labels(&self) -> usize {
+        self.apex.num_labels().into()
     }
 
     fn lattice(name: &Name) -> Option<Self> {

@@ -61,14 +61,17 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, resolver: &Resolver
         {
             idle_until = Instant::now() + resolver.idle_timeout;
             resolver.metrics.tcp_queries.add();
-            match resolver.answer(&query) {
-                Answer::Reply(reply) => write_frame(&mut stream, &reply, resolver.idle_timeout).await?,
-                Answer::Drop => return Ok(()),
-                Answer::Forward => {
-                    let resolver = resolver.clone();
-                    waiting.spawn(async move { resolver.forward(&query, client, Transport::Tcp).await });
+            let chain = match resolver.answer(&query) {
+                Answer::Reply(reply) => {
+                    write_frame(&mut stream, &reply, resolver.idle_timeout).await?;
+                    continue;
                 }
-            }
+                Answer::Drop => return Ok(()),
+                Answer::Forward => None,
+                Answer::Follow(chain) => Some(chain),
+            };
+            let resolver = resolver.clone();
+            waiting.spawn(async move { resolver.forward(&query, client, Transport::Tcp, chain).await });
         }
         if closed && waiting.is_empty() {
             return Ok(());

@@ -36,25 +36,28 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, resolver: Resolver) {
         };
         resolver.metrics.udp_queries.add();
         let query = &buffer[..length];
-        match resolver.answer(query) {
-            Answer::Reply(reply) => send(&socket, &resolver, reply, query, client).await,
-            Answer::Drop => {}
-            Answer::Forward => {
-                // As many wait as may be forwarded; one more is answered here with SERVFAIL, at once.
-                if resolver.limits.in_flight.available_permits() == 0 {
-                    if let Some(reply) = resolver.forward(query, client, Transport::Udp).await {
-                        send(&socket, &resolver, reply, query, client).await;
-                    }
-                    continue;
-                }
-                let (socket, resolver, query) = (socket.clone(), resolver.clone(), query.to_vec());
-                waiting.spawn(async move {
-                    if let Some(reply) = resolver.forward(&query, client, Transport::Udp).await {
-                        send(&socket, &resolver, reply, &query, client).await;
-                    }
-                });
+        let chain = match resolver.answer(query) {
+            Answer::Reply(reply) => {
+                send(&socket, &resolver, reply, query, client).await;
+                continue;
             }
+            Answer::Drop => continue,
+            Answer::Forward => None,
+            Answer::Follow(chain) => Some(chain),
+        };
+        // As many wait as may be forwarded; one more is answered here with SERVFAIL, at once.
+        if resolver.limits.in_flight.available_permits() == 0 {
+            if let Some(reply) = resolver.forward(query, client, Transport::Udp, chain).await {
+                send(&socket, &resolver, reply, query, client).await;
+            }
+            continue;
         }
+        let (socket, resolver, query) = (socket.clone(), resolver.clone(), query.to_vec());
+        waiting.spawn(async move {
+            if let Some(reply) = resolver.forward(&query, client, Transport::Udp, chain).await {
+                send(&socket, &resolver, reply, &query, client).await;
+            }
+        });
     }
 }
 
