@@ -21,6 +21,7 @@ from instance import ROOT
 CONFIGURATION = ROOT / "e2e/terraform/main.tf"
 WITH_IPV6 = ROOT / "e2e/terraform/ipv6/main.tf"
 IDENTITIES = ROOT / "e2e/terraform/identities/main.tf"
+ROUTE53 = ROOT / "e2e/terraform/route53/main.tf"
 # The provider cannot import these.
 NOT_IMPORTABLE = {"aws_vpclattice_target_group_attachment"}
 # What the provider does not read back: an import leaves it to the next apply.
@@ -211,6 +212,18 @@ def test_terraform_gives_a_vpc_ipv6_and_what_stands_in_it(own, tmp_path, materia
     assert targets[0]["id"].endswith("::10") and targets[0]["status"] == "UNUSED"
     terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
     nothing_is_left(own)
+
+
+@pytest.mark.slow
+def test_terraform_keeps_a_private_zone_with_its_vpcs_and_records(own, tmp_path, material):
+    terraform = Terraform(tmp_path / "terraform", own, material, ROUTE53)
+    terraform.init()
+    terraform.apply()
+    terraform.plans_nothing()
+    terraform.apply("second")
+    terraform.plans_nothing("second")
+    terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
+    assert own.client("route53").list_hosted_zones()["HostedZones"] == []
 
 
 def nothing_is_left(instance):

@@ -12,4 +12,5 @@ pub(crate) const ALL: &[&Service] = &[
     &trellis_tagging::SERVICE,
     &ram::SERVICE,
     &acm::SERVICE,
+    &trellis_route53::SERVICE,
 ];

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use trellis_ca::SealingKey;
 use trellis_model::snapshot::{Ingress, Network, Resources, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
+use trellis_route53::Publication;
 use trellis_store::{Event, Revision, StoreError, Watch};
 
 use crate::health_board::HealthBoard;
@@ -28,8 +29,14 @@ use compile::Groups;
 use index::{Index, Touched};
 
 /// Prefixes of everything a Snapshot is made of.
-pub(crate) const WATCHED: &[&str] =
-    &[keys::LATTICE, keys::TAGS, access_key::PREFIX, token_key::PREFIX, identities::PREFIX];
+pub(crate) const WATCHED: &[&str] = &[
+    keys::LATTICE,
+    keys::TAGS,
+    access_key::PREFIX,
+    token_key::PREFIX,
+    identities::PREFIX,
+    trellis_route53::RECORDS,
+];
 
 /// Shortest time between two Snapshots, well inside the 20 ms a change may take.
 const PACE: Duration = Duration::from_millis(5);
@@ -47,6 +54,7 @@ pub(crate) struct Builder {
     board: HealthBoard,
     certificates: Certificates,
     identities: identities::Known,
+    names: Publication,
     groups: Groups,
     services: FxHashMap<ServiceId, Arc<Service>>,
     networks: FxHashMap<ServiceNetworkId, Arc<Network>>,
@@ -61,6 +69,7 @@ impl Builder {
             board,
             certificates: Certificates::new(sealing_key.clone()),
             identities: identities::Known::new(sealing_key),
+            names: Publication::default(),
             groups: Groups::default(),
             services: FxHashMap::default(),
             networks: FxHashMap::default(),
@@ -76,6 +85,7 @@ impl Builder {
                 self.index = Index::default();
                 self.certificates.begin_anew();
                 self.identities.begin_anew();
+                self.names.begin_anew();
                 for entry in entries {
                     self.apply_one(&entry.key, Some(&entry.value));
                 }
@@ -97,7 +107,7 @@ impl Builder {
     }
 
     fn apply_one(&mut self, key: &str, value: Option<&[u8]>) {
-        if self.identities.apply(key, value) {
+        if self.identities.apply(key, value) || self.names.apply(key, value) {
             return;
         }
         match self.certificates.apply(key, value) {
@@ -119,12 +129,12 @@ impl Builder {
 
     /// The Snapshot of everything taken in, or `None` when nothing a proxy acts on has changed.
     pub(crate) fn build(&mut self) -> Option<Arc<Snapshot>> {
-        if self.index.touched.is_empty() && !self.identities.is_changed() {
+        if self.index.touched.is_empty() && !self.identities.is_changed() && !self.names.is_changed() {
             return None;
         }
         let Touched { groups, services, networks, vpcs, is_awaited } =
             std::mem::take(&mut self.index.touched);
-        let mut is_changed = is_awaited || self.identities.is_changed();
+        let mut is_changed = is_awaited || self.identities.is_changed() || self.names.is_changed();
         let (mut services, mut networks, mut vpcs) = (services, networks, vpcs);
 
         for id in groups {
@@ -198,13 +208,14 @@ impl Builder {
             };
         }
         let identities = self.identities.current();
+        let names = self.names.current();
         is_changed.then(|| {
             Arc::new(Snapshot {
                 revision: self.revision,
                 ingresses: self.ingresses.clone(),
                 target_groups: self.groups.clone(),
                 identities,
-                names: Arc::default(),
+                names,
             })
         })
     }

@@ -21,8 +21,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Services never import each other.
     ("iam", &["frame", "idl", "api", "model", "store", "auth", "policy"]),
     ("tagging", &["frame", "idl", "api", "model", "store"]),
+    ("route53", &["frame", "idl", "api", "model", "store"]),
     ("toy", &["frame", "idl", "api", "model", "store"]),
-    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "iam", "tagging"]),
+    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "iam", "route53", "tagging"]),
     ("proxy", &["model", "auth", "policy"]),
     ("kube", &["model", "api"]),
     ("bench", &["auth", "model", "proxy"]),

@@ -1,9 +1,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use hickory_proto::rr::{RData, Record};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
+use hickory_proto::rr::{RData, Record};
 use trellis_model::fabric::{HostPlan, SubnetPlan};
 use trellis_model::snapshot::{
     AddressFamily, Auth, Destination, Network, Resource, Resources, SERVICE_VIP, Service,

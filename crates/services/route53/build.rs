@@ -1,0 +1,3 @@
+fn main() {
+    trellis_idl::generate("route53.idl");
+}
