@@ -102,11 +102,11 @@ impl Context for Circumstances<'_> {
             ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
             ("aws:requestedregion", None) => visit(caller.region.as_str()),
             ("aws:viaawsservice", None) => visit("false"),
-            ("iam:passedtoservice", None) if *action == "iam:PassRole" => {
-                // The one hand-over there is: a role for instances.
-                if input.get("InstanceProfileName").is_some() {
-                    visit("ec2.amazonaws.com");
-                }
+            // The one hand-over there is: a role for instances.
+            ("iam:passedtoservice", None)
+                if *action == "iam:PassRole" && input.get("InstanceProfileName").is_some() =>
+            {
+                visit("ec2.amazonaws.com");
             }
             (name, None) => {
                 let Some((_, paths, kind)) = MEMBERS.iter().find(|(known, ..)| *known == name) else {
