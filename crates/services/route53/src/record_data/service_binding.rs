@@ -41,7 +41,7 @@ fn parameter(text: &str) -> Result<(u16, Vec<u8>), Fault> {
     };
     let key = key(name)?;
     let value = match key {
-        0 => list(|name| key_bytes(name))?,
+        0 => list(key_bytes)?,
         1 => list(|protocol| match u8::try_from(protocol.len()) {
             Ok(length @ 1..) if is_plain(protocol) => Ok([&[length], protocol.as_bytes()].concat()),
             _ => Err(PARAMETER),
