@@ -37,6 +37,14 @@ pub(crate) fn find_nft() -> Result<PathBuf, NetError> {
         .ok_or(NetError::NftMissing)
 }
 
+/// Puts `rules`, as `nft -f` reads them, in force in this network namespace.
+///
+/// # Errors
+/// nft is missing, or refuses them; then nothing has changed.
+pub fn install_rules(rules: &str) -> Result<(), NetError> {
+    install(&find_nft()?, rules).map_err(NetError::system("install nftables rules"))
+}
+
 /// Puts `rules` in force, all or nothing, in the calling thread's network namespace. There is no moment without rules:
 /// the kernel swaps old for new in one step.
 pub(crate) fn install(nft: &Path, rules: &str) -> io::Result<()> {

@@ -28,5 +28,6 @@ mod vpc;
 
 pub use error::NetError;
 pub use fabric::{Fabric, FabricEvent, FabricOptions};
+pub use firewall::install_rules;
 pub use probe::probe;
 pub use sockets::{Sockets, limit_window};

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Account(Account),
     /// Make, list and delete access keys of accounts
     Key(Key),
+    /// Run the signing proxy beside an application that cannot sign its requests to services
+    Sign(crate::sign::Sign),
 }
 
 /// Where an instance keeps its state.

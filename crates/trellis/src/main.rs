@@ -7,6 +7,7 @@ mod hosts;
 mod http_server;
 mod local;
 mod log;
+mod sign;
 mod supervise;
 mod up;
 mod vpc_sockets;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Status(args) => local::status::status(&args),
         cli::Command::Account(args) => local::account::account(args),
         cli::Command::Key(args) => local::account::key(args),
+        cli::Command::Sign(args) => sign::sign(args),
     };
     outcome.unwrap_or_else(|error| {
         log::complain(&format!("{error:#}"));
