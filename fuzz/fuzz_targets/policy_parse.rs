@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind};
+use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind, explain, lint};
 
 struct Echo;
 
@@ -23,6 +23,7 @@ fuzz_target!(|text: &str| {
         Caller::session(account, "/", "cart", "AROACART000000000000", "s")
             .with_tags([("team".to_owned(), "red".to_owned())]),
     ];
+    assert_eq!(lint(text, None).is_ok(), Policy::parse(text, PolicyKind::Resource).is_ok());
     for kind in [PolicyKind::Identity, PolicyKind::Resource, PolicyKind::Trust] {
         let Ok(policy) = Policy::parse(text, kind) else { continue };
         for caller in &callers {
@@ -30,6 +31,17 @@ fuzz_target!(|text: &str| {
             let access = Access { caller, action: "vpc-lattice-svcs:Invoke", resource, context: &Echo };
             let decision = policy.decide(&access);
             assert_eq!(decision, policy.decide(&access));
+            // The explanation is of the same engine: what applies decides.
+            let explained = explain(text, kind, &access).expect("it was parsed before");
+            let applies = |denies| {
+                explained.statements.iter().any(|each| each.obstacle.is_none() && each.denies == denies)
+            };
+            let expected = match (applies(true), applies(false)) {
+                (true, _) => Decision::ExplicitDeny,
+                (false, true) => Decision::Allow,
+                (false, false) => Decision::ImplicitDeny,
+            };
+            assert_eq!((decision, explained.decision), (expected, expected));
             // One that only allows cannot deny, and the other way round.
             match decision {
                 Decision::Allow => assert!(text.contains("Allow") || text.contains('\\')),

@@ -12,6 +12,8 @@ mod caller;
 mod condition;
 mod decision;
 mod document;
+mod explain;
+mod lint;
 mod pattern;
 mod principal;
 mod statement;
@@ -19,6 +21,8 @@ mod statement;
 pub use caller::{Caller, CallerKind, Organization};
 pub use condition::ConditionKey;
 pub use decision::{Decision, Guard, Layer, Outcome, decide};
+pub use explain::{Explained, Explanation, Obstacle, explain};
+pub use lint::{Finding, Problem, lint};
 pub use statement::StatementFault;
 
 use document::Document;

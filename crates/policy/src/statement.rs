@@ -155,14 +155,39 @@ impl Statement {
     }
 
     pub(crate) fn applies(&self, access: &Access<'_>) -> bool {
-        let allowing = self.effect == Effect::Allow;
-        self.actions.includes(allowing, |action| action.matches(access.action, true, access))
-            && self.principals.as_ref().is_none_or(|principals| principals.include(access.caller, allowing))
-            && self.resources.as_ref().is_none_or(|resources| {
-                resources.includes(allowing, |resource| resource.matches(access.resource, access))
-            })
-            && self.conditions.iter().all(|condition| condition.holds(access, allowing))
+        self.mismatch(access).is_none()
     }
+
+    /// The first thing that keeps it from applying.
+    pub(crate) fn mismatch(&self, access: &Access<'_>) -> Option<Mismatch> {
+        let allowing = self.effect == Effect::Allow;
+        if !self.actions.includes(allowing, |action| action.matches(access.action, true, access)) {
+            return Some(Mismatch::Action);
+        }
+        if !self.principals.as_ref().is_none_or(|principals| principals.include(access.caller, allowing)) {
+            return Some(Mismatch::Principal);
+        }
+        let is_about = |resources: &Choice<ArnPattern>| {
+            resources.includes(allowing, |resource| resource.matches(access.resource, access))
+        };
+        if !self.resources.as_ref().is_none_or(is_about) {
+            return Some(Mismatch::Resource);
+        }
+        self.conditions
+            .iter()
+            .position(|condition| !condition.holds(access, allowing))
+            .map(Mismatch::Condition)
+    }
+}
+
+/// Why a statement does not apply to an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Action,
+    Principal,
+    Resource,
+    /// Which, in the order of the text.
+    Condition(usize),
 }
 
 fn compile_action(text: &str) -> Result<Pattern, StatementFault> {

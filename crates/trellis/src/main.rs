@@ -7,6 +7,7 @@ mod hosts;
 mod http_server;
 mod local;
 mod log;
+mod policy;
 mod sign;
 mod supervise;
 mod up;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         cli::Command::Account(args) => local::account::account(args),
         cli::Command::Key(args) => local::account::key(args),
         cli::Command::Sign(args) => sign::sign(args),
+        cli::Command::Policy(args) => policy::policy(args),
     };
     outcome.unwrap_or_else(|error| {
         log::complain(&format!("{error:#}"));

@@ -2,8 +2,10 @@
 
 mod conditions;
 mod documents;
+mod explained;
 mod independent;
 mod layers;
+mod linted;
 mod principals;
 
 use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Organization, Policy, PolicyKind};
