@@ -14,7 +14,7 @@ pub struct Schema {
 pub(crate) const DESCRIPTIONS: [(&str, &str); 6] = [
     ("vpc-lattice.idl", include_str!("../idl/vpc-lattice.idl")),
     ("ec2.idl", include_str!("../idl/ec2.idl")),
-    ("sts.idl", include_str!("../idl/sts.idl")),
+    ("sts.idl", include_str!("../../services/sts/sts.idl")),
     ("tagging.idl", include_str!("../../services/tagging/tagging.idl")),
     ("ram.idl", include_str!("../idl/ram.idl")),
     ("acm.idl", include_str!("../idl/acm.idl")),

@@ -30,7 +30,7 @@
 //! pending/{service}/{account}/{region}/{kind}/{...}        -> work a workflow has to finish
 //! pending/domain/{account}/{region}/{dv}                  -> a TXT record to look for: crate::domain_proof
 //! access-key/{access key id}                               -> trellis_frame::access_key
-//! token-key/{8 hex digits}                                 -> sealed: crate::token_key
+//! token-key/{8 hex digits}                                 -> sealed: trellis_frame::token_key
 //! account/{account}                                        -> trellis_frame::account
 //! ram/{account}/{region}/share/{uuid}                      -> crate::ram::share::Share
 //! invitation/{receiver}/{region}/{uuid}                    -> crate::ram::invitation::Invitation

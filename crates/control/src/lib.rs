@@ -18,8 +18,6 @@ mod resources;
 mod services;
 mod sharing;
 mod snapshot;
-mod sts;
-mod token_key;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -31,7 +29,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use tokio::sync::watch;
-use trellis_frame::{Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, vault};
+use trellis_frame::{
+    Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, token_key, vault,
+};
 use trellis_model::fabric::FabricPlan;
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
@@ -158,7 +158,6 @@ impl Control {
         let surroundings = frame.surroundings();
         let store = &surroundings.store;
         certificate_renewal::renew(surroundings).await?;
-        token_key::rotate(surroundings).await?;
 
         let mut changes = store.watch_each(snapshot::WATCHED)?;
         let mut builder = snapshot::Builder::new(health, surroundings.vault.sealing_key());
@@ -176,7 +175,6 @@ impl Control {
         let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
         frame.spawn(workflow::run(surroundings.clone(), pending, drain_limit));
         frame.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
-        frame.spawn(token_key::run(surroundings.clone()));
         frame.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
         Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions }) })
     }

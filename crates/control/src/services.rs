@@ -2,13 +2,13 @@
 
 use trellis_frame::Service;
 
-use crate::{acm, ec2, lattice, ram, sts};
+use crate::{acm, ec2, lattice, ram};
 
 pub(crate) const ALL: &[&Service] = &[
     &lattice::SERVICE,
     &ec2::SERVICE,
-    &sts::SERVICE,
     &trellis_iam::SERVICE,
+    &trellis_sts::SERVICE,
     &trellis_tagging::SERVICE,
     &ram::SERVICE,
     &acm::SERVICE,

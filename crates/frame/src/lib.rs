@@ -29,6 +29,7 @@ mod surroundings;
 pub mod tags;
 pub mod task;
 pub mod token;
+pub mod token_key;
 pub mod vault;
 pub mod words;
 pub mod workflow;

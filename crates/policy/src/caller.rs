@@ -169,7 +169,8 @@ impl Caller {
         self.role_arn.as_deref()
     }
 
-    pub(crate) fn user_id(&self) -> Option<&str> {
+    /// The value of `aws:userid`.
+    pub fn user_id(&self) -> Option<&str> {
         self.user_id.as_deref()
     }
 

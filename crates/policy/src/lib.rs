@@ -146,4 +146,9 @@ impl Policy {
         }
         decision
     }
+    /// Whether a statement that allows names the caller itself, and not with all of its account: within an
+    /// account this needs no policy of the caller's beside it.
+    pub fn allows_by_name(&self, access: &Access<'_>) -> bool {
+        self.statements.iter().any(|statement| statement.allows_by_name(access))
+    }
 }

@@ -60,6 +60,12 @@ impl Principals {
             true => !allowing || caller.kind() != CallerKind::Anonymous,
         }
     }
+    /// Whether the caller is among them by itself: neither with all of its account nor with everyone.
+    pub(crate) fn name(&self, caller: &Caller) -> bool {
+        let is_one =
+            |principal: &&Principal| !matches!(principal, Principal::Everyone | Principal::Account(_));
+        !self.others && self.listed.iter().filter(is_one).any(|principal| principal.is(caller))
+    }
 }
 
 impl Principal {

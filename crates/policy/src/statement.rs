@@ -154,6 +154,12 @@ impl Statement {
         Ok(Self { effect, principals, actions, resources, conditions })
     }
 
+    /// Whether it allows, and names the caller itself.
+    pub(crate) fn allows_by_name(&self, access: &Access<'_>) -> bool {
+        let names = |principals: &Principals| principals.name(access.caller);
+        self.effect == Effect::Allow && self.principals.as_ref().is_some_and(names) && self.applies(access)
+    }
+
     pub(crate) fn applies(&self, access: &Access<'_>) -> bool {
         self.mismatch(access).is_none()
     }

@@ -16,7 +16,7 @@ use trellis_store::{Read, Reader};
 use crate::circumstances::Circumstances;
 use crate::entity::find;
 use crate::permissions::{Bounds, Source, managed};
-use crate::{managed_policy, service_linked_role};
+use crate::{managed_policy, service_linked_role, session, trust};
 
 /// What anyone who has signed may do.
 const NEED_NOTHING: &[&str] = &["sts:GetCallerIdentity", "sts:GetSessionToken"];
@@ -32,6 +32,9 @@ impl Authorise for ByPolicies {
         surroundings: &Surroundings,
         access: &Access<'_>,
     ) -> Result<Verdict, Refusal> {
+        if let Some(verdict) = trust::decide(state, surroundings, access)? {
+            return Ok(verdict);
+        }
         match access.caller.rights {
             Rights::Admin | Rights::Account => return Ok(Verdict::Allow),
             Rights::None => return Ok(Verdict::Deny { on: None, why: String::new() }),
@@ -39,6 +42,11 @@ impl Authorise for ByPolicies {
         }
         if NEED_NOTHING.contains(&access.action) {
             return Ok(Verdict::Allow);
+        }
+        if let Some(session) = access.caller.session.as_deref()
+            && !is_within_reach(session.kind, access.action)
+        {
+            return Ok(Verdict::Deny { on: None, why: "with session credentials".to_owned() });
         }
         let guards = guards_of(state, access.caller)?;
         for resource in access.resources {
@@ -68,6 +76,12 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("acl-", "ec2", "network-acl"),
     ("pl-", "ec2", "prefix-list"),
 ];
+
+/// Whether credentials for a while of that kind may ask for it at all: those that a user got without a role change
+/// no identity, "cannot call any IAM API operations".
+fn is_within_reach(kind: SessionKind, action: &str) -> bool {
+    kind == SessionKind::Role || !action.starts_with("iam:")
+}
 
 /// What an access has to pass: one of its policies must allow it, none may deny it.
 pub(crate) struct Guard {
@@ -100,6 +114,15 @@ impl Guard {
         Self { kind, policies: policies.unwrap_or_default() }
     }
 
+    /// The end of the sentence that says what it decided instead of allowing.
+    pub(crate) fn why(&self, decision: Decision, action: &str) -> String {
+        let (article, name) = self.kind.article_and_name();
+        match decision {
+            Decision::ExplicitDeny => format!("with an explicit deny in {article} {name}"),
+            _ => format!("because no {name} allows the {action} action"),
+        }
+    }
+
     pub(crate) fn decide(&self, question: &Question<'_>) -> Decision {
         let mut decision = Decision::ImplicitDeny;
         for policy in &self.policies {
@@ -119,18 +142,32 @@ pub(crate) fn guards(bounds: &Bounds) -> Vec<Guard> {
     [Guard::new(GuardKind::Identity, &bounds.policies)].into_iter().chain(boundary).collect()
 }
 
-fn guards_of(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
+/// Everything the caller has to pass.
+pub(crate) fn guards_of(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
     let nothing = || vec![Guard { kind: GuardKind::Identity, policies: Vec::new() }];
+    if matches!(caller.rights, Rights::Admin | Rights::Account) {
+        return Ok(vec![everything()]);
+    }
     let Some(session) = &caller.session else {
         return Ok(Bounds::of_arn(state, &caller.arn)?.map_or_else(nothing, |bounds| guards(&bounds)));
     };
-    if !is_current(state, session)? {
+    let mut all = if session::is_operators(session) {
+        vec![everything()]
+    } else if is_current(state, session)? {
+        Bounds::of_arn(state, &session.principal)?.map_or_else(nothing, |bounds| guards(&bounds))
+    } else {
         return Ok(nothing());
-    }
-    let bounds = Bounds::of_arn(state, &session.principal)?;
-    let mut all = bounds.map_or_else(nothing, |bounds| guards(&bounds));
+    };
     all.extend(session_guard(state, caller, session)?);
     Ok(all)
+}
+
+/// What an operator's keys are held to.
+fn everything() -> Guard {
+    let document = iam::aws_managed("arn:aws:iam::aws:policy/AdministratorAccess")
+        .map_or_else(String::new, |policy| policy.document.to_owned());
+    let kind = crate::wire::PolicySourceType::None;
+    Guard::new(GuardKind::Identity, &[Source { id: iam::OPERATOR.to_owned(), kind, document }])
 }
 
 /// Whether the one the session is of is still there: one of the same name made since is somebody else.
@@ -167,16 +204,15 @@ fn session_guard(state: &mut Reader, caller: &Caller, session: &Session) -> Resu
 fn refused(guards: &[Guard], question: &Question<'_>) -> Option<String> {
     let mut missing = None;
     for guard in guards {
-        let (article, name) = guard.kind.article_and_name();
         match guard.decide(question) {
             Decision::Allow => {}
-            Decision::ExplicitDeny => return Some(format!("with an explicit deny in {article} {name}")),
-            Decision::ImplicitDeny => {
-                missing.get_or_insert(name);
+            denied @ Decision::ExplicitDeny => return Some(guard.why(denied, question.action)),
+            want @ Decision::ImplicitDeny => {
+                missing.get_or_insert_with(|| guard.why(want, question.action));
             }
         }
     }
-    missing.map(|name| format!("because no {name} allows the {} action", question.action))
+    missing
 }
 
 /// The resource with what the call leaves out: the path of an identity that is named, the caller where nobody is.

@@ -1,6 +1,6 @@
 //! Whose an access key is: step 2 of every API call.
 
-use trellis_auth::{AuthError, Claim};
+use trellis_auth::Claim;
 use trellis_frame::access_key::{self, Rights, Status};
 use trellis_frame::signature::{Identify, Unidentified};
 use trellis_frame::{Identity, Surroundings, key, tags};
@@ -9,8 +9,9 @@ use trellis_policy::Caller;
 use trellis_store::Reader;
 
 use crate::entity::find;
+use crate::session;
 
-/// Long-lived keys: an operator's, and those of users.
+/// Long-lived keys, an operator's and those of users, and sessions.
 #[derive(Debug)]
 pub(crate) struct Keys;
 
@@ -21,8 +22,8 @@ impl Identify for Keys {
         surroundings: &Surroundings,
         claim: &Claim<'_>,
     ) -> Result<Option<Identity>, Unidentified> {
-        if claim.security_token.is_some() {
-            return Err(Unidentified::Auth(AuthError::TokenUnsupported));
+        if let Some(token) = claim.security_token {
+            return session::identify(state, surroundings, claim, token).map(Some);
         }
         let found = access_key::find(state, claim.access_key_id)?;
         let Some(key) = found.filter(|key| key.status == Status::Active) else { return Ok(None) };

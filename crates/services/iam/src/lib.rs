@@ -21,8 +21,10 @@ mod oidc_provider;
 mod permissions;
 mod role;
 mod service_linked_role;
+mod session;
 mod simulate;
 mod tags;
+mod trust;
 mod user;
 mod version;
 

@@ -8,21 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use trellis_auth::TokenKeys;
 use trellis_ca::SealingKey;
 use trellis_model::snapshot::TokenKey;
-use trellis_store::{Read, StoreError};
+use trellis_store::Read;
 use zeroize::Zeroizing;
 
-use crate::context::Surroundings;
 use crate::record::scan_all;
 use crate::refusal::Refusal;
+use crate::surroundings::Surroundings;
+use crate::task;
 use crate::vault::VaultFault;
 
 /// What every key of these records begins with.
-pub(crate) const PREFIX: &str = "token-key/";
+pub const PREFIX: &str = "token-key/";
 
 /// How long a key seals.
 const SEALS: SignedDuration = SignedDuration::from_hours(24);
+
+/// After this time every proxy has a new key.
+const HEARD_OF: SignedDuration = SignedDuration::from_mins(1);
 
 /// "36 hours": the longest life of a session, GetSessionToken's.
 const LONGEST_SESSION: SignedDuration = SignedDuration::from_hours(36);
@@ -35,16 +40,16 @@ const PLAIN: usize = 8 + 32;
 
 /// A key with its age.
 #[derive(Debug, Clone)]
-pub(crate) struct Dated {
-    pub(crate) made_at: Timestamp,
-    pub(crate) key: TokenKey,
+pub struct Dated {
+    pub made_at: Timestamp,
+    pub key: TokenKey,
 }
 
 /// Opens the record at `key`; `None` for one that is no key of this kind.
 ///
 /// # Errors
 /// What was sealed with another key or for another record.
-pub(crate) fn open(sealing_key: &SealingKey, key: &str, sealed: &[u8]) -> Result<Option<Dated>, VaultFault> {
+pub fn open(sealing_key: &SealingKey, key: &str, sealed: &[u8]) -> Result<Option<Dated>, VaultFault> {
     let Some(id) = key.strip_prefix(PREFIX).and_then(|id| u32::from_str_radix(id, 16).ok()) else {
         return Ok(None);
     };
@@ -64,7 +69,7 @@ pub(crate) fn open(sealing_key: &SealingKey, key: &str, sealed: &[u8]) -> Result
 ///
 /// # Errors
 /// A store that fails; a key that does not open.
-pub(crate) fn all(state: &mut impl Read, sealing_key: &SealingKey) -> Result<Vec<Dated>, Refusal> {
+pub fn all(state: &mut impl Read, sealing_key: &SealingKey) -> Result<Vec<Dated>, Refusal> {
     let mut keys = Vec::new();
     for entry in scan_all(state, PREFIX)? {
         keys.extend(open(sealing_key, &entry.key, &entry.value)?);
@@ -73,11 +78,27 @@ pub(crate) fn all(state: &mut impl Read, sealing_key: &SealingKey) -> Result<Vec
     Ok(keys)
 }
 
+/// What opens every session token that is good, and seals new ones with the newest key that every proxy has.
+///
+/// # Errors
+/// As [`all`].
+pub fn token_keys(
+    state: &mut impl Read,
+    sealing_key: &SealingKey,
+    now: Timestamp,
+) -> Result<TokenKeys, Refusal> {
+    let mut keys = all(state, sealing_key)?;
+    // A proxy that had not heard of a new key yet would refuse what it sealed.
+    let settled = keys.iter().position(|dated| now.duration_since(dated.made_at) >= HEARD_OF);
+    keys.rotate_left(settled.unwrap_or(0));
+    Ok(TokenKeys::new(keys.iter().map(|dated| (dated.key.id, &*dated.key.key))))
+}
+
 /// Makes a key when there is none that may seal, and forgets those whose tokens are all over.
 ///
 /// # Errors
 /// A store that fails, a system without random numbers, a key that does not open.
-pub(crate) async fn rotate(surroundings: &Arc<Surroundings>) -> Result<(), Refusal> {
+pub async fn rotate(surroundings: &Arc<Surroundings>) -> Result<(), Refusal> {
     let now = surroundings.clock.now();
     let sealing_key = surroundings.vault.sealing_key();
     let id = (surroundings.random.draw() >> 32) as u32;
@@ -106,15 +127,7 @@ pub(crate) async fn rotate(surroundings: &Arc<Surroundings>) -> Result<(), Refus
 }
 
 /// Looks at the keys for ever. Ends when the store is closed.
-pub(crate) async fn run(surroundings: Arc<Surroundings>) {
-    loop {
-        tokio::time::sleep(EVERY).await;
-        match rotate(&surroundings).await {
-            Ok(()) => {}
-            Err(Refusal::Store(StoreError::Closed)) => return,
-            Err(refusal) => {
-                tracing::error!(?refusal, "the keys of session tokens could not be replaced; trying again");
-            }
-        }
-    }
+pub async fn run(surroundings: Arc<Surroundings>) {
+    let what = "the keys of session tokens could not be replaced";
+    task::every(EVERY, what, || rotate(&surroundings)).await;
 }
