@@ -37,6 +37,7 @@ use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError};
+use trellis_sts::IssuerKeys;
 
 use crate::health_board::HealthBoard;
 
@@ -48,6 +49,7 @@ pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
 pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
 pub use trellis_frame::{Clock, Random, StartError};
 pub use trellis_model::resource::vpc::Instance;
+pub use trellis_sts::{HttpsGet, MAX_ANSWER};
 
 /// What an operation is given, as the rooms of the services name it.
 mod context {
@@ -72,6 +74,8 @@ pub struct Config {
     pub txt_lookup: TxtLookup,
     /// How often a record that was not there is looked for again. Default 60 s.
     pub txt_lookup_interval: Duration,
+    /// How the keys of identity providers are fetched. Default: not at all.
+    pub https_get: HttpsGet,
     /// What secrets in the store are sealed with; the same at every start. Default: a new one, which opens
     /// nothing that is there already.
     pub sealing_key: Arc<SealingKey>,
@@ -96,6 +100,7 @@ impl Default for Config {
             drain_limit: Duration::from_secs(60),
             txt_lookup: TxtLookup::none(),
             txt_lookup_interval: Duration::from_secs(60),
+            https_get: HttpsGet::none(),
             sealing_key: Arc::new(SealingKey::generate().expect("the system gives random bytes")),
             certificate_check_interval: Duration::from_secs(3600),
             settling: Duration::ZERO,
@@ -134,6 +139,7 @@ impl Control {
             drain_limit,
             txt_lookup,
             txt_lookup_interval,
+            https_get,
             sealing_key,
             certificate_check_interval,
             settling,
@@ -141,7 +147,7 @@ impl Control {
             random,
         } = config;
         let health = HealthBoard::default();
-        let extensions = Extensions::default().with(health.clone());
+        let extensions = Extensions::default().with(health.clone()).with(IssuerKeys::new(https_get));
         let config = trellis_frame::Config {
             account,
             region,

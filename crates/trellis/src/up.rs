@@ -2,6 +2,7 @@
 
 mod carriers;
 mod credentials;
+mod https_get;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -134,6 +135,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
                 let domains = domains.clone();
                 Box::pin(async move { domains.txt(&name).await })
             }),
+            https_get: https_get::https_get(),
             settling: SETTLING,
             ..Config::default()
         },

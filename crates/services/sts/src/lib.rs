@@ -9,12 +9,16 @@ mod assume_role;
 mod caller_identity;
 mod credentials;
 mod fault;
+mod issuer_keys;
 mod session_token;
 mod terms;
+mod web_identity;
 
 use trellis_api::Exception;
 use trellis_frame::task::Task;
 use trellis_frame::{Refusal, Service, token_key, words as stock};
+
+pub use issuer_keys::{Fetched, HttpsGet, IssuerKeys, MAX_ANSWER};
 
 #[allow(clippy::all, dead_code, unreachable_pub)]
 pub(crate) mod wire {
@@ -32,6 +36,7 @@ pub static SERVICE: Service = Service {
 
 trellis_frame::operations! { wire;
     AssumeRole => view assume_role::assume,
+    AssumeRoleWithWebIdentity => unsigned web_identity::assume,
     GetAccessKeyInfo => read access_key_info::get,
     GetCallerIdentity => view caller_identity::get,
     GetFederationToken => view session_token::get_for_federated_user,
