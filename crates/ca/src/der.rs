@@ -1,4 +1,7 @@
-//! Just enough DER to see what kind of key a private key is, before a crypto library is asked.
+//! Just enough DER to see what kind of key a private key is, before a crypto library is asked, and to
+//! read what OCSP clients ask; [`write`] is the other direction.
+
+pub(crate) mod write;
 
 /// `INTEGER`.
 pub(crate) const INTEGER: u8 = 0x02;
@@ -47,6 +50,13 @@ impl<'a> Reader<'a> {
         let (content, rest) = rest.split_at_checked(length)?;
         self.0 = rest;
         Some(content)
+    }
+
+    /// The next value whole, tag and length included, if it has this tag.
+    pub(crate) fn take_whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.take(tag)?;
+        Some(&before[..before.len() - self.0.len()])
     }
 
     /// [`take`](Self::take), as a reader of what is inside.

@@ -5,20 +5,23 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RsaKeyPair,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use x509_parser::asn1_rs::Oid;
 use zeroize::Zeroizing;
 
-use crate::der::{self, Reader, integer_bits};
+use crate::der::{self, Reader, integer_bits, write};
 use crate::pem::{self, Section};
+use crate::signature::SignatureAlgorithm;
 
 /// A kind of key that a certificate here may have. Spelt as ACM's `KeyAlgorithm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,6 +119,16 @@ pub enum KeyFault {
     Malformed,
     #[error("the system's random generator failed")]
     Generation,
+}
+
+/// Why a key signed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignFault {
+    #[error("a key of {key} does not sign with {algorithm}")]
+    Kind { algorithm: SignatureAlgorithm, key: KeyAlgorithm },
+    #[error("the system's cipher or random generator failed")]
+    System,
 }
 
 /// An unencrypted private key and the public key that belongs to it.
@@ -218,6 +231,19 @@ impl PrivateKey {
         &self.public
     }
 
+    /// The whole `SubjectPublicKeyInfo` in DER.
+    pub fn public_key_info(&self) -> Vec<u8> {
+        let parameters = match self.algorithm {
+            KeyAlgorithm::EcP256 => write::value(der::OID, P256),
+            KeyAlgorithm::EcP384 => write::value(der::OID, P384),
+            KeyAlgorithm::EcP521 => write::value(der::OID, P521),
+            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => write::null(),
+        };
+        let kind = if self.algorithm.is_rsa() { RSA } else { EC };
+        let algorithm = write::sequence(&[&write::value(der::OID, kind), &parameters]);
+        write::sequence(&[&algorithm, &write::bits(&self.public)])
+    }
+
     /// PKCS #8 as a `PRIVATE KEY` section.
     pub fn to_pem(&self) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::with_capacity(pem::written_length(pem::PKCS8, &self.pkcs8)));
@@ -227,6 +253,67 @@ impl PrivateKey {
 
     pub(crate) fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
+    }
+
+    /// Reads what [`to_pem`](Self::to_pem) gave.
+    ///
+    /// # Errors
+    /// [`KeyFault::Malformed`] unless it is one `PRIVATE KEY` section.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyFault> {
+        let sections = pem::sections(text, 1).map_err(|_| KeyFault::Malformed)?;
+        match &sections[..] {
+            [section] if section.label == pem::PKCS8 && !section.encrypted => Self::from_section(section),
+            _ => Err(KeyFault::Malformed),
+        }
+    }
+
+    /// A signature over `message`: PKCS #1 or PSS for RSA, ASN.1 for a curve. Tens of milliseconds for RSA.
+    ///
+    /// # Errors
+    /// [`SignFault::Kind`] where the algorithm is not for keys of this kind.
+    pub fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignFault> {
+        let system = |_| SignFault::System;
+        let encoding: &dyn RsaEncoding = match algorithm {
+            SignatureAlgorithm::Sha256Rsa => &RSA_PKCS1_SHA256,
+            SignatureAlgorithm::Sha384Rsa => &RSA_PKCS1_SHA384,
+            SignatureAlgorithm::Sha512Rsa => &RSA_PKCS1_SHA512,
+            SignatureAlgorithm::Sha256RsaPss => &RSA_PSS_SHA256,
+            SignatureAlgorithm::Sha384RsaPss => &RSA_PSS_SHA384,
+            SignatureAlgorithm::Sha512RsaPss => &RSA_PSS_SHA512,
+            SignatureAlgorithm::Sha256Ecdsa => return self.sign_hash(algorithm, &SHA256, message),
+            SignatureAlgorithm::Sha384Ecdsa => return self.sign_hash(algorithm, &SHA384, message),
+            SignatureAlgorithm::Sha512Ecdsa => return self.sign_hash(algorithm, &SHA512, message),
+        };
+        if !self.algorithm.is_rsa() {
+            return Err(SignFault::Kind { algorithm, key: self.algorithm });
+        }
+        let pair = RsaKeyPair::from_pkcs8(&self.pkcs8).map_err(|_| SignFault::System)?;
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(encoding, &SystemRandom::new(), message, &mut signature).map_err(system)?;
+        Ok(signature)
+    }
+
+    /// ECDSA with any hash. A hash is a number that is cut to the length of the curve's order (FIPS 186-5
+    /// section 6.4.1), so one of another length is signed as one of the curve's own hash that means the same number.
+    fn sign_hash(
+        &self,
+        algorithm: SignatureAlgorithm,
+        hash: &'static digest::Algorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SignFault> {
+        let (curve, own) = match self.algorithm {
+            KeyAlgorithm::EcP256 => (&ECDSA_P256_SHA256_ASN1_SIGNING, &SHA256),
+            KeyAlgorithm::EcP384 => (&ECDSA_P384_SHA384_ASN1_SIGNING, &SHA384),
+            KeyAlgorithm::EcP521 => (&ECDSA_P521_SHA512_ASN1_SIGNING, &SHA512),
+            key => return Err(SignFault::Kind { algorithm, key }),
+        };
+        let digest = digest::digest(hash, message);
+        let length = own.output_len();
+        let mut number = vec![0; length.saturating_sub(digest.as_ref().len())];
+        number.extend_from_slice(&digest.as_ref()[..digest.as_ref().len().min(length)]);
+        let number = digest::Digest::import_less_safe(&number, own).map_err(|_| SignFault::System)?;
+        let pair = EcdsaKeyPair::from_pkcs8(curve, &self.pkcs8).map_err(|_| SignFault::System)?;
+        Ok(pair.sign_digest(&number).map_err(|_| SignFault::System)?.as_ref().to_vec())
     }
 
     /// An ECDSA signature in ASN.1 form; `None` for RSA keys, which sign nothing here.

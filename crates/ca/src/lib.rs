@@ -6,17 +6,26 @@
 //!   fail a handshake later, saying what was found and what was expected.
 //! - [`Leaf`] is what both give: a chain and a private key ready for rustls, and the [`Facts`] that
 //!   the certificate states.
+//! - [`ToBeSigned`], [`Crl`] and [`ocsp`] are what a certificate authority of an account's own signs, [`Csr`] what it
+//!   is asked with; which fields and extensions stand in them is its owner's affair.
 //! - [`SealingKey`] encrypts what is kept of all this, bound to the record it is kept in.
 //!
 //! The clock is an argument and nothing here touches a file or a socket. Secrets are wiped when they
 //! are dropped and never appear in `Debug` output or in an error.
 
 pub mod authority;
+pub mod authority_certificate;
+pub mod certificate;
+pub mod crl;
+pub mod csr;
+pub mod distinguished_name;
+pub mod extension;
 pub mod facts;
 pub mod import;
 pub mod key;
 pub mod leaf;
 pub mod name;
+pub mod ocsp;
 pub mod seal;
 pub mod signature;
 
@@ -25,10 +34,15 @@ mod pem;
 mod subject;
 
 pub use authority::{Authority, IssueError, LeafRequest, SubjectName};
+pub use certificate::ToBeSigned;
+pub use crl::Crl;
+pub use csr::{Csr, CsrFault};
+pub use distinguished_name::DistinguishedName;
+pub use extension::{Extension, GeneralName};
 pub use facts::{CertificateFault, Facts};
 pub use import::{ImportError, Material, Purpose};
-pub use key::{KeyAlgorithm, KeyFault, PrivateKey};
+pub use key::{KeyAlgorithm, KeyFault, PrivateKey, SignFault};
 pub use leaf::{Leaf, StoredFault};
-pub use pem::{PemFault, certificates_to_pem};
+pub use pem::{PemFault, certificates_of_pem, certificates_to_pem};
 pub use seal::{SealError, SealingKey};
 pub use signature::SignatureAlgorithm;

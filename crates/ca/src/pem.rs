@@ -11,6 +11,10 @@ use zeroize::Zeroizing;
 
 /// The labels this crate knows (RFC 7468 section 4; the two older key forms are OpenSSL's).
 pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
+pub(crate) const REQUEST: &str = "CERTIFICATE REQUEST";
+/// The same, as Microsoft's and older tools write it.
+pub(crate) const NEW_REQUEST: &str = "NEW CERTIFICATE REQUEST";
+pub(crate) const CRL: &str = "X509 CRL";
 pub(crate) const PKCS8: &str = "PRIVATE KEY";
 pub(crate) const PKCS8_ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 pub(crate) const PKCS1: &str = "RSA PRIVATE KEY";
@@ -156,6 +160,16 @@ pub fn certificates_to_pem(certificates: &[CertificateDer<'_>]) -> String {
         write(&mut out, CERTIFICATE, certificate);
     }
     out
+}
+
+/// The certificates of a text that [`certificates_to_pem`] wrote.
+///
+/// # Errors
+/// Every [`PemFault`].
+pub fn certificates_of_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault> {
+    const MOST: usize = 16;
+    let sections = sections(text, MOST)?;
+    Ok(sections.into_iter().map(|section| CertificateDer::from(section.der.to_vec())).collect())
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::key::dotted;
+use crate::der::write;
+use crate::key::{KeyAlgorithm, dotted};
 
 /// An accepted signature algorithm. Spelt as ACM's `SignatureAlgorithm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +61,61 @@ impl SignatureAlgorithm {
             Self::Sha384Ecdsa => "SHA384WITHECDSA",
             Self::Sha512Ecdsa => "SHA512WITHECDSA",
         }
+    }
+
+    /// Whether keys of this kind sign so.
+    pub fn is_for(self, key: KeyAlgorithm) -> bool {
+        !matches!(self, Self::Sha256Ecdsa | Self::Sha384Ecdsa | Self::Sha512Ecdsa) == key.is_rsa()
+    }
+
+    /// The `AlgorithmIdentifier` in DER. RFC 4055 section 5 has `NULL` for PKCS #1, RFC 5758 section 3.2 nothing for
+    /// ECDSA; of RSASSA-PSS everything is said that [`identify`](Self::identify) demands.
+    pub(crate) fn identifier(self) -> Vec<u8> {
+        const SHA2: &str = "2.16.840.1.101.3.4.2";
+        let oid = |dotted: &str| write::oid(dotted).expect("a constant");
+        let plain = |dotted: &str| write::sequence(&[&oid(dotted), &write::null()]);
+        let pss = |last: u8, salt: u8| {
+            let hash = plain(&format!("{SHA2}.{last}"));
+            let mask = write::sequence(&[&oid("1.2.840.113549.1.1.8"), &hash]);
+            let parameters = write::sequence(&[
+                &write::value(write::constructed(0), &hash),
+                &write::value(write::constructed(1), &mask),
+                &write::value(write::constructed(2), &write::unsigned(&[salt])),
+            ]);
+            write::sequence(&[&oid("1.2.840.113549.1.1.10"), &parameters])
+        };
+        match self {
+            Self::Sha256Rsa => plain("1.2.840.113549.1.1.11"),
+            Self::Sha384Rsa => plain("1.2.840.113549.1.1.12"),
+            Self::Sha512Rsa => plain("1.2.840.113549.1.1.13"),
+            Self::Sha256RsaPss => pss(1, 32),
+            Self::Sha384RsaPss => pss(2, 48),
+            Self::Sha512RsaPss => pss(3, 64),
+            Self::Sha256Ecdsa => write::sequence(&[&oid("1.2.840.10045.4.3.2")]),
+            Self::Sha384Ecdsa => write::sequence(&[&oid("1.2.840.10045.4.3.3")]),
+            Self::Sha512Ecdsa => write::sequence(&[&oid("1.2.840.10045.4.3.4")]),
+        }
+    }
+
+    /// Whether the key in `public_key`, a `subjectPublicKey`, made this signature.
+    pub(crate) fn is_signed_with(
+        self,
+        key: KeyAlgorithm,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        if !self.is_for(key) {
+            return false;
+        }
+        let verifiers = self.verifiers();
+        // One per curve, in this order.
+        let verifier = match key {
+            KeyAlgorithm::EcP384 => verifiers[1],
+            KeyAlgorithm::EcP521 => verifiers[2],
+            _ => verifiers[0],
+        };
+        verifier.verify_signature(public_key, message, signature).is_ok()
     }
 
     pub(crate) fn identify(algorithm: &AlgorithmIdentifier<'_>) -> Result<Self, SignatureFault> {
