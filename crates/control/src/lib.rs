@@ -15,6 +15,7 @@ mod log_subscriptions;
 mod ram;
 mod refusal;
 mod resources;
+mod revocation;
 mod services;
 mod sharing;
 mod snapshot;
@@ -193,6 +194,16 @@ impl Control {
     /// Serves one API call of any AWS service that is described.
     pub async fn serve(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
         self.inner.frame.serve(request).await
+    }
+
+    /// Serves what anybody may read without a signature, CRLs and OCSP answers; `None` for anything else.
+    pub async fn serve_unsigned(&self, request: &Request<Bytes>) -> Option<Response<Vec<u8>>> {
+        revocation::serve(self.inner.frame.surroundings(), request).await
+    }
+
+    /// Bytes of a body that [`serve_unsigned`](Self::serve_unsigned) reads.
+    pub fn unsigned_body_limit(head: &http::request::Parts) -> usize {
+        revocation::body_limit(head)
     }
 
     /// Whether a call with this head can be anything but refused: it names a key there is. For whoever has to hold its

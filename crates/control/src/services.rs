@@ -13,4 +13,5 @@ pub(crate) const ALL: &[&Service] = &[
     &ram::SERVICE,
     &acm::SERVICE,
     &trellis_route53::SERVICE,
+    &trellis_acm_pca::SERVICE,
 ];

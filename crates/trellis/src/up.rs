@@ -308,11 +308,14 @@ struct Api(Control);
 
 impl http_server::Handler for Api {
     fn body_limit(&self, head: &Parts) -> usize {
-        if self.0.names_a_key(head) { http_server::MAX_BODY } else { 0 }
+        if self.0.names_a_key(head) { http_server::MAX_BODY } else { Control::unsigned_body_limit(head) }
     }
 
     async fn call(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
-        self.0.serve(request).await
+        match self.0.serve_unsigned(&request).await {
+            Some(response) => response,
+            None => self.0.serve(request).await,
+        }
     }
 }
 

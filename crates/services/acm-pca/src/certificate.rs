@@ -1,0 +1,74 @@
+//! Certificates that were issued.
+
+use serde::{Deserialize, Serialize};
+use trellis_frame::{Context, Records, Refusal};
+use trellis_model::moment::Moment;
+use trellis_store::Reader;
+
+use crate::authority::Authority;
+use crate::authority::describe::without_last_line_end;
+use crate::{refuse, wire};
+
+/// By authority and serial number.
+pub(crate) const CERTIFICATES: Records<Issued> = Records::new("acm-pca", "certificate");
+
+/// One certificate as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Issued {
+    /// PEM.
+    pub(crate) certificate: String,
+    pub(crate) issued_at: Moment,
+    pub(crate) not_after: Moment,
+    /// Signed by its own key: it has no chain.
+    pub(crate) is_root: bool,
+    /// [`serial_text`].
+    pub(crate) serial: String,
+}
+
+/// A certificate with those of its issuers, as PEM.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub certificate: String,
+    pub chain: Option<String>,
+}
+
+impl Issued {
+    pub(crate) fn with_chain(self, authority: &Authority) -> Certificate {
+        let installed = authority.installed.as_ref().filter(|_| !self.is_root);
+        let chain = installed.map(|installed| {
+            let above = installed.chain.as_deref().unwrap_or_default();
+            format!("{}\n{above}", installed.certificate.trim_end())
+        });
+        Certificate {
+            certificate: without_last_line_end(&self.certificate),
+            chain: chain.as_deref().map(without_last_line_end),
+        }
+    }
+}
+
+/// A serial number as ids have it: 32 hexadecimal digits.
+pub(crate) fn serial_text(serial: &[u8]) -> String {
+    serial.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn get(
+    state: &mut Reader,
+    ctx: &Context,
+    input: &wire::GetCertificateInput,
+) -> Result<wire::GetCertificateOutput, Refusal> {
+    let authority = Authority::find_live(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let arn = &input.certificate_arn;
+    let serial = arn.strip_prefix(&format!("{}/certificate/", authority.arn())).filter(|serial| {
+        serial.len() == 32 && serial.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    let Some(serial) = serial else {
+        let message = format_args!("{arn} is not the ARN of a certificate of {}", authority.arn());
+        return Err(refuse("InvalidArnException", message));
+    };
+    let id = format!("{}/{serial}", authority.id);
+    let Some(issued) = CERTIFICATES.get(state, &authority.home, id)? else {
+        return Err(refuse("ResourceNotFoundException", format_args!("Could not find certificate {arn}.")));
+    };
+    let Certificate { certificate, chain } = issued.with_chain(&authority);
+    Ok(wire::GetCertificateOutput { certificate: Some(certificate), certificate_chain: chain })
+}

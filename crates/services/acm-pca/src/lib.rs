@@ -1,0 +1,89 @@
+//! AWS Private CA: certificate authorities that an account makes for itself.
+//!
+//! ```text
+//! acm-pca/{account}/{region}/authority/{uuid}               -> authority::Authority
+//! acm-pca/{account}/{region}/key/{uuid}                     its private key, sealed
+//! acm-pca/{account}/{region}/certificate/{uuid}/{serial}    -> certificate::Issued
+//! acm-pca/{account}/{region}/revoked/{uuid}/{serial}        -> revocation::Revocation
+//! acm-pca/{account}/{region}/list/{uuid}                    -> revocation::List, the CRL as it is served
+//! acm-pca/{account}/{region}/permission/{uuid}/{principal}  -> permission::Permission
+//! acm-pca-authority/{uuid}                                  {account}/{region}, for who has only the id
+//! ```
+//!
+//! A private key is made here, signs here, and goes nowhere: no answer, no log and no error has a byte of it.
+//! Keys are made and used off the threads that serve calls, and never inside a transaction.
+
+mod authority;
+mod certificate;
+mod extensions;
+mod issue;
+mod permission;
+pub mod revocation;
+mod subject;
+mod tag;
+mod template;
+mod validity;
+
+/// Types of the description.
+#[allow(clippy::all, dead_code, unreachable_pub, unused_qualifications)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/acm-pca.rs"));
+}
+
+pub use certificate::Certificate;
+pub use issue::{Order, fulfil};
+pub use permission::lets_acm_issue;
+
+use trellis_api::Exception;
+use trellis_frame::{Accounts, Refusal, Service, Tagged, Workflow, words};
+
+/// The service: what the frame has to know of it.
+pub static SERVICE: Service = Service {
+    words,
+    operations: OPERATIONS,
+    tagged: Some(Tagged { arn_service: "acm-pca", locate: authority::locate }),
+    accounts: Accounts { records: &["acm-pca/"], ..Accounts::NONE },
+    workflows: &[
+        Workflow { kind: authority::KIND, advance: authority::lifecycle::advance },
+        Workflow { kind: revocation::KIND, advance: revocation::advance },
+    ],
+    ..Service::new(wire::description)
+};
+
+trellis_frame::operations! { wire;
+    CreateCertificateAuthority => call authority::create::create,
+    CreatePermission => write permission::create,
+    DeleteCertificateAuthority => write authority::lifecycle::delete,
+    DeletePermission => write permission::delete,
+    DescribeCertificateAuthority => read authority::describe::describe,
+    GetCertificate => read certificate::get,
+    GetCertificateAuthorityCertificate => read authority::describe::certificate,
+    GetCertificateAuthorityCsr => read authority::describe::csr,
+    ImportCertificateAuthorityCertificate => write authority::import::import,
+    IssueCertificate => call issue::issue,
+    ListCertificateAuthorities => list authority::describe::list,
+    ListPermissions => list permission::list,
+    ListTags => list tag::list,
+    RestoreCertificateAuthority => write authority::lifecycle::restore,
+    RevokeCertificate => write revocation::revoke,
+    TagCertificateAuthority => write tag::add,
+    UntagCertificateAuthority => write tag::remove,
+    UpdateCertificateAuthority => write authority::lifecycle::update,
+}
+
+fn words(refusal: Refusal) -> Exception {
+    let code = match &refusal {
+        Refusal::Invalid { .. } | Refusal::Unreadable { .. } | Refusal::TokenReused { .. } => {
+            "InvalidArgsException"
+        }
+        Refusal::NotAPage { .. } => "InvalidNextTokenException",
+        Refusal::Conflict { .. } | Refusal::InUse { .. } => "InvalidStateException",
+        _ => return words::json(refusal),
+    };
+    Exception::plain(code, 400, refusal.to_string())
+}
+
+/// A refusal with one of the service's own codes.
+pub(crate) fn refuse(code: &'static str, message: impl std::fmt::Display) -> Refusal {
+    Exception::plain(code, 400, message.to_string()).into()
+}
