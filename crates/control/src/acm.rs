@@ -1,4 +1,4 @@
-//! ACM: certificates that users bring, for the custom domains of their services.
+//! ACM: certificates that users bring or have a private CA of theirs issue, for the custom domains of their services.
 //!
 //! ```text
 //! acm/{account}/{region}/certificate/{uuid}       -> record::Certificate: what the certificate says of itself
@@ -6,12 +6,13 @@
 //! index/acm/{account}/{region}/use/{uuid}/{svc}   the service shows the certificate
 //! ```
 //!
-//! A private key comes in by ImportCertificate and goes to handshakes, and nowhere else: no answer, no log and no
+//! A private key comes in by ImportCertificate or is made for RequestCertificate and goes to handshakes, and nowhere else: no answer, no log and no
 //! error has a byte of it.
 
 mod describe;
 mod import;
 mod list;
+mod request;
 mod tags;
 
 pub(crate) mod record;
@@ -19,7 +20,7 @@ pub(crate) mod record;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Service, Tagged, words};
+use trellis_frame::{Accounts, Service, Tagged, Workflow, words};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Transaction};
@@ -35,6 +36,7 @@ pub(crate) static SERVICE: Service = Service {
     operations: OPERATIONS,
     tagged: Some(Tagged { arn_service: "acm", locate }),
     accounts: Accounts { records: &[crate::keys::ACM], ..Accounts::NONE },
+    workflows: &[Workflow { kind: record::CERTIFICATE, advance: request::advance }],
     ..Service::new(|| trellis_api::service_by_signing_name("acm").expect("described"))
 };
 
@@ -47,6 +49,7 @@ trellis_frame::operations! {
     ListCertificates => read list::list,
     ListTagsForCertificate => read tags::list,
     RemoveTagsFromCertificate => write tags::remove,
+    RequestCertificate => call request::request,
 }
 
 fn words(refusal: Refusal) -> Exception {

@@ -1,11 +1,13 @@
 //! DescribeCertificate and GetCertificate.
 
 use serde_json::{Value, json};
+use trellis_api::Exception;
 use trellis_ca::Facts;
 use trellis_store::Reader;
 
 use super::Identify;
 use super::record::Certificate;
+use super::request::Requested;
 use crate::context::Context;
 use crate::refusal::Refusal;
 
@@ -17,42 +19,82 @@ pub(super) fn describe(state: &mut Reader, ctx: &Context, input: &Identify) -> R
         .iter()
         .map(|service| home.lattice_arn(format_args!("service/{service}")))
         .collect();
-    let Facts { subject, issuer, issuer_name, serial, not_before, not_after, .. } = &certificate.facts;
-    let Facts { key_algorithm, signature_algorithm, key_usages, extended_key_usages, .. } =
-        &certificate.facts;
-    let key_usages: Vec<_> = key_usages.iter().map(|usage| json!({"Name": usage})).collect();
-    let extended: Vec<_> =
-        extended_key_usages.iter().map(|usage| json!({"Name": usage.name, "OID": usage.oid})).collect();
-    let names = names(&certificate.facts);
-    let detail = json!({
+    let is_in_use = !in_use_by.is_empty();
+    let names = names(&certificate);
+    let mut detail = json!({
         "CertificateArn": certificate.arn(),
-        "DomainName": certificate.facts.domain_name(),
+        "DomainName": certificate.domain_name(),
         "SubjectAlternativeNames": (!names.is_empty()).then_some(names),
-        "Serial": serial,
-        "Subject": subject,
-        "Issuer": issuer_name.as_ref().unwrap_or(issuer),
         "CreatedAt": certificate.created_at,
         "ImportedAt": certificate.imported_at,
         "Status": certificate.status(ctx.now),
-        "NotBefore": not_before,
-        "NotAfter": not_after,
-        "KeyAlgorithm": key_algorithm,
-        "SignatureAlgorithm": signature_algorithm,
+        "KeyAlgorithm": certificate.key_algorithm(),
         "InUseBy": in_use_by,
-        "Type": "IMPORTED",
-        "KeyUsages": key_usages,
-        "ExtendedKeyUsages": extended,
-        "RenewalEligibility": "INELIGIBLE",
+        "Type": certificate.kind(),
+        "RenewalEligibility": certificate.renewal_eligibility(is_in_use),
         // Whether an imported certificate is in a transparency log was decided where it was issued.
         "Options": {"CertificateTransparencyLoggingPreference": "DISABLED"},
-        "CertificateKeyPairOrigin": "CUSTOMER_PROVIDED",
+        "CertificateKeyPairOrigin": certificate.key_pair_origin(),
     });
+    if let Some(facts) = &certificate.facts {
+        extend(&mut detail, stated(facts));
+    }
+    if let Some(requested) = &certificate.requested {
+        extend(&mut detail, asked(requested));
+    }
     Ok(json!({"Certificate": without_nulls(detail)}))
 }
 
+fn extend(object: &mut Value, more: Value) {
+    if let (Value::Object(members), Value::Object(more)) = (object, more) {
+        members.extend(more);
+    }
+}
+
+/// What the certificate says of itself.
+fn stated(facts: &Facts) -> Value {
+    let Facts { subject, issuer, issuer_name, serial, not_before, not_after, .. } = facts;
+    let Facts { signature_algorithm, key_usages, extended_key_usages, .. } = facts;
+    let key_usages: Vec<_> = key_usages.iter().map(|usage| json!({"Name": usage})).collect();
+    let extended: Vec<_> =
+        extended_key_usages.iter().map(|usage| json!({"Name": usage.name, "OID": usage.oid})).collect();
+    json!({
+        "Serial": serial,
+        "Subject": subject,
+        "Issuer": issuer_name.as_ref().unwrap_or(issuer),
+        "NotBefore": not_before,
+        "NotAfter": not_after,
+        "SignatureAlgorithm": signature_algorithm,
+        "KeyUsages": key_usages,
+        "ExtendedKeyUsages": extended,
+    })
+}
+
+/// What is known of one that was requested.
+fn asked(requested: &Requested) -> Value {
+    let renewal = requested.renewal_failure.as_ref().map(|(reason, at)| {
+        json!({
+            "RenewalStatus": "FAILED",
+            "DomainValidationOptions": [],
+            "RenewalStatusReason": reason,
+            "UpdatedAt": at,
+        })
+    });
+    json!({
+        "CertificateAuthorityArn": requested.authority_arn,
+        "IssuedAt": requested.issued_at,
+        "FailureReason": requested.failure,
+        "RenewalSummary": renewal,
+        "Options": {
+            "CertificateTransparencyLoggingPreference": requested.transparency_logging,
+            "Export": requested.export,
+        },
+    })
+}
+
 /// Names as ACM lists them: at most a hundred, each at most 253 characters.
-pub(super) fn names(facts: &Facts) -> Vec<&str> {
-    facts.host_names().take(100).collect()
+pub(super) fn names(certificate: &Certificate) -> Vec<&str> {
+    certificate.names().into_iter().take(100).collect()
 }
 
 /// An absent member is left out, not null.
@@ -66,6 +108,10 @@ pub(super) fn without_nulls(mut object: Value) -> Value {
 /// The certificate and its chain, never the key.
 pub(super) fn pem(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Value, Refusal> {
     let certificate = Certificate::find(state, &ctx.home(), &input.certificate_arn)?;
+    if certificate.facts.is_none() {
+        let message = format!("Certificate {} is {}.", certificate.arn(), certificate.status(ctx.now));
+        return Err(Exception::plain("RequestInProgressException", 400, message).into());
+    }
     let leaf = certificate.material(state, ctx.vault())?;
     Ok(without_nulls(json!({"Certificate": leaf.certificate_pem(), "CertificateChain": leaf.chain_pem()})))
 }

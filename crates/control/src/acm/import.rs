@@ -24,9 +24,10 @@ use crate::lattice::place::Place;
 use crate::record::get;
 use crate::refusal::Refusal;
 use crate::tag_set::Tags;
+use crate::vault::Vault;
 
 /// Certificates in one account and region: AWS's default.
-const MAX_CERTIFICATES: usize = 2500;
+pub(super) const MAX_CERTIFICATES: usize = 2500;
 
 /// It has no `Debug`, because of the key.
 #[derive(Deserialize)]
@@ -109,16 +110,16 @@ fn add(
 ) -> Result<String, Refusal> {
     let home = ctx.home();
     if Certificate::all(tx, &home)?.len() >= MAX_CERTIFICATES {
-        let message =
-            format!("{MAX_CERTIFICATES} certificates have been imported, which is the limit of a region");
+        let message = format!("there are {MAX_CERTIFICATES} certificates, which is the limit of a region");
         return Err(Exception::plain("LimitExceededException", 400, message).into());
     }
     let certificate = Certificate {
         id: id.to_owned(),
         home,
-        facts: leaf.facts().clone(),
+        facts: Some(leaf.facts().clone()),
         created_at: ctx.now,
-        imported_at: ctx.now,
+        imported_at: Some(ctx.now),
+        requested: None,
     };
     tags::merge(tx, ctx, &certificate.arn(), tags)?;
     certificate.put(tx, ctx.vault(), leaf)?;
@@ -128,7 +129,10 @@ fn add(
 fn replace(tx: &mut Transaction<'_>, ctx: &Context, arn: &str, leaf: &Leaf) -> Result<String, Refusal> {
     let home = ctx.home();
     let mut certificate = Certificate::find(tx, &home, arn)?;
-    check_successor(&certificate.facts, leaf.facts())?;
+    let Some(before) = certificate.facts.as_ref().filter(|_| certificate.requested.is_none()) else {
+        return Err(invalid(format!("{arn} was requested, not imported: it cannot be imported again")).into());
+    };
+    check_successor(before, leaf.facts())?;
     for service in users(tx, &home, &certificate)? {
         import::check_purpose(leaf.facts(), Purpose::TlsServer).map_err(|error| refused(&error))?;
         if let Some(domain) = service.custom_domain_name.as_deref()
@@ -138,12 +142,25 @@ fn replace(tx: &mut Transaction<'_>, ctx: &Context, arn: &str, leaf: &Leaf) -> R
                 format!("service {} shows the certificate as {domain}, which it would not cover", service.id);
             return Err(invalid(message).into());
         }
-        certificate::show_custom(tx, ctx.vault(), &service, Some(leaf))?;
     }
-    certificate.facts = leaf.facts().clone();
-    certificate.imported_at = ctx.now;
+    show(tx, ctx.vault(), &certificate, leaf)?;
+    certificate.facts = Some(leaf.facts().clone());
+    certificate.imported_at = Some(ctx.now);
     certificate.put(tx, ctx.vault(), leaf)?;
     Ok(certificate.arn())
+}
+
+/// Whoever shows `certificate` shows `leaf` from now on.
+pub(super) fn show(
+    tx: &mut Transaction<'_>,
+    vault: &Vault,
+    certificate: &Certificate,
+    leaf: &Leaf,
+) -> Result<(), Refusal> {
+    for service in users(tx, &certificate.home, certificate)? {
+        certificate::show_custom(tx, vault, &service, Some(leaf))?;
+    }
+    Ok(())
 }
 
 fn users(tx: &mut Transaction<'_>, home: &Home, certificate: &Certificate) -> Result<Vec<Service>, Refusal> {

@@ -50,15 +50,17 @@ impl List {
         let among =
             |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|one| one == found);
         let Filters { extended_key_usage, key_usage, key_types, export_option, managed_by } = &self.includes;
-        let facts = &certificate.facts;
+        let facts = certificate.facts.as_ref();
+        let key_algorithm = certificate.key_algorithm();
         // "Default filtering returns only RSA_1024 and RSA_2048 certificates with at least one domain."
-        let is_default = facts.key_algorithm == KeyAlgorithm::Rsa2048 && facts.host_names().next().is_some();
-        (if key_types.is_empty() { is_default } else { among(key_types, facts.key_algorithm.as_str()) })
+        let is_default = key_algorithm == Some(KeyAlgorithm::Rsa2048) && !certificate.names().is_empty();
+        let key_name = key_algorithm.map_or("", KeyAlgorithm::as_str);
+        (if key_types.is_empty() { is_default } else { among(key_types, key_name) })
             && among(&self.certificate_statuses, certificate.status(now))
-            && among(&self.certificate_key_pair_origins, "CUSTOMER_PROVIDED")
+            && among(&self.certificate_key_pair_origins, certificate.key_pair_origin())
             && any_of(key_usage, &usages(facts))
             && any_of(extended_key_usage, &extended_usages(facts))
-            && export_option.as_deref().is_none_or(|wanted| wanted == "DISABLED")
+            && export_option.as_deref().is_none_or(|wanted| wanted == certificate.export_option())
             && managed_by.is_none()
     }
 }
@@ -68,15 +70,15 @@ fn any_of(wanted: &[String], found: &[Value]) -> bool {
 }
 
 /// A certificate that does not limit its use is for everything.
-fn usages(facts: &Facts) -> Vec<Value> {
-    match &facts.key_usages[..] {
+fn usages(facts: Option<&Facts>) -> Vec<Value> {
+    match facts.map_or(&[][..], |facts| &facts.key_usages) {
         [] => vec![json!("ANY")],
         usages => usages.iter().map(|usage| json!(usage)).collect(),
     }
 }
 
-fn extended_usages(facts: &Facts) -> Vec<Value> {
-    match &facts.extended_key_usages[..] {
+fn extended_usages(facts: Option<&Facts>) -> Vec<Value> {
+    match facts.map_or(&[][..], |facts| &facts.extended_key_usages) {
         [] => vec![json!("NONE")],
         usages => usages.iter().map(|usage| json!(usage.name)).collect(),
     }
@@ -124,26 +126,28 @@ fn position(token: &str) -> Result<(Moment, String), Exception> {
 }
 
 fn summary(state: &mut Reader, ctx: &Context, certificate: &Certificate) -> Result<Value, Refusal> {
-    let facts = &certificate.facts;
-    let names = names(facts);
-    let has_more = facts.host_names().count() > names.len();
+    let facts = certificate.facts.as_ref();
+    let names = names(certificate);
+    let has_more = certificate.names().len() > names.len();
+    let is_in_use = !certificate.users(state)?.is_empty();
     Ok(without_nulls(json!({
         "CertificateArn": certificate.arn(),
-        "DomainName": facts.domain_name(),
+        "DomainName": certificate.domain_name(),
         "SubjectAlternativeNameSummaries": (!names.is_empty()).then_some(names),
         "HasAdditionalSubjectAlternativeNames": has_more,
         "Status": certificate.status(ctx.now),
-        "Type": "IMPORTED",
-        "KeyAlgorithm": facts.key_algorithm,
+        "Type": certificate.kind(),
+        "KeyAlgorithm": certificate.key_algorithm(),
         "KeyUsages": usages(facts),
         "ExtendedKeyUsages": extended_usages(facts),
-        "ExportOption": "DISABLED",
-        "InUse": !certificate.users(state)?.is_empty(),
-        "RenewalEligibility": "INELIGIBLE",
-        "NotBefore": facts.not_before,
-        "NotAfter": facts.not_after,
+        "ExportOption": certificate.export_option(),
+        "InUse": is_in_use,
+        "RenewalEligibility": certificate.renewal_eligibility(is_in_use),
+        "NotBefore": facts.map(|facts| facts.not_before),
+        "NotAfter": facts.map(|facts| facts.not_after),
         "CreatedAt": certificate.created_at,
+        "IssuedAt": certificate.requested.as_ref().and_then(|requested| requested.issued_at),
         "ImportedAt": certificate.imported_at,
-        "CertificateKeyPairOrigin": "CUSTOMER_PROVIDED",
+        "CertificateKeyPairOrigin": certificate.key_pair_origin(),
     })))
 }

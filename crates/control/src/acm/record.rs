@@ -1,34 +1,38 @@
 //! A certificate as it is kept, and who shows it.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
-use trellis_ca::{Facts, Leaf};
+use trellis_ca::{Facts, KeyAlgorithm, Leaf};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_model::{Arn, ServiceId};
 use trellis_store::{Read, Transaction};
 
+use super::request::Requested;
 use crate::keys::{Scope, last_part};
-use crate::record::{all, get, put, scan_all};
+use crate::record::{all, get, put, put_pending, scan_all};
 use crate::refusal::Refusal;
 use crate::vault::{Vault, VaultFault};
 
-const CERTIFICATE: &str = "certificate";
+pub(super) const CERTIFICATE: &str = "certificate";
 const MATERIAL: &str = "material";
 const USE: &str = "use";
 
-/// Everything that is not secret of one imported certificate.
+/// Everything that is not secret of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Certificate {
-    /// A UUID; the same for everything that is imported to its ARN.
+    /// A UUID; the same for everything that is imported to its ARN, and for its successors.
     pub(crate) id: String,
     pub(crate) home: Home,
-    pub(crate) facts: Facts,
-    /// The first import.
+    /// None before it is issued.
+    pub(crate) facts: Option<Facts>,
+    /// The first import, or the request.
     pub(crate) created_at: Moment,
-    /// The last one.
-    pub(crate) imported_at: Moment,
+    /// The last import.
+    pub(crate) imported_at: Option<Moment>,
+    /// Of one that was not imported.
+    #[serde(default)]
+    pub(crate) requested: Option<Requested>,
 }
 
 fn scope(home: &Home) -> Scope {
@@ -41,13 +45,71 @@ impl Certificate {
             .to_string()
     }
 
-    /// `ISSUED`, or `EXPIRED` once it is over.
+    /// `PENDING_VALIDATION` or `FAILED` before it is issued, `EXPIRED` once it is over.
     pub(crate) fn status(&self, now: Moment) -> &'static str {
-        if now > self.facts.not_after { "EXPIRED" } else { "ISSUED" }
+        let is_failed = self.requested.as_ref().is_some_and(|requested| requested.failure.is_some());
+        match &self.facts {
+            None if is_failed => "FAILED",
+            None => "PENDING_VALIDATION",
+            Some(facts) if now > facts.not_after => "EXPIRED",
+            Some(_) => "ISSUED",
+        }
     }
 
-    pub(crate) fn is_valid_at(&self, now: Moment) -> bool {
-        self.facts.is_valid_at(Timestamp::from(now))
+    /// `IMPORTED` or `PRIVATE`.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.requested.is_some() { "PRIVATE" } else { "IMPORTED" }
+    }
+
+    /// Who made its key.
+    pub(crate) fn key_pair_origin(&self) -> &'static str {
+        if self.requested.is_some() { "AWS_MANAGED" } else { "CUSTOMER_PROVIDED" }
+    }
+
+    pub(crate) fn key_algorithm(&self) -> Option<KeyAlgorithm> {
+        let requested = self.requested.as_ref().map(|requested| requested.key_algorithm);
+        self.facts.as_ref().map(|facts| facts.key_algorithm).or(requested)
+    }
+
+    pub(crate) fn domain_name(&self) -> Option<&str> {
+        match &self.requested {
+            Some(requested) => requested.names.first().map(String::as_str),
+            None => self.facts.as_ref().and_then(Facts::domain_name),
+        }
+    }
+
+    /// Every name it stands for or is to stand for, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match (&self.facts, &self.requested) {
+            (_, Some(requested)) => requested.names.iter().map(String::as_str).collect(),
+            (Some(facts), None) => facts.host_names().collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Whether its key may be had: one that was imported stays here.
+    pub(crate) fn export_option(&self) -> &str {
+        self.requested.as_ref().map_or("DISABLED", |requested| &requested.export)
+    }
+
+    /// Whether a workflow renews it: one of ours that somebody uses.
+    pub(crate) fn renewal_eligibility(&self, is_in_use: bool) -> &'static str {
+        if self.requested.is_some() && self.facts.is_some() && is_in_use { "ELIGIBLE" } else { "INELIGIBLE" }
+    }
+
+    /// The certificate of `id`.
+    pub(crate) fn of_id(state: &mut impl Read, home: &Home, id: &str) -> Result<Option<Self>, Refusal> {
+        get(state, &scope(home).record(CERTIFICATE, id))
+    }
+
+    /// Writes the record, and that the workflow has to do something about it.
+    pub(super) fn put_pending(&self, tx: &mut Transaction<'_>) {
+        put_pending(tx, &scope(&self.home), CERTIFICATE, &self.id, self);
+    }
+
+    /// Writes the record alone.
+    pub(super) fn put_record(&self, tx: &mut Transaction<'_>) {
+        put(tx, &scope(&self.home).record(CERTIFICATE, &self.id), self);
     }
 
     /// The certificate that `arn` names, if it is one of `home` and exists.
@@ -104,6 +166,7 @@ impl Certificate {
 
     pub(super) fn delete(&self, tx: &mut Transaction<'_>) {
         let scope = scope(&self.home);
+        tx.delete(&scope.pending(CERTIFICATE, &self.id));
         tx.delete(&scope.record(MATERIAL, &self.id));
         tx.delete(&scope.record(CERTIFICATE, &self.id));
     }

@@ -151,21 +151,25 @@ fn find(state: &mut impl Read, service: &Service, text: &str) -> Result<Certific
 
 /// "ACM ARN, same region, RSA-2048 only, SAN (or CN if no SAN) must cover customDomainName."
 fn check(certificate: &Certificate, domain: Option<&str>, now: Moment) -> Result<(), Refusal> {
-    let Facts { key_algorithm, not_before, not_after, .. } = &certificate.facts;
+    let Some(facts) = &certificate.facts else {
+        let status = certificate.status(now);
+        return Err(refuse(format_args!("the certificate is {status}, expected ISSUED")));
+    };
+    let Facts { key_algorithm, not_before, not_after, .. } = facts;
     if *key_algorithm != KeyAlgorithm::Rsa2048 {
         let found = key_algorithm.as_str();
         return Err(refuse(format_args!("the certificate has a key of {found}, expected RSA_2048")));
     }
-    if !certificate.is_valid_at(now) {
+    if !facts.is_valid_at(now.into()) {
         let message =
             format_args!("the certificate is valid from {not_before} to {not_after}, and it is {now}");
         return Err(refuse(message));
     }
-    check_purpose(&certificate.facts, Purpose::TlsServer).map_err(refuse)?;
+    check_purpose(facts, Purpose::TlsServer).map_err(refuse)?;
     if let Some(domain) = domain
-        && !certificate.facts.covers(domain)
+        && !facts.covers(domain)
     {
-        let names: Vec<_> = certificate.facts.host_names().take(10).collect();
+        let names: Vec<_> = facts.host_names().take(10).collect();
         return Err(refuse(format_args!("the certificate is for {}, expected {domain}", names.join(", "))));
     }
     Ok(())

@@ -283,6 +283,11 @@ impl Installation {
         self.json_call("acm", region, &format!("CertificateManager.{operation}"), input).await
     }
 
+    /// A call of AWS Private CA.
+    pub(crate) async fn acm_pca(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+        self.json_call("acm-pca", REGION, &format!("ACMPrivateCA.{operation}"), input).await
+    }
+
     /// A call of the Resource Groups Tagging API.
     pub(crate) async fn tagging(&self, operation: &str, input: Value) -> Result<Value, Fault> {
         let target = format!("ResourceGroupsTaggingAPI_20170126.{operation}");

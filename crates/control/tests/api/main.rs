@@ -8,6 +8,7 @@ mod process;
 mod access_log_subscriptions;
 mod accounts;
 mod acm;
+mod acm_requests;
 mod acm_services;
 mod auth_policies;
 mod calls;
