@@ -36,6 +36,8 @@ pub(crate) const REVOKED: Records<Revocation> = Records::new("acm-pca", "revoked
 const DEFAULT_DAYS: i32 = 7;
 /// How long an OCSP answer may be kept.
 const ANSWER_LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// How long a question waits for its turn before it is told to come again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// OCSP answers that are signed at a time; who comes later waits.
 static SIGNING: Semaphore = Semaphore::const_new(2);
 /// The longest wait for the next list: a clock may be set.
@@ -294,7 +296,8 @@ async fn signed_answer(surroundings: &Arc<Surroundings>, question: &[u8]) -> Res
     }
     let sealed = authority.sealed_key(&mut state).map_err(ours)?;
     drop(state);
-    let _permit = SIGNING.acquire().await.map_err(|_| Failure::TryLater)?;
+    let permit = tokio::time::timeout(PATIENCE, SIGNING.acquire()).await;
+    let _permit = permit.ok().and_then(Result::ok).ok_or(Failure::TryLater)?;
     let (sealing_key, now) = (surroundings.vault.sealing_key(), surroundings.clock.now());
     let signing = tokio::task::spawn_blocking(move || {
         let name = authority.name().ok_or(Failure::Unauthorized)?;
