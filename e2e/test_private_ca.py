@@ -1,6 +1,7 @@
 """Private CAs of an account's own: from a key to a chain that OpenSSL, Go and Java verify, through the clients as they
 are: boto3, the AWS CLI, Terraform."""
 
+import os
 import pathlib
 import subprocess
 
@@ -82,8 +83,9 @@ def test_a_chain_of_a_private_ca_verifies_in_openssl_go_and_java(own, tmp_path):
     pca, authority = own.client("acm-pca"), root(own, "RSA_4096", "SHA512WITHRSA")
     issued = issue(pca, authority, request(tmp_path, "cart.example.com").read_bytes(), "SHA512WITHRSA")
     # What a sidecar puts into its trust store: the certificate and nothing else.
-    shown = own.aws("acm-pca", "get-certificate-authority-certificate", "--certificate-authority-arn", authority,
-                    "--output", "text").stdout
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_PAGER": "", **own.variables}
+    shown = subprocess.run(["aws", "acm-pca", "get-certificate-authority-certificate", "--certificate-authority-arn",
+                            authority, "--output", "text"], check=True, capture_output=True, text=True, env=environment).stdout
     assert shown.strip() == issued["CertificateChain"].strip()
     trust, leaf = written(tmp_path, shown), written(tmp_path, issued["Certificate"])
     assert openssl("verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "cart.example.com",
