@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trellis_auth::Scope;
+use trellis_ca::SealingKey;
 use trellis_ca::distinguished_name::Text;
 use trellis_ca::{
     Csr, DistinguishedName, Extension, GeneralName, KeyAlgorithm, PrivateKey, SignatureAlgorithm,
