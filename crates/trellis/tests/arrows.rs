@@ -25,7 +25,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("route53", &["frame", "idl", "api", "model", "store"]),
     ("toy", &["frame", "idl", "api", "model", "store"]),
     ("sts", &["model", "auth", "policy", "store", "api", "frame", "idl"]),
-    ("control", &["model", "auth", "policy", "api", "ca", "store", "frame", "acm-pca", "iam", "route53", "sts", "tagging"]),
+    (
+        "control",
+        &[
+            "model", "auth", "policy", "api", "ca", "store", "frame", "acm-pca", "iam", "route53", "sts",
+            "tagging",
+        ],
+    ),
     ("proxy", &["model", "auth", "policy"]),
     ("sign", &["model", "auth"]),
     ("kube", &["model", "api"]),
