@@ -393,9 +393,9 @@ mod tests {
 
     #[test]
     fn a_path_below_what_is_mounted_is_known_where_it_appears() {
-        let seen = |path: &str| seen_at(Path::new(path), Path::new("/home/ann"), Path::new("/work"));
-        assert_eq!(seen("/home/ann/.trellis"), Some("/work/.trellis".into()));
-        assert_eq!(seen("/home/ann"), Some("/work".into()));
+        let seen = |path: &str| seen_at(Path::new(path), Path::new("/home/ann"), Path::new("/srv"));
+        assert_eq!(seen("/home/ann/.trellis"), Some("/srv/.trellis".into()));
+        assert_eq!(seen("/home/ann"), Some("/srv".into()));
         assert_eq!(seen("/home/bob"), None);
     }
 }
