@@ -9,7 +9,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use crate::certificate::signed;
-use crate::der::write;
+use crate::der::{self, Reader, write};
 use crate::distinguished_name::DistinguishedName;
 use crate::extension::{self, Extension};
 use crate::facts;
@@ -94,6 +94,8 @@ impl Csr {
     /// As [`parse`](Self::parse).
     pub fn from_der(der: &[u8]) -> Result<Self, CsrFault> {
         let (rest, request) = X509CertificationRequest::from_der(der).map_err(|_| CsrFault::Structure)?;
+        // The parser does not look at the tag of the algorithm's identifier.
+        has_outline(der).then_some(()).ok_or(CsrFault::Structure)?;
         // Both are whole octets whatever the algorithm.
         let keys_bits = &request.certification_request_info.subject_pki.subject_public_key;
         if !rest.is_empty() || request.signature_value.unused_bits != 0 || keys_bits.unused_bits != 0 {
@@ -156,6 +158,19 @@ impl Csr {
     }
 }
 
+/// `SEQUENCE { SEQUENCE, SEQUENCE { OID, ... }, BIT STRING }` and nothing else.
+fn has_outline(der: &[u8]) -> bool {
+    let read = || {
+        let mut outer = Reader::new(der);
+        let mut parts = outer.enter(der::SEQUENCE)?;
+        parts.take(der::SEQUENCE)?;
+        parts.enter(der::SEQUENCE)?.take(der::OID)?;
+        parts.take(write::BIT_STRING)?;
+        Some(parts.is_empty() && outer.is_empty())
+    };
+    read().unwrap_or(false)
+}
+
 fn extensions(request: &X509CertificationRequest<'_>) -> Result<Vec<Extension>, CsrFault> {
     let mut found: Vec<Extension> = Vec::new();
     for attribute in request.certification_request_info.iter_attributes() {
@@ -192,10 +207,10 @@ fn check_names(names: &[GeneralName<'_>]) -> Result<(), CsrFault> {
             GeneralName::IPAddress(octets) if ![4, 16].contains(&octets.len()) => {
                 return Err(CsrFault::Name { name: format!("an IP address of {} bytes", octets.len()) });
             }
-            GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
-                if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-                    return Err(shown(text));
-                }
+            GeneralName::RFC822Name(text) | GeneralName::URI(text)
+                if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) =>
+            {
+                return Err(shown(text));
             }
             _ => {}
         }

@@ -100,7 +100,7 @@ pub(crate) fn check_configuration(
 /// With the members that AWS always answers.
 pub(crate) fn described(authority: &Authority) -> Result<wire::RevocationConfiguration, Refusal> {
     let mut configuration = authority.revocation()?;
-    configuration.crl_configuration.get_or_insert_with(|| wire::CrlConfiguration {
+    configuration.crl_configuration.get_or_insert(wire::CrlConfiguration {
         enabled: false,
         expiration_in_days: None,
         custom_cname: None,
@@ -112,7 +112,7 @@ pub(crate) fn described(authority: &Authority) -> Result<wire::RevocationConfigu
     });
     configuration
         .ocsp_configuration
-        .get_or_insert_with(|| wire::OcspConfiguration { enabled: false, ocsp_custom_cname: None });
+        .get_or_insert(wire::OcspConfiguration { enabled: false, ocsp_custom_cname: None });
     Ok(configuration)
 }
 

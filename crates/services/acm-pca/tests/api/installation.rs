@@ -66,7 +66,7 @@ impl Installation {
             match Store::open(dir.path()) {
                 Ok(store) => break store,
                 Err(OpenError::Locked { .. }) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 }
                 Err(error) => panic!("{error}"),
             }
