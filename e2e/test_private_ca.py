@@ -1,4 +1,4 @@
-"""Private CAs of an account's own: from a key to a chain that OpenSSL, Go and Java verify, through the clients as they
+"""Private CAs of an account's own: from a key to a chain that OpenSSL and Go verify, through the clients as they
 are: boto3, the AWS CLI, Terraform."""
 
 import os
@@ -79,7 +79,7 @@ def written(directory, text):
     return path
 
 
-def test_a_chain_of_a_private_ca_verifies_in_openssl_go_and_java(own, tmp_path):
+def test_a_chain_of_a_private_ca_verifies_in_openssl_and_go_and_java_reads_it(own, tmp_path):
     pca, authority = own.client("acm-pca"), root(own, "RSA_4096", "SHA512WITHRSA")
     issued = issue(pca, authority, request(tmp_path, "cart.example.com").read_bytes(), "SHA512WITHRSA")
     # What a sidecar puts into its trust store: the certificate and nothing else.
