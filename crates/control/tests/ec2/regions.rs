@@ -82,7 +82,7 @@ async fn the_caller_is_told_who_it_is() {
     assert_eq!(identity.text("Account"), ACCOUNT);
     assert_eq!(identity.text("Arn"), format!("arn:aws:iam::{ACCOUNT}:user/admin"));
     assert_eq!(identity.text("UserId"), KEY_ID.replace("AKIA", "AIDA"));
-    let (status, answer) = installation.sts("AssumeRole").await;
+    let (status, answer) = installation.sts("GetNothingOfTheKind").await;
     assert_eq!((status, answer.text("Error/Code")), (400, "InvalidAction".into()));
 }
 
