@@ -112,7 +112,7 @@ enum TrustError {
     #[error("the system trusts no certificate authority: {complaint}")]
     System { complaint: String },
     #[error("{arn} cannot be asked for its certificate")]
-    Authority { arn: String, source: acm_pca::AcmPcaError },
+    Authority { arn: String, source: Box<acm_pca::AcmPcaError> },
     #[error("none of the certificates is an authority's")]
     Empty,
     #[error(transparent)]
@@ -171,7 +171,7 @@ async fn look(
             found => Ok(found),
         },
         TrustSource::CertificateAuthority(arn) => {
-            let unasked = |source| TrustError::Authority { arn: arn.to_string(), source };
+            let unasked = |source| TrustError::Authority { arn: arn.to_string(), source: Box::new(source) };
             let credentials = supply::found(credentials)
                 .await
                 .map_err(|reason| unasked(acm_pca::AcmPcaError::Credentials { reason }))?;
