@@ -37,7 +37,8 @@ def descriptions():
 def build():
     """Builds the example programs; returns the directory they are in."""
     cargo = os.environ.get("CARGO", "cargo")
-    command = [cargo, "build", "-q", "-p", "trellis-api", "-p", "trellis-control", "--examples", "--message-format=json"]
+    # Of the whole workspace, as the tests were built: another selection of packages would compile what they need anew.
+    command = [cargo, "build", "-q", "--workspace", "--examples", "--message-format=json"]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         message = json.loads(line)
