@@ -10,7 +10,7 @@ import pytest
 from instance import PYTHON, ROOT, TRELLIS
 
 COMMANDS = ["", "up", "env", "run", "exec", "ps", "rm", "status", "account", "account create", "account list", "account delete",
-            "key", "key create", "key list", "key delete"]
+            "key", "key create", "key list", "key delete", "sign", "policy", "policy lint", "policy explain"]
 
 # A user waits for the line that says it is ready, and tries a call again that came before all was in force.
 AS_A_USER = """

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
@@ -36,12 +39,18 @@ pub fn chain(profile: Option<String>) -> SharedCredentialsProvider {
 }
 
 /// The region where the chain finds one: environment, profile, instance metadata.
+///
+/// The SDK's own chain cannot be told of a client of HTTP, and panics without one where it comes to instance metadata.
 pub async fn region_of_chain(profile: Option<&str>) -> Option<String> {
-    let mut chain = DefaultRegionChain::builder();
+    let config = ProviderConfig::without_region().with_http_client(http_client());
+    let mut profiles = ProfileFileRegionProvider::builder().configure(&config);
     if let Some(profile) = profile {
-        chain = chain.profile_name(profile);
+        profiles = profiles.profile_name(profile);
     }
-    let region = tokio::time::timeout(PATIENCE, async { chain.build().region().await }).await.ok()?;
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profiles.build())
+        .or_else(ImdsRegionProvider::builder().configure(&config).build());
+    let region = tokio::time::timeout(PATIENCE, chain.region()).await.ok()?;
     region.map(|region| region.to_string())
 }
 
