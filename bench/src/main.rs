@@ -31,6 +31,7 @@ mod protocols;
 mod random;
 mod relay;
 mod report;
+mod scratch;
 mod stats;
 mod topology;
 mod upstream;
@@ -44,6 +45,7 @@ use measure::Plan;
 use peers::{EnvoySource, Peer};
 use protocols::Front;
 use report::Report;
+use scratch::Scratch;
 use topology::{Cores, Topology};
 
 #[derive(Debug, Parser)]
@@ -289,7 +291,7 @@ fn measure_protocols(wanted: &Protocols) -> anyhow::Result<ExitCode> {
     for peer in &wanted.peers {
         peer.program(&envoy)?;
     }
-    let dir = tempfile::Builder::new().prefix("trellis-bench-").tempdir().context("a temporary directory")?;
+    let dir = Scratch::make()?;
     let plan = protocols::Plan {
         cases: wanted.cases.clone(),
         cycles: wanted.cycles.unwrap_or(if wanted.quick { 3 } else { 12 }).max(1),
@@ -358,7 +360,7 @@ fn start(run: &Run) -> anyhow::Result<ExitCode> {
         peer.program(&envoy)?;
     }
 
-    let dir = tempfile::Builder::new().prefix("trellis-bench-").tempdir().context("a temporary directory")?;
+    let dir = Scratch::make()?;
     let extent = Extent { hosts: run.services, rules: run.rules };
     let mut topology: Topology = match run.topology {
         Place::Loopback => topology::loopback::start(dir.path(), cores)?,
