@@ -208,3 +208,11 @@ def test_a_policy_that_is_none_is_refused_by_code_with_the_reason(shared):
     with pytest.raises(iam.exceptions.MalformedPolicyDocumentException, match="statement 1: .*Effect|Effct"):
         iam.create_policy(PolicyName=unique("policy"), PolicyDocument=json.dumps(
             {"Version": "2012-10-17", "Statement": [{"Effct": "Allow", "Action": "*", "Resource": "*"}]}))
+
+
+def test_policies_see_the_address_a_call_comes_from(shared):
+    user = User(shared)
+    user.may(policy("vpc-lattice:ListServices", Condition={"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}))
+    user.client("vpc-lattice").list_services()
+    user.may(policy("vpc-lattice:ListServices", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
+    assert user.refused("vpc-lattice", "list_services")[0] == "AccessDeniedException"

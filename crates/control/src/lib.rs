@@ -48,7 +48,7 @@ pub use trellis_ca::{IssueError, SealingKey};
 pub use trellis_frame::access_key::SecretAccessKey;
 pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
 pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
-pub use trellis_frame::{Clock, Random, StartError};
+pub use trellis_frame::{Clock, Peer, Random, StartError};
 pub use trellis_model::resource::vpc::Instance;
 pub use trellis_sts::{HttpsGet, MAX_ANSWER};
 

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use trellis_control::Peer;
 
 use bodies::Bodies;
 use bodies::SMALL_BODY;
@@ -129,9 +130,9 @@ pub(crate) async fn serve<H: Handler>(
         tokio::spawn(async move {
             let conversation = async {
                 match tls {
-                    None => converse(stream, &place, handler, bodies, watcher).await,
+                    None => converse(stream, peer, &place, handler, bodies, watcher).await,
                     Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => converse(stream, &place, handler, bodies, watcher).await,
+                        Ok(Ok(stream)) => converse(stream, peer, &place, handler, bodies, watcher).await,
                         Ok(Err(error)) => tracing::debug!(client = %peer, %error, "no TLS was agreed on"),
                         Err(_) => tracing::debug!(client = %peer, "a TLS handshake took too long"),
                     },
@@ -150,14 +151,21 @@ pub(crate) async fn serve<H: Handler>(
     }
 }
 
-/// Serves one connection.
-async fn converse<S, H>(stream: S, place: &Arc<Place>, handler: Arc<H>, bodies: Arc<Bodies>, watcher: Watcher)
-where
+/// Serves one connection. Policies see whom it is from: `aws:SourceIp`.
+async fn converse<S, H>(
+    stream: S,
+    peer: SocketAddr,
+    place: &Arc<Place>,
+    handler: Arc<H>,
+    bodies: Arc<Bodies>,
+    watcher: Watcher,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let place = place.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
         let (place, handler, bodies) = (place.clone(), handler.clone(), bodies.clone());
         async move { Ok::<_, Infallible>(answer(request, &place, &*handler, &bodies).await) }
     });
