@@ -73,7 +73,7 @@ READS = {
     "password hashes": "cat /etc/shadow",
     "host keys": "ls /etc/ssh/ssh_host_*",
     "private keys": "ls /etc/ssl/private",
-    "the machine's homes": "ls /home/* /root/.[a-z]*",
+    "the machine's homes": "ls /home/* ~root/.[a-z]*",
     "the machine's services": "ls /run/systemd /run/dbus /var/run/docker.sock",
     "its spools and state": "ls /var/lib/* /var/log/* /boot /srv/* /opt/*",
     "the kernel's log": "head -c 1 /dev/kmsg || dmesg | grep .",
