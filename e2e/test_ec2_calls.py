@@ -99,3 +99,22 @@ def test_whoever_gets_the_address_of_a_host_that_is_gone_gets_none_of_its_traffi
     listed = lattice.list_targets(targetGroupIdentifier=group["id"])["items"]
     assert [(target["id"], target["status"], target["reasonCode"]) for target in listed] == [
         (first["InstanceId"], "UNHEALTHY", "InstanceTerminated")]
+
+
+def test_a_secondary_address_leads_to_its_host_as_soon_as_it_is_assigned(own):
+    _, subnet = own.vpc()
+    own.web(subnet, "10.0.1.10")
+    client = own.host(subnet)
+    ec2 = own.client("ec2")
+    by_address = [{"Name": "private-ip-address", "Values": ["10.0.1.10"]}]
+    [interface] = ec2.describe_network_interfaces(Filters=by_address)["NetworkInterfaces"]
+    this = {"NetworkInterfaceId": interface["NetworkInterfaceId"], "PrivateIpAddresses": ["10.0.1.140"]}
+
+    def reached():
+        return own.inside(client, "curl", "-sS", "-m", "2", "http://10.0.1.140:8080/", check=False).returncode == 0
+
+    assert not reached()
+    ec2.assign_private_ip_addresses(**this)
+    eventually(reached, what="an answer at the secondary address")
+    ec2.unassign_private_ip_addresses(**this)
+    eventually(lambda: not reached(), what="silence at the secondary address")

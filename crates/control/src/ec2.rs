@@ -4,6 +4,7 @@
 //! when the kernel reports. Instances are made by `trellis run` ([`host`]), not by RunInstances.
 
 mod account;
+mod address;
 mod block;
 mod cidr;
 mod fabric;
@@ -25,6 +26,7 @@ mod tenants;
 mod vpc;
 mod zone;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -67,6 +69,7 @@ pub(crate) static SERVICE: Service = Service {
 };
 
 trellis_frame::operations! {
+    AssignPrivateIpAddresses => call address::assign,
     AssociateSubnetCidrBlock => call cidr::associate_subnet,
     AssociateVpcCidrBlock => call cidr::associate_vpc,
     AuthorizeSecurityGroupEgress => call authorize_egress,
@@ -104,6 +107,7 @@ trellis_frame::operations! {
     RevokeSecurityGroupEgress => call revoke_egress,
     RevokeSecurityGroupIngress => call revoke_ingress,
     TerminateInstances => call instance::terminate,
+    UnassignPrivateIpAddresses => call address::unassign,
     UpdateSecurityGroupRuleDescriptionsEgress => call update_egress_descriptions,
     UpdateSecurityGroupRuleDescriptionsIngress => call update_ingress_descriptions,
 }
@@ -182,6 +186,31 @@ impl Control {
     /// [`HostError::NoHost`], or a state that cannot be written.
     pub async fn terminate_instance(&self, name_or_id: &str) -> Result<Instance, HostError> {
         host::terminate_named(self.inner.frame.surroundings(), name_or_id).await
+    }
+
+    /// Gives the host with `id` as many more addresses of its subnet as `count` says, and returns them. They are in
+    /// force once [`Control::fabric_plans`] has been applied, as every address is.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`], [`HostError::SubnetHasNotSoMany`], [`HostError::TooManyAddresses`]; nothing has changed then.
+    pub async fn assign_private_addresses(
+        &self,
+        id: &InstanceId,
+        count: usize,
+    ) -> Result<Vec<Ipv4Addr>, HostError> {
+        address::assign_to_host(self.inner.frame.surroundings(), id, count).await
+    }
+
+    /// Takes secondary addresses of the host with `id` away; what it does not have is passed over.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`], or a state that cannot be written.
+    pub async fn unassign_private_addresses(
+        &self,
+        id: &InstanceId,
+        addresses: &[Ipv4Addr],
+    ) -> Result<(), HostError> {
+        address::unassign_from_host(self.inner.frame.surroundings(), id, addresses).await
     }
 
     /// Every host of the installation that is not terminated, in the order they were made.

@@ -3,7 +3,7 @@
 //! The control plane publishes a [`FabricPlan`]; the network layer makes the kernel agree with it
 //! and reports, VPC by VPC and host by host, what is in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct VpcPlan {
     pub private_dns_domain: Box<str>,
     pub subnets: BTreeMap<SubnetId, SubnetPlan>,
     pub hosts: BTreeMap<InstanceId, HostPlan>,
+    /// What hosts have beside their own address. Apart from [`HostPlan`], so that they go on when it changes.
+    pub secondary_addresses: BTreeMap<InstanceId, BTreeSet<Ipv4Addr>>,
     /// What the security groups of the host at an address let through. A host that is not in it is in no group, and
     /// nothing of it is filtered. Apart from [`HostPlan`], so that a change of rules is no change of the host. A host
     /// with two addresses is there under both.
@@ -58,6 +60,12 @@ impl VpcPlan {
     /// Whether a host of the VPC has `address`.
     pub fn has_host_at(&self, address: Ipv4Addr) -> bool {
         self.hosts.values().any(|host| host.address == address)
+            || self.secondary_addresses.values().any(|of_host| of_host.contains(&address))
+    }
+
+    /// What a host has beside its own address.
+    pub fn secondary_addresses(&self, host: &InstanceId) -> impl Iterator<Item = Ipv4Addr> {
+        self.secondary_addresses.get(host).into_iter().flatten().copied()
     }
 }
 

@@ -82,6 +82,7 @@ fn plan(vpcs: u64, hosts: u64) -> Arc<FabricPlan> {
             private_dns_domain: "ec2.internal".into(),
             subnets: [(subnet.id.clone(), subnet.clone())].into(),
             hosts: (1..=hosts).map(|number| (InstanceId::from_random(number), host(number))).collect(),
+            secondary_addresses: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             service_clients: None,
             resources: Default::default(),

@@ -94,6 +94,7 @@ fn restricted() -> VpcPlan {
         private_dns_domain: "ec2.internal".into(),
         subnets: BTreeMap::new(),
         hosts: BTreeMap::new(),
+        secondary_addresses: BTreeMap::new(),
         service_clients: Some(firewall.ingress.clone().into()),
         resources: [([129, 224, 0, 1].into(), [80..=80, 443..=444].into())].into(),
         gateways: [(

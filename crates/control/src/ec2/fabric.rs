@@ -181,6 +181,13 @@ impl Known {
                 (instance.id.clone(), plan)
             })
             .collect();
+        let secondary_addresses = self
+            .instances
+            .values()
+            .filter(|instance| instance.vpc == *id && instance.state.is_wanted())
+            .filter(|instance| !instance.secondary_addresses.is_empty())
+            .map(|instance| (instance.id.clone(), instance.secondary_addresses.clone()))
+            .collect();
         let rules = firewall::Rules::of(
             id,
             &vpc.home.region,
@@ -202,6 +209,7 @@ impl Known {
             private_dns_domain: private_dns_domain(&vpc.home.region).into(),
             subnets,
             hosts,
+            secondary_addresses,
             firewalls: rules.firewalls(),
             service_clients: rules.service_clients(),
             resources,

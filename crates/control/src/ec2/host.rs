@@ -80,6 +80,10 @@ pub enum HostError {
     AddressTaken { address: IpAddr, owner: String },
     #[error("every address of {subnet} ({cidr}) is taken")]
     SubnetFull { subnet: SubnetId, cidr: ipnet::IpNet },
+    #[error("{subnet} has not {count} addresses that are free")]
+    SubnetHasNotSoMany { subnet: SubnetId, count: usize },
+    #[error("{instance} has at most {most} secondary addresses")]
+    TooManyAddresses { instance: InstanceId, most: usize },
     #[error("security group {group} does not exist in {vpc}")]
     NoSecurityGroup { group: String, vpc: trellis_model::VpcId },
     #[error("a host has at most {MAX_GROUPS} security groups, not {got}")]
@@ -113,7 +117,7 @@ impl From<trellis_store::StoreError> for HostError {
     }
 }
 
-fn settle<T>(outcome: Result<T, TransactError<HostError>>) -> Result<T, HostError> {
+pub(super) fn settle<T>(outcome: Result<T, TransactError<HostError>>) -> Result<T, HostError> {
     outcome.map_err(|error| match error {
         TransactError::Caller(error) => error,
         TransactError::Store(error) => error.into(),
@@ -182,6 +186,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     subnet: subnet.id,
                     address,
                     ipv6_address,
+                    secondary_addresses: Default::default(),
                     command: spec.command.clone(),
                     detached: spec.detached,
                     sandbox: spec.sandbox.clone(),

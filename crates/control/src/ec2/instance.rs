@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, ec2_arn};
+use trellis_model::resource::vpc::{
+    Instance, SecurityGroup, Subnet, ec2_arn, private_dns_domain, private_dns_name,
+};
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::Read;
 
@@ -97,6 +99,20 @@ impl Surroundings {
         value
     }
 
+    /// The primary one first.
+    fn private_addresses(&self, instance: &Instance) -> Vec<Value> {
+        let domain = private_dns_domain(&instance.home.region);
+        let all = std::iter::once(&instance.address).chain(&instance.secondary_addresses);
+        all.map(|address| {
+            json!({
+                "Primary": *address == instance.address,
+                "PrivateIpAddress": address,
+                "PrivateDnsName": private_dns_name(*address, &domain),
+            })
+        })
+        .collect()
+    }
+
     /// The interface, as part of its instance or, with its tags, for itself.
     fn interface(&self, instance: &Instance, tags: Option<&Tags>) -> Value {
         let dns_name = instance.private_dns_name();
@@ -126,11 +142,7 @@ impl Surroundings {
             "Ipv6Addresses": ipv6_addresses,
             "PrivateDnsName": dns_name,
             "PrivateIpAddress": instance.address,
-            "PrivateIpAddresses": [{
-                "Primary": true,
-                "PrivateIpAddress": instance.address,
-                "PrivateDnsName": dns_name,
-            }],
+            "PrivateIpAddresses": self.private_addresses(instance),
         });
         if let Some(tags) = tags {
             value["TagSet"] = tag::describe(tags);

@@ -626,6 +626,7 @@ impl Installation {
             subnet: SubnetId::from_random(1),
             address: address.parse().unwrap(),
             ipv6_address: None,
+            secondary_addresses: Default::default(),
             security_groups: Vec::new(),
             command: Vec::new(),
             detached: false,

@@ -5,6 +5,7 @@ mod client;
 #[path = "../shared/process.rs"]
 mod process;
 
+mod addresses;
 mod fabric;
 mod hosts;
 mod installation;

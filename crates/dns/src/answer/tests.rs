@@ -106,6 +106,7 @@ fn plan() -> FabricPlan {
             private_dns_domain: domain.into(),
             subnets: [(subnet.id.clone(), subnet)].into(),
             hosts: [(host.id.clone(), host)].into(),
+            secondary_addresses: Default::default(),
             firewalls: Default::default(),
             service_clients: None,
             resources: Default::default(),

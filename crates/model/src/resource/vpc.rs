@@ -173,7 +173,12 @@ impl Subnet {
 
     /// The lowest address that `is_taken` does not claim.
     pub fn lowest_free(&self, is_taken: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
-        self.assignable().map(Ipv4Addr::from_bits).find(|address| !is_taken(*address))
+        self.free(is_taken).next()
+    }
+
+    /// The addresses that `is_taken` does not claim, the lowest first.
+    pub fn free(&self, is_taken: impl Fn(Ipv4Addr) -> bool) -> impl Iterator<Item = Ipv4Addr> {
+        self.assignable().map(Ipv4Addr::from_bits).filter(move |address| !is_taken(*address))
     }
 
     /// The addresses that `is_taken` does not claim, the highest first.

@@ -119,7 +119,7 @@ fn write_table(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str)
     chains.write(text);
     resources::write_sets(text, plan, words);
     let is_tracked = !egress.is_empty() || !ingress.is_empty();
-    owners::write_sources(text, plan, words, resolvers);
+    owners::write_sources(text, plan, words);
     if is_tracked {
         write_tracking(text, plan, words, &egress, &ingress, resolvers);
     }
@@ -220,6 +220,7 @@ mod tests {
             private_dns_domain: "ec2.internal".into(),
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            secondary_addresses: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             service_clients: None,
             resources: Default::default(),

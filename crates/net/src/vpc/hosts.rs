@@ -52,12 +52,15 @@ impl Hosts {
     /// Takes up what `place.plan` says of hosts: ends those not in it, replaces those that changed or whose bridge is
     /// among the `remade`.
     pub(super) fn plan(&mut self, place: &mut Place<'_>, remade: &BTreeSet<String>) {
+        // An address may go from one to another: all let go before any takes.
+        for (_, host) in self.hosts.iter_mut().filter(|(id, _)| place.plan.hosts.contains_key(*id)) {
+            host.let_go(place);
+        }
         for (id, plan) in &place.plan.hosts {
             match self.hosts.get_mut(id) {
                 None => {
                     let state = State::Waiting { from: Instant::now() };
-                    self.hosts
-                        .insert(id.clone(), Host { plan: plan.clone(), state, failures: 0, cgroup: None });
+                    self.hosts.insert(id.clone(), Host::new(plan.clone(), state));
                 }
                 Some(host) => {
                     let gone = matches!(host.state, State::Ending { next: Next::Gone, .. });
@@ -74,6 +77,9 @@ impl Hosts {
             self.hosts.keys().filter(|id| !place.plan.hosts.contains_key(*id)).cloned().collect();
         for id in gone {
             self.remove(&id, place);
+        }
+        for host in self.hosts.values_mut() {
+            host.take_up(place);
         }
     }
 

@@ -386,6 +386,7 @@ mod tests {
             private_dns_domain: "ec2.internal".into(),
             subnets: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            secondary_addresses: BTreeMap::new(),
             firewalls: BTreeMap::new(),
             service_clients: None,
             resources: Default::default(),

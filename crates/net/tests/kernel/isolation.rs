@@ -241,23 +241,62 @@ fn the_address_of_a_host_that_went_is_answered_by_nobody_and_receives_nothing() 
 }
 
 #[test]
-fn a_host_that_runs_others_sends_from_addresses_of_its_subnet_that_are_nobodys() {
+fn a_host_that_runs_others_sends_from_the_addresses_assigned_to_it_and_no_others() {
     let mut machine = Machine::start();
     let mut plan = vpc(1);
     let node = add_host(&mut plan, 1, "10.0.1.10", &[]);
     make_privileged(&mut plan, &node);
     let client = add_host(&mut plan, 2, "10.0.1.11", &[]);
     add_server(&mut plan, 3, "10.0.1.12");
+    let pod: Ipv4Addr = "10.0.1.140".parse().unwrap();
+    plan.secondary_addresses.insert(node.clone(), [pod].into());
     machine.apply(fabric(1, [plan]));
     assert_eq!(claimed(&machine, &node, &client, "10.0.1.140"), "received");
-    assert_eq!(claimed(&machine, &node, &client, "10.0.1.12"), "nothing");
+    for (address, whose) in [("10.0.1.12", "its neighbour's"), ("10.0.1.141", "nobody's")] {
+        assert_eq!(claimed(&machine, &node, &client, address), "nothing", "{whose}");
+    }
     let resolver = "169.254.169.253:53";
     let socket = machine.fabric.sockets().bind_udp(&vpc_id(1), resolver.parse().unwrap()).unwrap();
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    for source in ["10.0.1.12", "10.0.1.1", "10.0.2.10", "10.0.1.140"] {
+    for source in ["10.0.1.12", "10.0.1.1", "10.0.2.10", "10.0.1.141", "10.0.1.140"] {
         machine.tool(&node, &["send", source, resolver, "from a pod"]);
     }
     let (_, from) = socket.recv_from(&mut [0; 64]).unwrap();
-    assert_eq!(from.ip(), "10.0.1.140".parse::<Ipv4Addr>().unwrap());
+    assert_eq!(from.ip(), pod);
+}
+
+#[test]
+fn an_address_that_goes_from_one_host_to_another_leads_there_and_both_go_on() {
+    let mut machine = Machine::start();
+    let mut plan = vpc(1);
+    let node = add_host(&mut plan, 1, "10.0.1.10", &[]);
+    make_privileged(&mut plan, &node);
+    let client = add_host(&mut plan, 2, "10.0.1.11", &[]);
+    let server = add_server(&mut plan, 3, "10.0.1.12");
+    let address: Ipv4Addr = "10.0.1.140".parse().unwrap();
+    plan.secondary_addresses.insert(node.clone(), [address].into());
+    machine.apply(fabric(1, [plan.clone()]));
+    let first_process = |machine: &Machine, host| machine.run(host, &["cat", "/proc/1/stat"]).text;
+    let before = [first_process(&machine, &node), first_process(&machine, &server)];
+    let holder = |machine: &Machine| machine.answer(&client, "10.0.1.140:8080");
+
+    // Back and forth: whoever comes first in the plan.
+    for revision in [2, 4] {
+        plan.secondary_addresses = [(server.clone(), [address].into())].into();
+        machine.apply(fabric(revision, [plan.clone()]));
+        assert!(holder(&machine).contains("at 10.0.1.140"), "{}", holder(&machine));
+        assert_eq!(claimed(&machine, &node, &client, "10.0.1.140"), "nothing");
+        plan.secondary_addresses = [(node.clone(), [address].into())].into();
+        machine.apply(fabric(revision + 1, [plan.clone()]));
+        assert_eq!(claimed(&machine, &node, &client, "10.0.1.140"), "received");
+    }
+    plan.secondary_addresses.clear();
+    machine.apply(fabric(6, [plan]));
+    assert_eq!(claimed(&machine, &node, &client, "10.0.1.140"), "nothing");
+    assert_eq!(
+        [first_process(&machine, &node), first_process(&machine, &server)],
+        before,
+        "neither was made anew"
+    );
 }

@@ -28,6 +28,7 @@ pub(crate) fn vpc(number: u64) -> VpcPlan {
         private_dns_domain: "ec2.internal".into(),
         subnets: [subnet(1), subnet(2)].into(),
         hosts: [].into(),
+        secondary_addresses: [].into(),
         firewalls: [].into(),
         service_clients: None,
         resources: Default::default(),

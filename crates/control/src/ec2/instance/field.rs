@@ -1,6 +1,7 @@
 //! Values of the filters of instances and of their interfaces: what answers show of them. What they do not show has
 //! no value, and no filter for it matches.
 
+use serde_json::Value;
 use trellis_model::resource::vpc::Instance;
 
 use super::Surroundings;
@@ -25,8 +26,10 @@ impl Surroundings {
             "availability-zone" => return zone().map(|(name, _)| name).into_iter().collect(),
             "availability-zone-id" => return zone().map(|(_, id)| id).into_iter().collect(),
             "tenancy" => return zone().map(|_| super::TENANCY.into()).into_iter().collect(),
-            "group-id" | "group-name" | "ipv6-address" | "private-dns-name" | "private-ip-address"
-            | "source-dest-check" | "subnet-id" | "vpc-id" => {
+            // "You can only use this to filter by the primary IP."
+            "private-ip-address" if instance.state.holds_resources() => instance.address.to_string(),
+            "private-dns-name" if instance.state.holds_resources() => instance.private_dns_name(),
+            "group-id" | "group-name" | "ipv6-address" | "source-dest-check" | "subnet-id" | "vpc-id" => {
                 return self.interface_field(instance, interface_tags, name);
             }
             _ => {
@@ -46,12 +49,18 @@ impl Surroundings {
         }
         let group_ids = || instance.security_groups.iter().map(ToString::to_string);
         let zone = || self.zone(instance);
+        let of_addresses = |member: &str| -> Vec<String> {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.private_addresses(instance).iter().map(|address| text(&address[member])).collect()
+        };
         let ipv6 = instance.ipv6_address.iter();
         let value = match name {
             "network-interface-id" => instance.interface_id(),
-            "addresses.primary" | "attachment.delete-on-termination" | "source-dest-check" => "true".into(),
-            "addresses.private-ip-address" | "private-ip-address" => instance.address.to_string(),
-            "addresses.private-dns-name" | "private-dns-name" => instance.private_dns_name(),
+            "addresses.primary" => return of_addresses("Primary"),
+            "addresses.private-ip-address" | "private-ip-address" => return of_addresses("PrivateIpAddress"),
+            "addresses.private-dns-name" => return of_addresses("PrivateDnsName"),
+            "private-dns-name" => instance.private_dns_name(),
+            "attachment.delete-on-termination" | "source-dest-check" => "true".into(),
             "attachment.attach-time" => instance.launched_at.to_string(),
             "attachment.attachment-id" => super::attachment_id(instance),
             "attachment.device-index" | "attachment.network-card-index" => "0".into(),

@@ -1,5 +1,6 @@
 //! Instances: the hosts that `trellis run` makes.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Instance {
     pub address: Ipv4Addr,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_address: Option<Ipv6Addr>,
+    /// Further private addresses of its interface, of its subnet: its pods', for a node of Kubernetes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secondary_addresses: BTreeSet<Ipv4Addr>,
     pub security_groups: Vec<SecurityGroupId>,
     /// What runs inside; empty: nothing.
     pub command: Vec<String>,
@@ -47,9 +51,10 @@ impl Instance {
         ec2_arn(&self.home, format_args!("instance/{}", self.id))
     }
 
-    /// Its addresses, of one family or of both.
+    /// Its addresses, of one family or of both, and the secondary ones.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        [Some(self.address.into()), self.ipv6_address.map(IpAddr::from)].into_iter().flatten()
+        let own = [Some(self.address.into()), self.ipv6_address.map(IpAddr::from)];
+        own.into_iter().flatten().chain(self.secondary_addresses.iter().copied().map(IpAddr::from))
     }
 
     /// The name its VPC's resolver knows it by.

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
 use trellis_model::fabric::{HostPlan, VpcPlan};
 use trellis_model::snapshot::AddressFamily;
 
@@ -13,28 +12,33 @@ fn mac(host: Ipv4Addr) -> String {
     mac_of(host).map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// What hosts have, as pairs of an Ethernet address and one of a family.
-fn present(plan: &VpcPlan, words: Words) -> Vec<String> {
-    let own = |host: &HostPlan| words.pick(Some(host.address.into()), host.ipv6_address.map(IpAddr::from));
-    let pair = |host: &HostPlan| Some(format!("{} . {}", mac(host.address), own(host)?));
-    let mut pairs: Vec<_> = plan.hosts.values().filter_map(pair).collect();
-    pairs.sort_unstable();
-    pairs
+/// The addresses of a family that a host has.
+fn of_host(plan: &VpcPlan, host: &HostPlan, words: Words) -> Vec<IpAddr> {
+    match words.0 {
+        AddressFamily::Ipv4 => {
+            let all = std::iter::once(host.address).chain(plan.secondary_addresses(&host.id));
+            all.map(IpAddr::from).collect()
+        }
+        AddressFamily::Ipv6 => host.ipv6_address.map(IpAddr::from).into_iter().collect(),
+    }
 }
 
-/// Hosts that may speak for others behind them, with their subnets: pods of a node have addresses that the VPC does
-/// not know.
-fn forwarders(plan: &VpcPlan) -> impl Iterator<Item = (String, Ipv4Net)> {
-    plan.hosts
-        .values()
-        .filter(|host| host.sandbox.is_privileged)
-        .filter_map(|host| Some((mac(host.address), plan.subnets.get(&host.subnet)?.cidr)))
+/// What hosts have, as pairs of an Ethernet address and one of a family.
+fn present(plan: &VpcPlan, words: Words) -> Vec<String> {
+    let pairs_of = |host: &HostPlan| {
+        let mac = mac(host.address);
+        of_host(plan, host, words).into_iter().map(move |address| format!("{mac} . {address}"))
+    };
+    let mut pairs: Vec<_> = plan.hosts.values().flat_map(pairs_of).collect();
+    pairs.sort_unstable();
+    pairs
 }
 
 /// Every IPv4 address that somebody has, the router's among them.
 fn taken(plan: &VpcPlan, resolvers: &str) -> String {
     let mut taken: Vec<String> = resolvers.split(", ").map(str::to_owned).collect();
-    taken.extend(plan.hosts.values().map(|host| host.address.to_string()));
+    let of_hosts = plan.hosts.values().flat_map(|host| of_host(plan, host, Words(AddressFamily::Ipv4)));
+    taken.extend(of_hosts.map(|address| address.to_string()));
     taken.extend(plan.subnets.values().map(|subnet| subnet.gateway().to_string()));
     let gateways = plan.gateways.values().flat_map(|gateway| &gateway.addresses);
     taken.extend(gateways.filter(|address| address.is_ipv4()).map(IpAddr::to_string));
@@ -50,20 +54,10 @@ fn set(text: &mut String, name: &str, kind: &str, elements: &str) {
 
 /// That nothing comes from a host but from an address it has. Of neighbour discovery a host may ask, and look whether
 /// its own address is free; it has nothing to answer: the router knows its neighbours.
-pub(super) fn write_sources(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str) {
+pub(super) fn write_sources(text: &mut String, plan: &VpcPlan, words: Words) {
     let (ip, kind) = (words.ip(), words.address_type());
     set(text, "present", &format!("ether_addr . {kind}"), &present(plan, words).join(", "));
-    let mut others = String::new();
-    if words.0 == AddressFamily::Ipv4 {
-        if forwarders(plan).next().is_some() {
-            set(text, "taken", kind, &taken(plan, resolvers));
-        }
-        for (mac, subnet) in forwarders(plan) {
-            line(&mut others, format_args!("ether saddr {mac} ip saddr {subnet} ip saddr != @taken accept"));
-        }
-    } else {
-        others.push_str("icmpv6 type nd-neighbor-solicit ip6 saddr :: ip6 hoplimit 255 accept\n");
-    }
+    let others = words.pick("", "icmpv6 type nd-neighbor-solicit ip6 saddr :: ip6 hoplimit 255 accept\n");
     let answers = words.pick("", "icmpv6 type nd-neighbor-advert drop\n");
     line(
         text,
@@ -86,14 +80,6 @@ pub(super) fn write_arp(text: &mut String, plan: &VpcPlan, resolvers: &str) {
     let words = Words(AddressFamily::Ipv4);
     set(text, "present", "ether_addr . ipv4_addr", &present(plan, words).join(", "));
     set(text, "taken", "ipv4_addr", &taken(plan, resolvers));
-    let (mut speak, mut behind) = (String::new(), String::new());
-    for (mac, subnet) in forwarders(plan) {
-        line(
-            &mut speak,
-            format_args!("arp saddr ether {mac} arp saddr ip {subnet} arp saddr ip != @taken accept"),
-        );
-        line(&mut behind, format_args!("arp saddr ip {subnet} accept"));
-    }
     // A host that asks whether its address is free does so from none.
     line(
         text,
@@ -102,7 +88,6 @@ pub(super) fn write_arp(text: &mut String, plan: &VpcPlan, resolvers: &str) {
              type filter hook input priority filter; policy accept;\n\
              iifname != \"b-*\" accept\n\
              arp saddr ether . arp saddr ip @present accept\n\
-             {speak}\
              arp operation request arp saddr ip 0.0.0.0 accept\n\
              drop\n\
              }}\n\
@@ -110,7 +95,6 @@ pub(super) fn write_arp(text: &mut String, plan: &VpcPlan, resolvers: &str) {
              type filter hook output priority filter; policy accept;\n\
              arp operation != reply accept\n\
              arp saddr ip @taken accept\n\
-             {behind}\
              drop\n\
              }}\n}}"
         ),

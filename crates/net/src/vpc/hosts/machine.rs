@@ -1,8 +1,9 @@
 //! One host: how far it is, and its side and ours of its network.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -80,9 +81,16 @@ pub(super) struct Host {
     pub(super) failures: u32,
     /// Of the processes there are now.
     pub(super) cgroup: Option<HostCgroup>,
+    /// Secondary addresses that lead to it now; none while it is not plugged in.
+    secondary: BTreeSet<Ipv4Addr>,
+    is_plugged: bool,
 }
 
 impl Host {
+    pub(super) fn new(plan: HostPlan, state: State) -> Self {
+        Self { plan, state, failures: 0, cgroup: None, secondary: BTreeSet::new(), is_plugged: false }
+    }
+
     /// The first step: a process that makes the namespaces.
     pub(super) fn start(&self, place: &Place<'_>) -> Result<Process, String> {
         let because = |what: &str| {
@@ -181,6 +189,8 @@ impl Host {
         let namespace =
             Namespace::of_process(pid).map_err(|error| format!("open the host's network: {error}"))?;
         self.plug(&namespace, place)?;
+        self.is_plugged = true;
+        self.take_up(place);
         let State::Starting { process, .. } = &self.state else { return Ok(()) };
         let (trees, given) = given::trees(&self.plan, pid, place)?;
         let config = HostConfig {
@@ -236,12 +246,78 @@ impl Host {
         light().map_err(|error| error.to_string())
     }
 
+    /// What the plan no longer gives it does not lead to it from now on.
+    pub(super) fn let_go(&mut self, place: &mut Place<'_>) {
+        let wanted: BTreeSet<_> = place.plan.secondary_addresses(&self.plan.id).collect();
+        let surplus = self.secondary.difference(&wanted).copied().collect();
+        self.secondary.retain(|address| wanted.contains(address));
+        self.lead(place, &surplus, false);
+    }
+
+    /// What the plan gives it leads to it from now on.
+    pub(super) fn take_up(&mut self, place: &mut Place<'_>) {
+        if !self.is_plugged {
+            return;
+        }
+        let wanted: BTreeSet<_> = place.plan.secondary_addresses(&self.plan.id).collect();
+        let missing = wanted.difference(&self.secondary).copied().collect();
+        self.secondary.extend(&wanted);
+        self.lead(place, &missing, true);
+    }
+
+    /// Has the router send what is for `addresses` to the host, or no longer. A privileged host gives them to whom it
+    /// likes, its pods; every other finds them on its interface, as it may not put them there.
+    fn lead(&self, place: &mut Place<'_>, addresses: &BTreeSet<Ipv4Addr>, comes: bool) {
+        if addresses.is_empty() {
+            return;
+        }
+        let mac = mac_of(self.plan.address);
+        let mut lead = || {
+            let subnet = self.subnet(place.plan)?;
+            let because = |error: crate::netlink::NetlinkError| error.to_string();
+            let bridge = place.netlink.link_index(&bridge_name(&subnet.id)).map_err(because)?;
+            for address in addresses {
+                match comes {
+                    true => place.netlink.add_neighbour(bridge, (*address).into(), mac),
+                    false => place.netlink.delete_neighbour(bridge, (*address).into()),
+                }
+                .map_err(because)?;
+            }
+            let (State::Starting { process, .. } | State::Running { process, .. }) = &self.state else {
+                return Ok(());
+            };
+            let Some((pid, _)) = process.init.as_ref().filter(|_| !self.plan.sandbox.is_privileged) else {
+                return Ok(());
+            };
+            let entered = |error: io::Error| format!("enter the host's network: {error}");
+            let inside = Namespace::of_process(*pid).map_err(entered)?;
+            let mut inside = inside.visit(place.namespace, Netlink::open).map_err(entered)?;
+            let link = inside.link_index(INTERFACE).map_err(because)?;
+            for address in addresses {
+                let network = Ipv4Net::new_assert(*address, subnet.cidr.prefix_len()).into();
+                match comes {
+                    true => inside.keep_address(&Address { link, network }),
+                    false => inside.delete_address(&Address { link, network }),
+                }
+                .map_err(because)?;
+            }
+            Ok::<_, String>(())
+        };
+        if let Err(error) = lead() {
+            // What leads nowhere harms nobody: the rules for its packets follow the plan.
+            tracing::warn!(instance = %self.plan.id, %error, "secondary addresses of a host are not as planned");
+        }
+    }
+
     /// Takes the cable away, so that nothing of the host is reached from now on.
-    pub(super) fn unplug(&self, place: &mut Place<'_>) {
+    pub(super) fn unplug(&mut self, place: &mut Place<'_>) {
+        self.is_plugged = false;
+        let secondary = std::mem::take(&mut self.secondary);
         let mut take = || {
             place.netlink.delete_link(&port_name(&self.plan.id))?;
             if let Ok(bridge) = place.netlink.link_index(&bridge_name(&self.plan.subnet)) {
-                for address in addresses(&self.plan) {
+                let own = addresses(&self.plan);
+                for address in own.chain(secondary.iter().copied().map(IpAddr::from)) {
                     place.netlink.delete_neighbour(bridge, address)?;
                 }
             }
