@@ -40,6 +40,7 @@ use trellis_model::{InstanceId, VpcId};
 use crate::Control;
 
 pub use host::{HostError, RunInstance};
+pub(crate) use instance::metadata::{Described, describe as describe_instance};
 pub(crate) use tenants::Tenants;
 
 /// Settles what an earlier process left; gives the plans for the kernel, the first of which is there,
@@ -70,6 +71,7 @@ pub(crate) static SERVICE: Service = Service {
 
 trellis_frame::operations! {
     AssignPrivateIpAddresses => call address::assign,
+    AssociateIamInstanceProfile => call instance::profile::associate_with,
     AssociateSubnetCidrBlock => call cidr::associate_subnet,
     AssociateVpcCidrBlock => call cidr::associate_vpc,
     AuthorizeSecurityGroupEgress => call authorize_egress,
@@ -84,6 +86,7 @@ trellis_frame::operations! {
     DeleteVpc => call vpc::delete,
     DescribeAccountAttributes => view account::describe_attributes,
     DescribeAvailabilityZones => view zone::describe_zones,
+    DescribeIamInstanceProfileAssociations => view instance::profile::describe,
     DescribeInstanceStatus => view instance::health::describe,
     DescribeInstances => view instance::describe,
     DescribeManagedPrefixLists => view prefix_list::describe,
@@ -98,12 +101,15 @@ trellis_frame::operations! {
     DescribeTags => view tag::describe_all,
     DescribeVpcAttribute => view vpc::describe_attribute,
     DescribeVpcs => view vpc::describe,
+    DisassociateIamInstanceProfile => call instance::profile::disassociate,
     DisassociateSubnetCidrBlock => call cidr::disassociate_subnet,
     DisassociateVpcCidrBlock => call cidr::disassociate_vpc,
     GetManagedPrefixListEntries => view prefix_list::entries,
+    ModifyInstanceMetadataOptions => call instance::metadata::modify,
     ModifySecurityGroupRules => call security_group::rule::modify,
     ModifySubnetAttribute => call subnet::modify_attribute,
     ModifyVpcAttribute => call vpc::modify_attribute,
+    ReplaceIamInstanceProfileAssociation => call instance::profile::replace,
     RevokeSecurityGroupEgress => call revoke_egress,
     RevokeSecurityGroupIngress => call revoke_ingress,
     TerminateInstances => call instance::terminate,
@@ -123,7 +129,10 @@ fn words(refusal: Refusal) -> Exception {
         Refusal::Invalid { .. } | Refusal::Unreadable { .. } => ("InvalidParameterValue", 400),
         Refusal::NotAPage { .. } => ("InvalidNextToken", 400),
         Refusal::Quota { .. } => ("ResourceLimitExceeded", 400),
-        Refusal::Denied { .. } => ("UnauthorizedOperation", 403),
+        Refusal::Denied { .. } => {
+            let message = format!("You are not authorized to perform this operation. {message}");
+            return Exception::ec2("UnauthorizedOperation", 403, message);
+        }
         Refusal::TokenReused { .. } => ("IdempotentParameterMismatch", 400),
         Refusal::NotServed { operation } => {
             let mut message = format!("{operation} is not supported.");

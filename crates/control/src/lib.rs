@@ -9,6 +9,7 @@ mod certificate_renewal;
 mod domain_proof;
 mod ec2;
 mod health_board;
+mod instance_metadata;
 mod keys;
 mod lattice;
 mod log_subscriptions;
@@ -48,7 +49,7 @@ pub use trellis_ca::{IssueError, SealingKey};
 pub use trellis_frame::access_key::SecretAccessKey;
 pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
 pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
-pub use trellis_frame::{Clock, Peer, Random, StartError};
+pub use trellis_frame::{Clock, Peer, Random, SourceVpc, StartError};
 pub use trellis_model::resource::vpc::Instance;
 pub use trellis_sts::{HttpsGet, MAX_ANSWER};
 
@@ -122,6 +123,7 @@ struct Inner {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     plans: watch::Receiver<Arc<FabricPlan>>,
     log_subscriptions: watch::Receiver<Arc<AccessLogSubscriptions>>,
+    instance_roles: instance_metadata::InstanceRoles,
 }
 
 impl Control {
@@ -183,7 +185,8 @@ impl Control {
         frame.spawn(workflow::run(surroundings.clone(), pending, drain_limit));
         frame.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
         frame.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
-        Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions }) })
+        let instance_roles = Default::default();
+        Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions, instance_roles }) })
     }
 
     /// What all services stand on: accounts and their keys among it.

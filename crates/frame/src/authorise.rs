@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 use trellis_api::authorise::{Place, Requested, requested};
+use trellis_model::VpcId;
 use trellis_store::Reader;
 
 use crate::access_key::Rights;
@@ -33,6 +34,8 @@ pub struct Facts {
     pub request_id: String,
     /// The address the request came from, where it came over a network.
     pub source_ip: Option<IpAddr>,
+    /// The VPC the request came from, where it came from inside of one: `source_ip` is an address there.
+    pub source_vpc: Option<VpcId>,
     pub user_agent: Option<String>,
     /// Whether it came over TLS.
     pub is_secure: bool,

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::request::Parts;
+use http::{Request, Response, header};
 use serde_json::Value;
 use trellis_api::{
     AuthFailure, Decoded, Exception, Incoming, Protocol, auth_failure, check_size, decode, dispatch, encode,
     encode_error, guess_protocol,
 };
 use trellis_auth::SigningKeyCache;
-use trellis_model::Region;
+use trellis_model::{Region, VpcId};
 
 use crate::authorise::{Asked, Facts};
 use crate::caller::Caller;
@@ -25,6 +26,10 @@ use crate::surroundings::Surroundings;
 /// The address a request came from, in its extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// The VPC a request came from, in its extensions; not there for one from elsewhere.
+#[derive(Debug, Clone)]
+pub struct SourceVpc(pub VpcId);
 
 /// Serves one call. Whatever happens, the answer is in the caller's protocol and has a request id.
 pub(crate) async fn serve(
@@ -41,8 +46,7 @@ pub(crate) async fn serve(
         headers: &head.headers,
         body: &body,
     };
-    let peer = head.extensions.get::<Peer>().copied();
-    let facts = facts(&head.headers, peer, &request_id);
+    let facts = facts(&head, &request_id);
 
     // 1. The service, by the scope of the signature and never by the path.
     let schema = surroundings.services.schema();
@@ -180,12 +184,13 @@ fn in_words_of(service: &Service, refusal: Refusal) -> Exception {
     (service.words)(refusal)
 }
 
-fn facts(headers: &HeaderMap, peer: Option<Peer>, request_id: &str) -> Facts {
+fn facts(head: &Parts, request_id: &str) -> Facts {
     let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
     Facts {
         request_id: request_id.to_owned(),
-        source_ip: peer.map(|Peer(address)| address.ip()),
-        user_agent: headers.get(header::USER_AGENT).and_then(text),
+        source_ip: head.extensions.get().map(|Peer(address)| address.ip()),
+        source_vpc: head.extensions.get().map(|SourceVpc(vpc)| vpc.clone()),
+        user_agent: head.headers.get(header::USER_AGENT).and_then(text),
         is_secure: false,
     }
 }

@@ -34,7 +34,7 @@ pub mod vault;
 pub mod words;
 pub mod workflow;
 
-pub use call::Peer;
+pub use call::{Peer, SourceVpc};
 pub use caller::{Caller, Identity};
 pub use context::{Context, Unsigned};
 pub use frame::{Config, Frame, StartError};

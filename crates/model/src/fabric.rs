@@ -14,6 +14,45 @@ use crate::id::{InstanceId, ResourceGatewayId, SubnetId, VpcId};
 use crate::resource::vpc::Sandbox;
 use crate::snapshot::AddressFamily;
 
+/// What the router of every VPC serves its hosts with at a link-local address, in plain HTTP on port 80.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkLocal {
+    pub ipv4: Ipv4Addr,
+    /// There in VPCs that have IPv6.
+    pub ipv6: Ipv6Addr,
+}
+
+impl LinkLocal {
+    pub const PORT: u16 = 80;
+
+    /// The metadata of the instance that asks, where EC2 has it.
+    pub const METADATA: Self = Self::ending_in(254, 0x254);
+
+    /// The AWS APIs: a VPC has no way out to where everybody else finds them.
+    pub const API: Self = Self::ending_in(252, 0x252);
+
+    pub const ALL: [Self; 2] = [Self::METADATA, Self::API];
+
+    const fn ending_in(ipv4: u8, ipv6: u16) -> Self {
+        let ipv6 = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, ipv6);
+        Self { ipv4: Ipv4Addr::new(169, 254, 169, ipv4), ipv6 }
+    }
+
+    pub fn of(self, family: AddressFamily) -> IpAddr {
+        match family {
+            AddressFamily::Ipv4 => self.ipv4.into(),
+            AddressFamily::Ipv6 => self.ipv6.into(),
+        }
+    }
+}
+
+/// The Ethernet address of whoever holds `address`: locally administered, the same every time, so neighbours
+/// need not be asked for it.
+pub fn mac_of(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x06, 0x74, a, b, c, d]
+}
+
 /// Everything that should exist. What is not in it should not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FabricPlan {

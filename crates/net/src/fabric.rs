@@ -37,6 +37,8 @@ pub struct FabricOptions {
     pub shown: Vec<(PathBuf, PathBuf)>,
     /// Directories that no host sees, even where it is given what they are in.
     pub hidden: Vec<PathBuf>,
+    /// Variables that every command of a host finds, unless the host says otherwise.
+    pub environment: Vec<(String, String)>,
 }
 
 impl FabricOptions {
@@ -48,6 +50,7 @@ impl FabricOptions {
             init_program: "/proc/self/exe".into(),
             shown: Vec::new(),
             hidden: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }

@@ -185,6 +185,10 @@ pub(crate) struct Up {
         conflicts_with = "tls_certificate"
     )]
     pub(crate) tls_names: Vec<String>,
+    /// Do not serve the API to hosts, which find it at http://169.254.169.252 inside their VPC: it is for whoever signs,
+    /// as everywhere, and their AWS_ENDPOINT_URL
+    #[arg(long)]
+    pub(crate) no_api_in_vpcs: bool,
     /// Address of the Prometheus metrics, on loopback; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4561")]
     pub(crate) metrics_listen: SocketAddr,
@@ -252,6 +256,9 @@ pub(crate) struct Run {
     /// Port the database listens on
     #[arg(long, value_name = "PORT", requires = "resource_arn", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) resource_port: Option<u16>,
+    /// Name or ARN of an IAM instance profile: SDKs in the host find credentials of its role by themselves
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) iam_instance_profile: Option<String>,
     #[command(flatten)]
     pub(crate) sandbox: SandboxFlags,
     /// A variable for the command: NAME=VALUE, or NAME for the value it has here; repeatable. Of this environment

@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use trellis_control::Peer;
@@ -52,6 +52,9 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// and it is answered as if it had none. Asked about bodies above [`SMALL_BODY`] only.
     fn body_limit(&self, head: &Parts) -> usize;
 
+    /// Looks at a connection before anything of it is read.
+    fn accepted(&self, _: &TcpStream, _: SocketAddr) {}
+
     fn call(&self, request: Request<Bytes>) -> impl Future<Output = Response<Vec<u8>>> + Send;
 }
 
@@ -71,6 +74,16 @@ impl Door {
             )
         })?;
         let address = listener.local_addr()?;
+        Ok(Arc::new(Self { address, listener: Mutex::new(Some(Arc::new(listener))) }))
+    }
+
+    /// One that somebody else opened, nonblocking.
+    ///
+    /// # Errors
+    /// The runtime does not take it.
+    pub(crate) fn of(listener: std::net::TcpListener) -> std::io::Result<Arc<Self>> {
+        let address = listener.local_addr()?;
+        let listener = TcpListener::from_std(listener)?;
         Ok(Arc::new(Self { address, listener: Mutex::new(Some(Arc::new(listener))) }))
     }
 
@@ -125,6 +138,7 @@ pub(crate) async fn serve<H: Handler>(
         };
         // Small answers must not wait for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
+        handler.accepted(&stream, peer);
         let (place, tls, watcher) = (Arc::new(place), terms.tls.clone(), connections.watcher());
         let (handler, bodies) = (handler.clone(), bodies.clone());
         tokio::spawn(async move {

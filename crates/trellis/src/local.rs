@@ -36,6 +36,8 @@ pub(crate) enum Ask {
         command: Vec<String>,
         detached: bool,
         database: Option<HostedDatabase>,
+        #[serde(default)]
+        instance_profile: Option<String>,
         sandbox: Sandbox,
     },
     /// Waits until a host can be entered.
@@ -84,6 +86,9 @@ pub(crate) struct Host {
     /// Process to enter the host through; absent until it is there.
     pub(crate) pid: Option<u32>,
     pub(crate) command: Vec<String>,
+    /// What commands find in their environment there; for whoever enters it, and not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A path to the socket that fits `sockaddr_un`, whatever the length of the data directory's own:

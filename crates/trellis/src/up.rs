@@ -3,6 +3,7 @@
 mod carriers;
 mod credentials;
 mod https_get;
+mod vpc_doors;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,9 +19,10 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use trellis_control::{Config, Control, TxtLookup};
+use trellis_control::{Config, Control, SourceVpc, TxtLookup};
 use trellis_dns as dns;
 use trellis_logs::{Delivery, Endpoint};
+use trellis_model::VpcId;
 use trellis_model::resource::lattice::LogDestinationKind;
 use trellis_net::{Fabric, FabricOptions};
 use trellis_proxy::{AccessLogConfig, LineReader, Proxy, ProxyConfig};
@@ -37,6 +39,7 @@ use crate::vpc_sockets::{DataPlaneNetwork, VpcSockets};
 use crate::{http_server, local, log};
 use carriers::Kernel;
 use credentials::credentials;
+use vpc_doors::VpcDoors;
 
 /// API connections open at once where descriptors allow; beyond them the longest silent one goes.
 const API_CONNECTIONS: usize = 1024;
@@ -72,6 +75,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         tls_certificate,
         tls_key,
         tls_names,
+        no_api_in_vpcs,
         metrics_listen,
         workers,
         client_memory_mib,
@@ -112,7 +116,9 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let credentials = credentials(&layout)?;
     let sealing_key = data_dir::sealing_key(&layout.sealing_key(), trellis_control::is_sealed(&store)?)?;
 
+    let environment = if no_api_in_vpcs { Vec::new() } else { vpc_doors::environment() };
     let (fabric, fabric_events) = Fabric::start(FabricOptions {
+        environment: environment.clone(),
         shown: vec![(layout.ca_pem(), CA_IN_HOSTS.into())],
         hidden: vec![layout.root().to_owned()],
         ..FabricOptions::new(layout.run(), layout.host_logs())
@@ -167,6 +173,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         control.snapshots(),
     )?;
     let hosts = Arc::new(Hosts::new());
+    let doors = Arc::new(VpcDoors::new(fabric.sockets(), control.clone(), !no_api_in_vpcs)?);
 
     // The parts talk to each other over watch channels; these tasks carry the words across.
     let (converged, mut converged_revision) = watch::channel(0);
@@ -175,7 +182,13 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         &fabric,
         fabric_events,
         proxy.applied(),
-        Kernel { control: control.clone(), resolver: resolver.clone(), hosts: hosts.clone(), converged },
+        Kernel {
+            control: control.clone(),
+            resolver: resolver.clone(),
+            hosts: hosts.clone(),
+            doors: doors.clone(),
+            converged,
+        },
     );
 
     // Everything stored is in the kernel again before the API answers.
@@ -198,7 +211,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         last: Default::default(),
     });
     let (stop, stopped) = watch::channel(false);
-    let handler = Arc::new(Api(control.clone()));
+    let handler = Arc::new(Api { control: control.clone(), vpc: None });
     let plain = Terms { tls: None, most_connections: connections, drain };
     let mut apis = vec![serve_http("api", &api_door, &handler, &plain, &stopped)];
     if let Some(door) = &tls_door {
@@ -219,7 +232,13 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let terms = Terms { tls: None, most_connections: METRICS_CONNECTIONS, drain: Duration::from_secs(1) };
     let metrics = serve_http("metrics", &metrics_door, &observed, &terms, &stopped);
     let local_listener = Arc::new(local::server::bind(&layout)?);
-    let local = local::server::Local { control: control.clone(), fabric: fabric.clone(), hosts, health };
+    let local = local::server::Local {
+        control: control.clone(),
+        fabric: fabric.clone(),
+        hosts,
+        health,
+        environment: environment.into(),
+    };
     let local_server =
         tokio::spawn(supervise("local", move || local::server::serve(local_listener.clone(), local.clone())));
     write_private(&layout.endpoint(), &format!("{endpoint}\n"))?;
@@ -231,6 +250,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     }
     // Stop accepting, finish what is in flight, then take the network down.
     stop.send_replace(true);
+    doors.close_all();
     proxy.drain(drain).await;
     delivery.finish(LAST_LOGS).await;
     for served in apis.into_iter().chain([metrics]) {
@@ -304,17 +324,28 @@ fn log_endpoints_of(
 }
 
 /// The AWS APIs.
-struct Api(Control);
+struct Api {
+    control: Control,
+    /// The VPC it is served in, or none of them.
+    vpc: Option<VpcId>,
+}
 
 impl http_server::Handler for Api {
     fn body_limit(&self, head: &Parts) -> usize {
-        if self.0.names_a_key(head) { http_server::MAX_BODY } else { Control::unsigned_body_limit(head) }
+        if self.control.names_a_key(head) {
+            http_server::MAX_BODY
+        } else {
+            Control::unsigned_body_limit(head)
+        }
     }
 
-    async fn call(&self, request: Request<Bytes>) -> Response<Vec<u8>> {
-        match self.0.serve_unsigned(&request).await {
+    async fn call(&self, mut request: Request<Bytes>) -> Response<Vec<u8>> {
+        if let Some(vpc) = &self.vpc {
+            request.extensions_mut().insert(SourceVpc(vpc.clone()));
+        }
+        match self.control.serve_unsigned(&request).await {
             Some(response) => response,
-            None => self.0.serve(request).await,
+            None => self.control.serve(request).await,
         }
     }
 }

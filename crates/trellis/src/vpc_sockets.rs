@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use tokio::runtime::Handle;
 use trellis_dns as dns;
 use trellis_model::VpcId;
+use trellis_model::fabric::LinkLocal;
 use trellis_model::snapshot::AddressFamily;
 use trellis_net::Sockets;
 use trellis_proxy::{Resolved, Resolving};
@@ -38,7 +39,12 @@ impl DataPlaneNetwork {
     }
 
     /// Whatever a target or a name of a resource says: the router would connect to itself.
-    fn refuse_resolver(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
+    fn refuse_own(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
+        let is_link_local = LinkLocal::ALL.iter().any(|own| own.of(AddressFamily::of(to.ip())) == to.ip());
+        if is_link_local {
+            let message = format!("{to} is for the hosts of {vpc} themselves");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
         if !self.resolver.is_resolver(vpc, to.ip()) {
             return Ok(());
         }
@@ -57,8 +63,8 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
-        if to.port() == dns::PORT {
-            self.refuse_resolver(vpc, to)?;
+        if matches!(to.port(), dns::PORT | LinkLocal::PORT) {
+            self.refuse_own(vpc, to)?;
         }
         self.sockets.dial(vpc, AddressFamily::of(to.ip()).source_ip(), to)
     }
@@ -73,7 +79,7 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial_from(&self, vpc: &VpcId, source: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
-        self.refuse_resolver(vpc, to)?;
+        self.refuse_own(vpc, to)?;
         self.sockets.dial(vpc, source, to)
     }
 

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ca", &["model"]),
     ("dns", &["model"]),
     ("net", &["model"]),
+    ("metadata", &["model"]),
     ("feed", &["model"]),
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
@@ -28,8 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "model", "auth", "policy", "api", "ca", "store", "frame", "acm-pca", "iam", "route53", "sts",
-            "tagging",
+            "model", "auth", "policy", "api", "ca", "store", "frame", "metadata", "acm-pca", "iam",
+            "route53", "sts", "tagging",
         ],
     ),
     ("proxy", &["model", "auth", "policy"]),

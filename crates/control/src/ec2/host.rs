@@ -8,13 +8,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::{SignedDuration, Timestamp};
 use trellis_model::moment::Moment;
+use trellis_model::resource::iam::InstanceProfile;
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
 use trellis_model::resource::vpc::{
-    HostedDatabase, Instance, InstanceState, Sandbox, SecurityGroup, Subnet, Vpc,
+    HostedDatabase, Instance, InstanceState, MetadataOptions, Sandbox, SecurityGroup, Subnet, Vpc,
 };
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
+use super::instance::profile;
 use super::tenants::Tenants;
 use super::{instance, place, tag};
 use crate::context::Surroundings;
@@ -59,6 +61,8 @@ pub struct RunInstance {
     pub sandbox: Sandbox,
     /// The database it is to resource configurations of type ARN, in the subnet's account and region.
     pub database: Option<HostedDatabase>,
+    /// Name or ARN of an IAM instance profile in the subnet's account, whose role the host gets credentials of.
+    pub instance_profile: Option<String>,
 }
 
 /// Why there is no such host.
@@ -92,6 +96,8 @@ pub enum HostError {
     DatabaseElsewhere { arn: DatabaseArn, home: Home, subnet: SubnetId },
     #[error("{arn} is {instance} already: remove it with `trellis rm {instance}`")]
     DatabaseTaken { arn: DatabaseArn, instance: InstanceId },
+    #[error("there is no IAM instance profile {profile} in account {}: see `aws iam list-instance-profiles`", home.account)]
+    NoInstanceProfile { profile: String, home: Home },
     #[error("a command has at most {MAX_ARGUMENTS} arguments of {MAX_COMMAND_BYTES} bytes in all")]
     CommandTooLong,
     #[error("a host has at most {MAX_MOUNTS} mounts, and variables of {MAX_ENVIRONMENT_BYTES} bytes in all")]
@@ -160,6 +166,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
     }
     let id = InstanceId::from_random(surroundings.random.draw());
     let now = Moment::from(surroundings.clock.now());
+    let association = surroundings.random.draw();
     settle(
         surroundings
             .store
@@ -177,6 +184,10 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 if let Some(HostedDatabase { arn, .. }) = &spec.database {
                     check_database(tx, arn, &subnet)?;
                 }
+                let profile = match &spec.instance_profile {
+                    Some(text) => Some(choose_profile(tx, &home, text)?),
+                    None => None,
+                };
                 let instance = Instance {
                     id: id.clone(),
                     home: home.clone(),
@@ -191,6 +202,8 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                     detached: spec.detached,
                     sandbox: spec.sandbox.clone(),
                     database: spec.database.clone(),
+                    profile: profile.map(|profile| profile::associate(&profile, association, now)),
+                    metadata: MetadataOptions::default(),
                     state: InstanceState::Pending,
                     launched_at: now,
                     terminated_at: None,
@@ -223,6 +236,13 @@ fn check_database(state: &mut impl Read, arn: &DatabaseArn, subnet: &Subnet) -> 
         Some(Database { instance, .. }) => Err(HostError::DatabaseTaken { arn: arn.clone(), instance }),
         None => Ok(()),
     }
+}
+
+fn choose_profile(state: &mut impl Read, home: &Home, text: &str) -> Result<InstanceProfile, HostError> {
+    profile::find(state, home, text)?.ok_or_else(|| HostError::NoInstanceProfile {
+        profile: text.chars().take(200).collect(),
+        home: home.clone(),
+    })
 }
 
 fn choose_address(

@@ -2,11 +2,14 @@
 
 mod field;
 pub(super) mod health;
+pub(super) mod metadata;
+pub(super) mod profile;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_model::fabric::mac_of;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     Instance, SecurityGroup, Subnet, ec2_arn, private_dns_domain, private_dns_name,
@@ -76,6 +79,10 @@ impl Surroundings {
             "Monitoring": {"State": "disabled"},
             "Tags": tag::describe(tags),
         });
+        if let Some(association) = instance.profile.as_ref().filter(|_| instance.state.holds_resources()) {
+            value["IamInstanceProfile"] = profile::shown(association);
+        }
+        value["MetadataOptions"] = metadata::shown(&instance.metadata);
         if let Some(reason) = &instance.reason {
             value["StateReason"] = json!({"Code": REASON_CODE, "Message": reason});
         }
@@ -133,6 +140,7 @@ impl Surroundings {
             "NetworkInterfaceId": instance.interface_id(),
             "InterfaceType": "interface",
             "Description": "",
+            "MacAddress": mac_of(instance.address).map(|byte| format!("{byte:02x}")).join(":"),
             "OwnerId": self.home.account,
             "VpcId": instance.vpc,
             "SubnetId": instance.subnet,

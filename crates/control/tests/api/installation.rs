@@ -604,6 +604,7 @@ impl Installation {
             detached: true,
             sandbox: Default::default(),
             database,
+            instance_profile: None,
         };
         self.control.run_instance(host).await.unwrap()
     }
@@ -632,6 +633,8 @@ impl Installation {
             detached: false,
             sandbox: Default::default(),
             database: None,
+            profile: None,
+            metadata: Default::default(),
             state,
             launched_at: self.now(),
             terminated_at: None,

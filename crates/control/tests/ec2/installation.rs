@@ -202,5 +202,6 @@ pub(crate) fn host(subnet: &str, name: &str) -> RunInstance {
         detached: true,
         sandbox: Default::default(),
         database: None,
+        instance_profile: None,
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use trellis_model::fabric::VpcPlan;
+use trellis_model::fabric::{LinkLocal, VpcPlan};
 use trellis_model::snapshot::{AddressFamily, RESOURCE_BLOCK};
 
 use crate::vpc::network::{RESOLVER_IPV6, SERVICE_BLOCK, SERVICE_BLOCK_IPV6};
@@ -62,6 +62,11 @@ impl Words {
     /// Where services are, and resources.
     fn served(self) -> String {
         self.pick(format!("{SERVICE_BLOCK}, {RESOURCE_BLOCK}"), SERVICE_BLOCK_IPV6.to_string())
+    }
+
+    /// Where the router serves hosts at link-local addresses. "Security groups do not filter traffic to these."
+    fn link_local(self) -> String {
+        LinkLocal::ALL.map(|service| service.of(self.0).to_string()).join(", ")
     }
 
     fn services(self) -> String {
@@ -140,6 +145,7 @@ fn write_table(text: &mut String, plan: &VpcPlan, words: Words, resolvers: &str)
     line(text, format_args!("{ip} daddr {} meta l4proto tcp accept", words.services()));
     resources::write_input(text, plan, words);
     line(text, format_args!("{ip} daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"));
+    line(text, format_args!("{ip} daddr {{ {} }} tcp dport {} accept", words.link_local(), LinkLocal::PORT));
     text.push_str("iifname \"lo\" accept\n");
     text.push_str(words.pick("ip protocol icmp accept\n", HEARD));
     text.push_str("meta l4proto tcp reject with tcp reset\n");
@@ -158,6 +164,7 @@ fn write_tracking(
     let restricted: BTreeSet<_> = egress.keys().chain(ingress.keys()).collect();
     let restricted: Vec<_> = restricted.into_iter().map(IpAddr::to_string).collect();
     let (ip, kind, served) = (words.ip(), words.address_type(), words.served());
+    let link_local = words.link_local();
     let to_gateways = resources::untracked(plan, words);
     let (from, to) = (format!("{ip} saddr"), format!("{ip} daddr"));
     line(
@@ -166,7 +173,7 @@ fn write_tracking(
             "set restricted {{ type {kind}; elements = {{ {} }} }}\n\
              chain before {{\n\
              type filter hook prerouting priority raw; policy accept;\n\
-             {to} {{ {served}, {resolvers} }} notrack accept\n\
+             {to} {{ {served}, {link_local}, {resolvers} }} notrack accept\n\
              {to_gateways}\
              {from} @restricted accept\n\
              {to} @restricted accept\n\
@@ -242,6 +249,10 @@ mod tests {
         assert!(rules.contains("{ 169.254.169.253, 10.0.0.2 }"), "{rules}");
         assert!(rules.contains("policy drop"));
         assert!(rules.contains("ip daddr 169.254.171.0/24"));
+        assert!(
+            rules.contains("ip daddr { 169.254.169.254, 169.254.169.252 } tcp dport 80 accept"),
+            "{rules}"
+        );
     }
 
     #[test]
@@ -295,6 +306,7 @@ mod tests {
         let rules = ruleset(&plan, &RESOLVERS);
         let with = of_ipv6(&rules);
         assert!(with.contains("ip6 daddr fd00:ec2:80::/64 meta l4proto tcp accept"), "{with}");
+        assert!(with.contains("ip6 daddr { fd00:ec2::254, fd00:ec2::252 } tcp dport 80 accept"), "{with}");
         assert!(
             with.contains(
                 "ip6 saddr fd12::/64 tcp dport 80 return\nip6 saddr fd12::/64 icmpv6 type 128 return\ndrop"

@@ -1,6 +1,5 @@
 //! Links: bridges, veth pairs and what is set on them.
 
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
@@ -48,12 +47,7 @@ const MTU: u32 = 9001;
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
 
-/// The Ethernet address of whoever holds `address`: locally administered, the same every time, so neighbours
-/// need not be asked for it.
-pub(crate) fn mac_of(address: Ipv4Addr) -> Mac {
-    let [a, b, c, d] = address.octets();
-    [0x06, 0x74, a, b, c, d]
-}
+pub(crate) use trellis_model::fabric::mac_of;
 
 /// A link as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

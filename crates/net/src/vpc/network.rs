@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use trellis_model::fabric::{SubnetPlan, VpcPlan};
+use trellis_model::fabric::{LinkLocal, SubnetPlan, VpcPlan};
 use trellis_model::id::{InstanceId, SubnetId};
 use trellis_model::snapshot::{RESOURCE_BLOCK, SERVICE_VIP_IPV6, SOURCE_IPV6};
 
@@ -91,7 +91,7 @@ fn tail(suffix: &str) -> &str {
 struct Desired {
     /// Bridges by name, with their gateways.
     bridges: BTreeMap<String, (Ipv4Net, Option<IpNet>)>,
-    /// Addresses on the loopback: the resolver's, and those of resource gateways. The bridges answer ARP for them. Of
+    /// Addresses on the loopback: the resolver's, the metadata's, the API's, and those of resource gateways. The bridges answer ARP for them. Of
     /// IPv6 also those that proxies have, which may bind to no others.
     local: Vec<IpNet>,
     has_ipv6: bool,
@@ -109,7 +109,9 @@ impl Desired {
         let resolver = plan.resolver().ok_or(NetworkError::BlockTooSmall { block: *first })?;
         let has_ipv6 = plan.ipv6_cidr.is_some();
         let mut local: Vec<IpAddr> = vec![RESOLVER.into(), resolver.into()];
+        local.extend(LinkLocal::ALL.map(|service| IpAddr::from(service.ipv4)));
         if has_ipv6 {
+            local.extend(LinkLocal::ALL.map(|service| IpAddr::from(service.ipv6)));
             local.extend([RESOLVER_IPV6, SERVICE_VIP_IPV6, SOURCE_IPV6].map(IpAddr::from));
         }
         local.extend(plan.gateways.values().flat_map(|gateway| &gateway.addresses));

@@ -97,7 +97,11 @@ impl Context for Circumstances<'_> {
                 let found = self.resource_tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag));
                 found.into_iter().for_each(|(_, value)| visit(value));
             }
-            ("aws:sourceip", None) => {
+            // "aws:SourceIp is not available for requests that come through a VPC endpoint."
+            ("aws:sourceip", None) if facts.source_vpc.is_some() => {}
+            ("aws:sourcevpc", None) => facts.source_vpc.iter().for_each(|vpc| visit(vpc.as_str())),
+            ("aws:vpcsourceip", None) if facts.source_vpc.is_none() => {}
+            ("aws:sourceip" | "aws:vpcsourceip", None) => {
                 facts.source_ip.into_iter().for_each(|address| visit(&address.to_canonical().to_string()));
             }
             ("aws:useragent", None) => facts.user_agent.iter().for_each(|agent| visit(agent)),
@@ -106,9 +110,12 @@ impl Context for Circumstances<'_> {
             ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
             ("aws:requestedregion", None) => visit(caller.region.as_str()),
             ("aws:viaawsservice", None) => visit("false"),
-            // The one hand-over there is: a role for instances.
+            // A role for instances, put into a profile or with the profile given to one.
             ("iam:passedtoservice", None)
-                if *action == "iam:PassRole" && input.get("InstanceProfileName").is_some() =>
+                if *action == "iam:PassRole"
+                    && ["InstanceProfileName", "IamInstanceProfile"]
+                        .iter()
+                        .any(|name| input.get(name).is_some()) =>
             {
                 visit("ec2.amazonaws.com");
             }

@@ -9,6 +9,7 @@ mod assume_role;
 mod caller_identity;
 mod credentials;
 mod fault;
+mod for_service;
 mod issuer_keys;
 mod session_token;
 mod terms;
@@ -18,6 +19,7 @@ use trellis_api::Exception;
 use trellis_frame::task::Task;
 use trellis_frame::{Refusal, Service, token_key, words as stock};
 
+pub use for_service::{ForService, Issued, assume_for_service};
 pub use issuer_keys::{Fetched, HttpsGet, IssuerKeys, MAX_ANSWER};
 
 #[allow(clippy::all, dead_code, unreachable_pub)]

@@ -204,7 +204,12 @@ impl Context for Asked<'_> {
                 let found = self.tags.iter().find(|(key, _)| terms::is_same_key(key, tag));
                 found.into_iter().for_each(|(_, value)| visit(value));
             }
-            ("aws:sourceip", None) => {
+            ("aws:sourcevpc", None) => {
+                self.facts.source_vpc.iter().for_each(|vpc| visit(vpc.as_str()));
+            }
+            ("aws:sourceip", None) if self.facts.source_vpc.is_some() => {}
+            ("aws:vpcsourceip", None) if self.facts.source_vpc.is_none() => {}
+            ("aws:sourceip" | "aws:vpcsourceip", None) => {
                 self.facts
                     .source_ip
                     .into_iter()

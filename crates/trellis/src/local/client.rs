@@ -82,6 +82,7 @@ pub(crate) fn run(args: cli::Run) -> anyhow::Result<ExitCode> {
         command: args.command.clone(),
         detached: args.detach,
         database,
+        instance_profile: args.iam_instance_profile,
         sandbox,
     })?)?;
     if args.detach {
@@ -113,7 +114,9 @@ fn enter(host: &Host, command: &[String], named: &[Variable]) -> anyhow::Result<
     let base = host::base_environment().map(|(name, value)| (name.into(), value.into()));
     let passed = PASSED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     let named = named.iter().map(|variable| (variable.name.clone().into(), variable.value.clone().into()));
-    let environment: BTreeMap<OsString, OsString> = base.into_iter().chain(passed).chain(named).collect();
+    let given = host.environment.iter().map(|(name, value)| (name.into(), value.into()));
+    let environment: BTreeMap<OsString, OsString> =
+        base.into_iter().chain(given).chain(passed).chain(named).collect();
     let environment: Vec<_> = environment.into_iter().collect();
     let pid = host.pid.with_context(|| format!("host {} is {}", host.name, host.state))?;
     Ok(ended(host::enter(pid, command, &environment)))
@@ -226,6 +229,7 @@ mod tests {
             detached: true,
             pid: Some(1),
             command: vec!["sleep".into(), "9".into()],
+            environment: Vec::new(),
         };
         let text = host_table(&[host]);
         let lines: Vec<&str> = text.lines().collect();

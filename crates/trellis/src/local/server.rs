@@ -30,6 +30,8 @@ pub(crate) struct Local {
     pub(crate) fabric: Fabric,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) health: Arc<Health>,
+    /// What commands in hosts find in their environment.
+    pub(crate) environment: Arc<[(String, String)]>,
 }
 
 /// Opens the socket, replacing one a killed instance left. The store's lock is held already, so
@@ -117,7 +119,18 @@ async fn converse(stream: UnixStream, local: &Local) {
 
 async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> anyhow::Result<Answer> {
     match ask {
-        Ask::Run { subnet, name, ip, ipv6, security_groups, command, detached, database, sandbox } => {
+        Ask::Run {
+            subnet,
+            name,
+            ip,
+            ipv6,
+            security_groups,
+            command,
+            detached,
+            database,
+            instance_profile,
+            sandbox,
+        } => {
             let instance = local
                 .control
                 .run_instance(RunInstance {
@@ -129,6 +142,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
                     command,
                     detached,
                     database,
+                    instance_profile,
                     sandbox,
                 })
                 .await?;
@@ -136,7 +150,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
                 *attached = Some(instance.id.clone());
             }
             match local.hosts.ready(&instance.id).await {
-                Ok(_) => Ok(Answer::Host(describe(&instance, local))),
+                Ok(_) => Ok(Answer::Host(to_enter(&instance, local))),
                 Err(error) => {
                     *attached = None;
                     // Half a host is no host.
@@ -148,7 +162,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
         Ask::Enter { host } => {
             let instance = find(&host, local)?;
             local.hosts.ready(&instance.id).await?;
-            Ok(Answer::Host(describe(&instance, local)))
+            Ok(Answer::Host(to_enter(&instance, local)))
         }
         Ask::EnterVpc { vpc } => {
             let namespace = local.fabric.vpc_netns_path(&vpc).with_context(|| {
@@ -189,6 +203,11 @@ async fn remove(name: &str, local: &Local) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With what whoever enters it needs besides.
+fn to_enter(instance: &Instance, local: &Local) -> Host {
+    Host { environment: local.environment.to_vec(), ..describe(instance, local) }
+}
+
 fn describe(instance: &Instance, local: &Local) -> Host {
     let state = local.hosts.state(&instance.id);
     Host {
@@ -207,5 +226,6 @@ fn describe(instance: &Instance, local: &Local) -> Host {
         detached: instance.detached,
         pid: state.pid,
         command: instance.command.clone(),
+        environment: Vec::new(),
     }
 }

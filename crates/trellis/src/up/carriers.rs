@@ -11,11 +11,14 @@ use trellis_net::{Fabric, FabricEvent};
 use crate::hosts::Hosts;
 use crate::supervise::supervise;
 
+use super::vpc_doors::VpcDoors;
+
 /// Whoever is told what the kernel has.
 pub(super) struct Kernel {
     pub(super) control: Control,
     pub(super) resolver: dns::Server,
     pub(super) hosts: Arc<Hosts>,
+    pub(super) doors: Arc<VpcDoors>,
     /// The newest plan that is in force.
     pub(super) converged: watch::Sender<u64>,
 }
@@ -63,16 +66,17 @@ async fn carry_applied(control: Control, mut applied: watch::Receiver<u64>) {
 
 /// What the kernel has, to the workflows, the resolver and whoever waits for a host.
 async fn carry_events(events: Arc<Mutex<mpsc::Receiver<FabricEvent>>>, kernel: Arc<Kernel>) {
-    let Kernel { control, resolver, hosts, converged } = &*kernel;
+    let Kernel { control, resolver, hosts, doors, converged } = &*kernel;
     let mut events = events.lock().await;
     while let Some(event) = events.recv().await {
         match &event {
             FabricEvent::VpcReady { vpc, .. } => {
                 let plan = control.fabric_plans().borrow().vpcs.get(vpc).cloned();
-                if let Some(plan) = plan
-                    && let Err(error) = resolver.add_vpc(vpc, &dns::resolver_addresses(&plan))
-                {
-                    tracing::error!(%vpc, %error, "a VPC has no resolver");
+                if let Some(plan) = plan {
+                    if let Err(error) = resolver.add_vpc(vpc, &dns::resolver_addresses(&plan)) {
+                        tracing::error!(%vpc, %error, "a VPC has no resolver");
+                    }
+                    doors.open(vpc, plan.ipv6_cidr.is_some());
                 }
                 control.vpc_ready(vpc).await;
             }
@@ -82,6 +86,7 @@ async fn carry_events(events: Arc<Mutex<mpsc::Receiver<FabricEvent>>>, kernel: A
             }
             FabricEvent::VpcGone { vpc } => {
                 resolver.remove_vpc(vpc).await;
+                doors.close(vpc);
                 control.vpc_gone(vpc).await;
             }
             FabricEvent::HostReady { instance, .. } => control.host_ready(instance).await,

@@ -316,3 +316,6 @@ pub(in crate::ec2) const ZONES: &[&str] = &[
     "zone-name",
     "zone-type",
 ];
+
+/// DescribeIamInstanceProfileAssociations.
+pub(in crate::ec2) const PROFILE_ASSOCIATIONS: &[&str] = &["instance-id", "state"];

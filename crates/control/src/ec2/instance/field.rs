@@ -2,6 +2,7 @@
 //! no value, and no filter for it matches.
 
 use serde_json::Value;
+use trellis_model::fabric::mac_of;
 use trellis_model::resource::vpc::Instance;
 
 use super::Surroundings;
@@ -25,6 +26,24 @@ impl Surroundings {
             "state-reason-code" => return reason.map(|_| super::REASON_CODE.into()).collect(),
             "availability-zone" => return zone().map(|(name, _)| name).into_iter().collect(),
             "availability-zone-id" => return zone().map(|(_, id)| id).into_iter().collect(),
+            "iam-instance-profile.arn" => {
+                return instance.profile.iter().map(|profile| profile.arn.clone()).collect();
+            }
+            "iam-instance-profile.id" => {
+                return instance.profile.iter().map(|profile| profile.profile.clone()).collect();
+            }
+            "metadata-options.http-tokens" => "required".into(),
+            "metadata-options.http-put-response-hop-limit" => instance.metadata.hop_limit.to_string(),
+            "metadata-options.http-endpoint" => {
+                super::metadata::switched(instance.metadata.is_enabled).into()
+            }
+            "metadata-options.http-protocol-ipv4" => "enabled".into(),
+            "metadata-options.http-protocol-ipv6" => {
+                super::metadata::switched(instance.metadata.has_ipv6).into()
+            }
+            "metadata-options.instance-metadata-tags" => {
+                super::metadata::switched(instance.metadata.has_tags).into()
+            }
             "tenancy" => return zone().map(|_| super::TENANCY.into()).into_iter().collect(),
             // "You can only use this to filter by the primary IP."
             "private-ip-address" if instance.state.holds_resources() => instance.address.to_string(),
@@ -61,6 +80,7 @@ impl Surroundings {
             "addresses.private-dns-name" => return of_addresses("PrivateDnsName"),
             "private-dns-name" => instance.private_dns_name(),
             "attachment.delete-on-termination" | "source-dest-check" => "true".into(),
+            "mac-address" => mac_of(instance.address).map(|byte| format!("{byte:02x}")).join(":"),
             "attachment.attach-time" => instance.launched_at.to_string(),
             "attachment.attachment-id" => super::attachment_id(instance),
             "attachment.device-index" | "attachment.network-card-index" => "0".into(),

@@ -36,6 +36,11 @@ pub struct Instance {
     /// The database that resource configurations of type ARN mean with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<HostedDatabase>,
+    /// The IAM instance profile it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileAssociation>,
+    #[serde(default, skip_serializing_if = "MetadataOptions::is_default")]
+    pub metadata: MetadataOptions,
     pub state: InstanceState,
     pub launched_at: Moment,
     /// Since when it is terminated.
@@ -85,6 +90,42 @@ pub fn private_dns_domain(region: &Region) -> String {
 pub fn private_dns_name(address: Ipv4Addr, domain: &str) -> String {
     let [a, b, c, d] = address.octets();
     format!("ip-{a}-{b}-{c}-{d}.{domain}")
+}
+
+/// That an instance has an IAM instance profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileAssociation {
+    /// `iip-assoc-` and 17 digits.
+    pub id: String,
+    /// Of the instance profile.
+    pub arn: String,
+    /// `AIPA...`: a successor of the same name is another.
+    pub profile: String,
+    pub since: Moment,
+}
+
+/// How an instance is told about itself. Only version 2 of the service is there, whose tokens are always required.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataOptions {
+    pub is_enabled: bool,
+    /// At fd00:ec2::254 too.
+    pub has_ipv6: bool,
+    /// How many hops an answer may take, 1 to 64: 1 is the host itself, and none of the containers behind it.
+    pub hop_limit: u8,
+    /// Whether its tags are shown.
+    pub has_tags: bool,
+}
+
+impl Default for MetadataOptions {
+    fn default() -> Self {
+        Self { is_enabled: true, has_ipv6: true, hop_limit: 1, has_tags: false }
+    }
+}
+
+impl MetadataOptions {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a host is to resource configurations.

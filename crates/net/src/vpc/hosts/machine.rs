@@ -120,6 +120,7 @@ impl Host {
         } else {
             starter.envs(base_environment());
         }
+        starter.envs(place.options.environment.iter().map(|(name, value)| (name, value)));
         let starter = starter
             .stdin(theirs)
             .stdout(output.try_clone().map_err(because("share the log"))?)
