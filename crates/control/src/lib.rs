@@ -24,6 +24,7 @@ mod workflow;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use tokio::sync::watch;
+use trellis_acm_pca::Reports;
 use trellis_frame::{
     Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, token_key, vault,
 };
@@ -86,6 +88,8 @@ pub struct Config {
     /// How long an answer waits, at most, for the kernel and the data plane to make true what it tells of, so that it
     /// tells of it as settled. Default: not at all, as nobody may be there to report.
     pub settling: Duration,
+    /// The folder for audit reports of private CAs. Default: none, and no reports.
+    pub audit_reports: Option<PathBuf>,
     pub clock: Clock,
     pub random: Random,
 }
@@ -106,6 +110,7 @@ impl Default for Config {
             sealing_key: Arc::new(SealingKey::generate().expect("the system gives random bytes")),
             certificate_check_interval: Duration::from_secs(3600),
             settling: Duration::ZERO,
+            audit_reports: None,
             clock: Clock::system(),
             random: Random::system(),
         }
@@ -146,11 +151,15 @@ impl Control {
             sealing_key,
             certificate_check_interval,
             settling,
+            audit_reports,
             clock,
             random,
         } = config;
         let health = HealthBoard::default();
-        let extensions = Extensions::default().with(health.clone()).with(IssuerKeys::new(https_get));
+        let mut extensions = Extensions::default().with(health.clone()).with(IssuerKeys::new(https_get));
+        if let Some(folder) = audit_reports {
+            extensions = extensions.with(Reports(folder));
+        }
         let config = trellis_frame::Config {
             account,
             region,

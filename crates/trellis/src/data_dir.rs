@@ -134,6 +134,9 @@ impl Layout {
     pub(crate) fn access_logs(&self) -> PathBuf {
         self.root.join("access-logs")
     }
+    pub(crate) fn audit_reports(&self) -> PathBuf {
+        self.root.join("audit-reports")
+    }
     pub(crate) fn log_spool(&self) -> PathBuf {
         self.root.join("spool")
     }

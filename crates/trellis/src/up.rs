@@ -142,6 +142,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
                 Box::pin(async move { domains.txt(&name).await })
             }),
             https_get: https_get::https_get(),
+            audit_reports: Some(layout.audit_reports()),
             settling: SETTLING,
             ..Config::default()
         },

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
     // Services never import each other.
-    ("acm-pca", &["frame", "idl", "api", "ca", "model", "store"]),
+    ("acm-pca", &["frame", "idl", "api", "ca", "model", "policy", "store"]),
     ("iam", &["frame", "idl", "api", "model", "store", "auth", "policy"]),
     ("tagging", &["frame", "idl", "api", "model", "store"]),
     ("route53", &["frame", "idl", "api", "model", "store"]),

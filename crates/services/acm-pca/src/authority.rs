@@ -93,17 +93,11 @@ impl Authority {
     /// `InvalidArnException` for what is no authority's ARN, `ResourceNotFoundException` for one that is not there, not
     /// in this region or not the caller's.
     pub(crate) fn find(state: &mut impl Read, home: &Home, text: &str) -> Result<Self, Refusal> {
-        let malformed = || {
-            let shown: String = text.chars().take(200).collect();
-            refuse("InvalidArnException", format_args!("{shown} is not the ARN of a certificate authority"))
-        };
-        let arn: Arn = text.parse().map_err(|_| malformed())?;
-        let id = arn.resource.strip_prefix("certificate-authority/").filter(|id| is_id(id));
-        let id = id.filter(|_| arn.service == "acm-pca").ok_or_else(malformed)?;
+        let (arn, id) = named(text)?;
         let is_here = arn.partition == "aws"
             && arn.region == home.region.as_str()
             && arn.account == home.account.as_str();
-        let found = if is_here { AUTHORITIES.get(state, home, id)? } else { None };
+        let found = if is_here { AUTHORITIES.get(state, home, &id)? } else { None };
         found.ok_or_else(|| {
             refuse("ResourceNotFoundException", format_args!("Could not find certificate authority {text}."))
         })
@@ -114,10 +108,17 @@ impl Authority {
     /// # Errors
     /// `InvalidStateException` as well.
     pub(crate) fn find_live(state: &mut impl Read, home: &Home, text: &str) -> Result<Self, Refusal> {
-        let authority = Self::find(state, home, text)?;
-        match authority.status {
-            Status::Deleted => Err(authority.wrong_state("is DELETED: restore it first")),
-            _ => Ok(authority),
+        Self::find(state, home, text)?.live()
+    }
+
+    /// Itself, unless it is deleted.
+    ///
+    /// # Errors
+    /// `InvalidStateException`.
+    pub(crate) fn live(self) -> Result<Self, Refusal> {
+        match self.status {
+            Status::Deleted => Err(self.wrong_state("is DELETED: restore it first")),
+            _ => Ok(self),
         }
     }
 
@@ -197,6 +198,21 @@ impl Authority {
 
 fn read<T: FromValue>(value: &Value) -> Result<T, Refusal> {
     T::from_value(value.clone()).map_err(|mismatch| Exception::from(mismatch).into())
+}
+
+/// The ARN of an authority, whoever's, and the authority's id.
+///
+/// # Errors
+/// `InvalidArnException` for what is none.
+pub(crate) fn named(text: &str) -> Result<(Arn, String), Refusal> {
+    let malformed = || {
+        let shown: String = text.chars().take(200).collect();
+        refuse("InvalidArnException", format_args!("{shown} is not the ARN of a certificate authority"))
+    };
+    let arn: Arn = text.parse().map_err(|_| malformed())?;
+    let id = arn.resource.strip_prefix("certificate-authority/").filter(|id| is_id(id));
+    let id = id.filter(|_| arn.service == "acm-pca").ok_or_else(malformed)?.to_owned();
+    Ok((arn, id))
 }
 
 /// A UUID as they are made here.

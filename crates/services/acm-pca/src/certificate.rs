@@ -7,6 +7,7 @@ use trellis_store::Reader;
 
 use crate::authority::Authority;
 use crate::authority::describe::without_last_line_end;
+use crate::policy::{self, Want};
 use crate::{refuse, wire};
 
 /// By authority and serial number.
@@ -23,6 +24,17 @@ pub(crate) struct Issued {
     pub(crate) is_root: bool,
     /// [`serial_text`].
     pub(crate) serial: String,
+    /// The rest is for audit reports; what was issued before there were any says nothing.
+    #[serde(default)]
+    pub(crate) subject: String,
+    #[serde(default)]
+    pub(crate) not_before: Option<Moment>,
+    /// Its ARN.
+    #[serde(default)]
+    pub(crate) template: Option<String>,
+    /// The service that asked for its user.
+    #[serde(default)]
+    pub(crate) requested_by: Option<String>,
 }
 
 /// A certificate with those of its issuers, as PEM.
@@ -56,7 +68,8 @@ pub(crate) fn get(
     ctx: &Context,
     input: &wire::GetCertificateInput,
 ) -> Result<wire::GetCertificateOutput, Refusal> {
-    let authority = Authority::find_live(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let want = Want::of(&ctx.caller, "GetCertificate");
+    let authority = policy::reach_live(state, &ctx.home(), &input.certificate_authority_arn, want)?;
     let arn = &input.certificate_arn;
     let serial = arn.strip_prefix(&format!("{}/certificate/", authority.arn())).filter(|serial| {
         serial.len() == 32 && serial.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -16,6 +16,8 @@ use trellis_store::Transaction;
 
 use crate::authority::{Authority, Status, signature_algorithm};
 use crate::certificate::{CERTIFICATES, Certificate, Issued, serial_text};
+use crate::permission::ACM;
+use crate::policy::{self, Want};
 use crate::template::Template;
 use crate::{extensions, refuse, revocation, subject, validity, wire};
 
@@ -42,10 +44,19 @@ pub async fn fulfil(
     order: &Order,
 ) -> Result<Certificate, Refusal> {
     let now = surroundings.clock.now();
-    let authority = Authority::find_live(&mut surroundings.store.read()?, home, &order.authority_arn)?;
+    let root = trellis_policy::Caller::root(home.account.as_str());
+    let principal_arn = format!("arn:aws:iam::{}:root", home.account);
+    let want = Want {
+        principal: &root,
+        principal_arn: &principal_arn,
+        action: "IssueCertificate",
+        template_arn: Some(Template::END_ENTITY_ARN),
+    };
+    let mut state = surroundings.store.read()?;
+    let authority = policy::reach_live(&mut state, home, &order.authority_arn, want)?;
+    drop(state);
     let days = wire::Validity { value: i64::from(order.days), r#type: wire::ValidityPeriodType::Days };
     let wanted = Wanted {
-        authority_arn: order.authority_arn.clone(),
         csr: order.csr.clone().into_bytes(),
         signing: authority.signature_algorithm()?,
         template: Template::END_ENTITY,
@@ -54,7 +65,9 @@ pub async fn fulfil(
         not_before: validity::not_before(None, now)?,
         not_after: validity::not_after(&days, now)?,
     };
-    let (authority, issued, _) = sign(surroundings, home, now, wanted).await?;
+    let (authority, mut issued, _) = sign(surroundings, authority, now, wanted).await?;
+    issued.template = Some(Template::END_ENTITY_ARN.to_owned());
+    issued.requested_by = Some(ACM.to_owned());
     let answer = issued.clone().with_chain(&authority);
     let written = issued;
     let transaction = surroundings.store.transact(move |tx| write(tx, &authority, &written));
@@ -94,8 +107,10 @@ pub(crate) async fn issue(
         let message = "is for templates whose names end in APIPassthrough or APICSRPassthrough";
         return Err(Refusal::invalid("ApiPassthrough", message));
     }
+    let template_arn = template_arn.unwrap_or_else(|| Template::END_ENTITY_ARN.to_owned());
+    let want = Want { template_arn: Some(&template_arn), ..Want::of(&ctx.caller, "IssueCertificate") };
+    let authority = policy::reach_live(&mut ctx.read()?, &ctx.home(), &certificate_authority_arn, want)?;
     let wanted = Wanted {
-        authority_arn: certificate_authority_arn,
         csr: csr.0,
         signing: signature_algorithm(signing_algorithm)?,
         template,
@@ -104,7 +119,8 @@ pub(crate) async fn issue(
         not_before: validity::not_before(validity_not_before.as_ref(), now)?,
         not_after: validity::not_after(&wanted_validity, now)?,
     };
-    let (authority, issued, arn) = sign(&ctx.surroundings, &ctx.home(), now, wanted).await?;
+    let (authority, mut issued, arn) = sign(&ctx.surroundings, authority, now, wanted).await?;
+    issued.template = Some(template_arn);
     let arn = ctx
         .transact(move |tx| {
             let run = |tx: &mut Transaction<'_>| {
@@ -119,7 +135,6 @@ pub(crate) async fn issue(
 
 /// What is asked for, read.
 struct Wanted {
-    authority_arn: String,
     csr: Vec<u8>,
     signing: SignatureAlgorithm,
     template: Template,
@@ -134,14 +149,11 @@ struct Wanted {
 /// Judges and signs; what is to be written, for which authority, and its ARN.
 async fn sign(
     surroundings: &Arc<Surroundings>,
-    home: &Home,
+    authority: Authority,
     now: Timestamp,
     wanted: Wanted,
 ) -> Result<(Authority, Issued, String), Refusal> {
-    let mut state = surroundings.store.read()?;
-    let authority = Authority::find_live(&mut state, home, &wanted.authority_arn)?;
-    let sealed = authority.sealed_key(&mut state)?;
-    drop(state);
+    let sealed = authority.sealed_key(&mut surroundings.store.read()?)?;
     let sealing_key = surroundings.vault.sealing_key();
     let signing = tokio::task::spawn_blocking(move || {
         let certificate = Draft::of(&authority, wanted, now)?;
@@ -166,6 +178,10 @@ async fn sign(
             not_after: Moment::from(certificate.not_after),
             is_root: certificate.is_root,
             serial: serial_text(&serial),
+            subject: certificate.subject.to_string(),
+            not_before: Some(Moment::from(certificate.not_before)),
+            template: None,
+            requested_by: None,
         };
         let arn = format!("{}/certificate/{}", authority.arn(), issued.serial);
         Ok::<_, Refusal>((authority, issued, arn))

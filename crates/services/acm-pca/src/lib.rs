@@ -7,6 +7,8 @@
 //! acm-pca/{account}/{region}/revoked/{uuid}/{serial}        -> revocation::Revocation
 //! acm-pca/{account}/{region}/list/{uuid}                    -> revocation::List, the CRL as it is served
 //! acm-pca/{account}/{region}/permission/{uuid}/{principal}  -> permission::Permission
+//! acm-pca/{account}/{region}/policy/{uuid}                  the resource policy, as it was put
+//! acm-pca/{account}/{region}/report/{uuid}/{report}         -> report::Report
 //! acm-pca-authority/{uuid}                                  {account}/{region}, for who has only the id
 //! ```
 //!
@@ -18,6 +20,8 @@ mod certificate;
 mod extensions;
 mod issue;
 mod permission;
+mod policy;
+mod report;
 pub mod revocation;
 mod subject;
 mod tag;
@@ -33,6 +37,8 @@ pub(crate) mod wire {
 pub use certificate::Certificate;
 pub use issue::{Order, fulfil};
 pub use permission::lets_acm_issue;
+pub use policy::lets_account_issue;
+pub use report::Reports;
 
 use trellis_api::Exception;
 use trellis_frame::{Accounts, Refusal, Service, Tagged, Workflow, words};
@@ -46,24 +52,30 @@ pub static SERVICE: Service = Service {
     workflows: &[
         Workflow { kind: authority::KIND, advance: authority::lifecycle::advance },
         Workflow { kind: revocation::KIND, advance: revocation::advance },
+        Workflow { kind: report::KIND, advance: report::advance },
     ],
     ..Service::new(wire::description)
 };
 
 trellis_frame::operations! { wire;
     CreateCertificateAuthority => call authority::create::create,
+    CreateCertificateAuthorityAuditReport => write report::create,
     CreatePermission => write permission::create,
     DeleteCertificateAuthority => write authority::lifecycle::delete,
     DeletePermission => write permission::delete,
+    DeletePolicy => write policy::delete,
     DescribeCertificateAuthority => read authority::describe::describe,
+    DescribeCertificateAuthorityAuditReport => read report::describe,
     GetCertificate => read certificate::get,
     GetCertificateAuthorityCertificate => read authority::describe::certificate,
     GetCertificateAuthorityCsr => read authority::describe::csr,
+    GetPolicy => read policy::get,
     ImportCertificateAuthorityCertificate => write authority::import::import,
     IssueCertificate => call issue::issue,
     ListCertificateAuthorities => list authority::describe::list,
     ListPermissions => list permission::list,
     ListTags => list tag::list,
+    PutPolicy => write policy::put,
     RestoreCertificateAuthority => write authority::lifecycle::restore,
     RevokeCertificate => write revocation::revoke,
     TagCertificateAuthority => write tag::add,

@@ -8,13 +8,14 @@ use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::authority::Authority;
+use crate::policy::{self, Want};
 use crate::{refuse, wire};
 
 /// By authority and principal.
 const PERMISSIONS: Records<Permission> = Records::new("acm-pca", "permission");
 
 /// "At this time, the only valid principal is acm.amazonaws.com."
-const ACM: &str = "acm.amazonaws.com";
+pub(crate) const ACM: &str = "acm.amazonaws.com";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Permission {
@@ -95,7 +96,8 @@ pub(crate) fn list(
     input: &wire::ListPermissionsInput,
     page: &Page,
 ) -> Result<Paged<wire::ListPermissionsOutput>, Refusal> {
-    let authority = Authority::find_live(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let want = Want::of(&ctx.caller, "ListPermissions");
+    let authority = policy::reach_live(state, &ctx.home(), &input.certificate_authority_arn, want)?;
     let arn = authority.arn();
     let listing = PERMISSIONS.list_of(state, &authority.home, &authority.id, page, |_, permission| {
         let actions = permission

@@ -191,6 +191,24 @@ pub(crate) fn revoke(
 }
 
 impl Revocation {
+    pub(crate) fn at(&self) -> Moment {
+        self.at
+    }
+
+    /// The API's word for the reason.
+    pub(crate) fn reason_name(&self) -> &'static str {
+        match self.reason {
+            1 => "KEY_COMPROMISE",
+            2 => "CERTIFICATE_AUTHORITY_COMPROMISE",
+            3 => "AFFILIATION_CHANGED",
+            4 => "SUPERSEDED",
+            5 => "CESSATION_OF_OPERATION",
+            9 => "PRIVILEGE_WITHDRAWN",
+            10 => "A_A_COMPROMISE",
+            _ => "UNSPECIFIED",
+        }
+    }
+
     fn entry(&self) -> Revoked {
         let octets = self.serial.as_bytes().chunks(2).map(|digits| {
             u8::from_str_radix(std::str::from_utf8(digits).unwrap_or_default(), 16).unwrap_or_default()

@@ -8,6 +8,7 @@ use trellis_model::resource::lattice::Home;
 use trellis_store::{Reader, Transaction};
 
 use crate::authority::Authority;
+use crate::policy::{self, Want};
 use crate::{refuse, wire};
 
 pub(crate) use trellis_frame::tags::forget;
@@ -89,7 +90,8 @@ pub(crate) fn list(
     input: &wire::ListTagsInput,
     page: &Page,
 ) -> Result<Paged<wire::ListTagsOutput>, Refusal> {
-    let authority = Authority::find_live(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let want = Want::of(&ctx.caller, "ListTags");
+    let authority = policy::reach_live(state, &ctx.home(), &input.certificate_authority_arn, want)?;
     let tags = tags::read(state, &authority.home, &authority.arn())?;
     let tags = tags.into_iter().map(|(key, value)| wire::Tag { key, value: Some(value) }).collect();
     let listing = page.cut(tags, |tag| tag.key.clone());

@@ -33,6 +33,9 @@ enum Kind {
 }
 
 impl Template {
+    /// Of [`END_ENTITY`](Self::END_ENTITY).
+    pub(crate) const END_ENTITY_ARN: &str = "arn:aws:acm-pca:::template/EndEntityCertificate/V1";
+
     /// Of calls that name none, and of certificates for ACM.
     pub(crate) const END_ENTITY: Self = Self {
         kind: Kind::EndEntity,

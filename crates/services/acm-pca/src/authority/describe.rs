@@ -6,6 +6,7 @@ use trellis_model::moment::Moment;
 use trellis_store::Reader;
 
 use super::{AUTHORITIES, Authority, Installed, Status};
+use crate::policy::{self, Want};
 use crate::{refuse, wire};
 
 fn wire_of(authority: &Authority, now: Moment) -> Result<wire::CertificateAuthority, Refusal> {
@@ -42,7 +43,8 @@ pub(crate) fn describe(
     ctx: &Context,
     input: &wire::DescribeCertificateAuthorityInput,
 ) -> Result<wire::DescribeCertificateAuthorityOutput, Refusal> {
-    let authority = Authority::find(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let want = Want::of(&ctx.caller, "DescribeCertificateAuthority");
+    let authority = policy::reach(state, &ctx.home(), &input.certificate_authority_arn, want)?;
     Ok(wire::DescribeCertificateAuthorityOutput {
         certificate_authority: Some(wire_of(&authority, ctx.now)?),
     })
@@ -84,7 +86,8 @@ pub(crate) fn certificate(
     ctx: &Context,
     input: &wire::GetCertificateAuthorityCertificateInput,
 ) -> Result<wire::GetCertificateAuthorityCertificateOutput, Refusal> {
-    let authority = Authority::find_live(state, &ctx.home(), &input.certificate_authority_arn)?;
+    let want = Want::of(&ctx.caller, "GetCertificateAuthorityCertificate");
+    let authority = policy::reach_live(state, &ctx.home(), &input.certificate_authority_arn, want)?;
     match &authority.installed {
         Some(Installed { certificate, chain, .. }) => Ok(wire::GetCertificateAuthorityCertificateOutput {
             certificate: Some(without_last_line_end(certificate)),

@@ -15,7 +15,7 @@ use trellis_store::{Read, Transaction};
 
 use super::create::key_algorithm;
 use super::{AUTHORITIES, Authority, Deleted, KEYS, Status};
-use crate::{certificate, extensions, permission, revocation, subject, tag, wire};
+use crate::{certificate, extensions, permission, policy, report, revocation, subject, tag, wire};
 
 const DEFAULT_DAYS: i32 = 30;
 
@@ -135,6 +135,7 @@ async fn purge(surroundings: Arc<Surroundings>, work: Work) -> Result<Progress, 
     for prefix in [
         certificate::CERTIFICATES.key(&work.home, format!("{}/", work.id)),
         revocation::REVOKED.key(&work.home, format!("{}/", work.id)),
+        report::REPORTS.key(&work.home, format!("{}/", work.id)),
     ] {
         loop {
             let (home, prefix) = (work.home.clone(), prefix.clone());
@@ -152,6 +153,7 @@ async fn purge(surroundings: Arc<Surroundings>, work: Work) -> Result<Progress, 
         }
         tag::forget(tx, &home, &authority.arn());
         permission::forget_all(tx, &home, &id)?;
+        policy::forget(tx, &home, &id)?;
         revocation::LISTS.delete(tx, &home, &id)?;
         tx.delete(&KEYS.key(&home, &id));
         tx.delete(&place_of(&id));
@@ -170,12 +172,13 @@ fn remove_some(tx: &mut Transaction<'_>, home: &Home, prefix: &str) -> Result<bo
     let entries = tx.scan(prefix, None, STEP)?;
     let records = &certificate::CERTIFICATES.key(home, "");
     for entry in &entries {
-        match entry.key.strip_prefix(records) {
-            Some(id) => certificate::CERTIFICATES.delete(tx, home, id)?,
-            None => {
-                let id = entry.key.strip_prefix(&revocation::REVOKED.key(home, "")).unwrap_or_default();
-                revocation::REVOKED.delete(tx, home, id)?;
-            }
+        let key = entry.key.as_str();
+        if let Some(id) = key.strip_prefix(records) {
+            certificate::CERTIFICATES.delete(tx, home, id)?;
+        } else if let Some(id) = key.strip_prefix(&revocation::REVOKED.key(home, "")) {
+            revocation::REVOKED.delete(tx, home, id)?;
+        } else if let Some(id) = key.strip_prefix(&report::REPORTS.key(home, "")) {
+            report::REPORTS.delete(tx, home, id)?;
         }
     }
     Ok(!entries.is_empty())

@@ -8,13 +8,14 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use trellis_acm_pca::Reports;
 use trellis_auth::Scope;
 use trellis_ca::SealingKey;
 use trellis_ca::distinguished_name::Text;
 use trellis_ca::{
     Csr, DistinguishedName, Extension, GeneralName, KeyAlgorithm, PrivateKey, SignatureAlgorithm,
 };
-use trellis_frame::{Clock, Config, Frame, Service};
+use trellis_frame::{Clock, Config, Extensions, Frame, Service};
 use trellis_store::{OpenError, Store};
 
 use crate::client::{KEY_ID, REGION, SECRET, signed};
@@ -59,6 +60,7 @@ impl Installation {
             secret_access_key: SECRET.into(),
             clock,
             sealing_key: sealing_key.clone(),
+            extensions: Extensions::default().with(Reports(dir.path().join("reports"))),
             ..Config::default()
         };
         // The file is closed when the writer has seen that nobody is left.
@@ -75,6 +77,11 @@ impl Installation {
         Self { frame, dir, ahead, sealing_key }
     }
 
+    /// Where reports are.
+    pub(crate) fn reports(&self) -> std::path::PathBuf {
+        self.dir.path().join("reports")
+    }
+
     pub(crate) fn put_forward(&self, days: i64) {
         self.ahead.fetch_add(days * 86_400, Ordering::SeqCst);
     }
@@ -84,13 +91,23 @@ impl Installation {
     }
 
     pub(crate) async fn call(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+        self.call_as((KEY_ID, SECRET), operation, input).await
+    }
+
+    /// As [`call`](Self::call), with another key.
+    pub(crate) async fn call_as(
+        &self,
+        key: (&str, &str),
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, Fault> {
         let body = Bytes::from(serde_json::to_vec(&input).unwrap());
         let headers = vec![
             ("content-type", "application/x-amz-json-1.1".to_owned()),
             ("x-amz-target", format!("ACMPrivateCA.{operation}")),
         ];
         let scope = Scope { region: REGION, service: "acm-pca" };
-        let request = signed((KEY_ID, SECRET), scope, self.now(), ("POST", "/", ""), headers, body);
+        let request = signed(key, scope, self.now(), ("POST", "/", ""), headers, body);
         let response = self.frame.serve(request).await;
         let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         if response.status() == 200 {
@@ -98,7 +115,8 @@ impl Installation {
         }
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let code = text("__type");
-        Err(Fault { code: code.rsplit('#').next().unwrap_or_default().to_owned(), message: text("message") })
+        let message = [text("message"), text("Message")].concat();
+        Err(Fault { code: code.rsplit('#').next().unwrap_or_default().to_owned(), message })
     }
 
     pub(crate) async fn refused(&self, operation: &str, input: Value) -> Fault {

@@ -1,7 +1,9 @@
 //! AWS Private CA by itself: from a key to a chain that verifies, and everything that is refused.
 
 mod installation;
+mod report;
 mod revocation;
+mod sharing;
 
 /// Signs as an SDK does.
 #[allow(dead_code)]
@@ -177,7 +179,7 @@ async fn what_cannot_be_issued_is_refused_and_changes_nothing() {
         assert_eq!(fault.code, code, "{} for {shown}", fault.message);
     }
     for (code, arn) in [
-        ("ResourceNotFoundException", root.replace("111122223333", "444455556666")),
+        ("AccessDeniedException", root.replace("111122223333", "444455556666")),
         ("ResourceNotFoundException", root.replace("us-east-1", "eu-west-1")),
         (
             "ResourceNotFoundException",
@@ -304,6 +306,18 @@ async fn a_short_lived_authority_issues_for_a_week_at_most() {
     pca.issue(&root, order(&csr, "EndEntityCertificate", 7)).await.unwrap();
     let longer = pca.issue(&root, order(&csr, "EndEntityCertificate", 8)).await;
     assert_eq!(longer.unwrap_err().code, "InvalidArgsException");
+    // Neither is there anything to look up whether they still hold, nor is one taken back.
+    for told in [
+        json!({"CrlConfiguration": {"Enabled": true, "S3BucketName": "abc"}}),
+        json!({"OcspConfiguration": {"Enabled": true}}),
+    ] {
+        let update = with(of(&root), json!({"RevocationConfiguration": told}));
+        assert_eq!(pca.refused("UpdateCertificateAuthority", update).await.code, "InvalidArgsException");
+    }
+    let issued = pca.issue(&root, order(&csr, "EndEntityCertificate", 7)).await.unwrap();
+    let serial = facts(&issued["Certificate"]).serial;
+    let revoke = with(of(&root), json!({"CertificateSerial": serial, "RevocationReason": "SUPERSEDED"}));
+    assert_eq!(pca.refused("RevokeCertificate", revoke).await.code, "InvalidRequestException");
 }
 
 #[tokio::test]
