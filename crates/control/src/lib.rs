@@ -155,8 +155,11 @@ impl Control {
             clock,
             random,
         } = config;
-        let health = HealthBoard::default();
-        let mut extensions = Extensions::default().with(health.clone()).with(IssuerKeys::new(https_get));
+        let (health, endpoints) = (HealthBoard::default(), trellis_route53::Board::default());
+        let mut extensions = Extensions::default()
+            .with(health.clone())
+            .with(endpoints.clone())
+            .with(IssuerKeys::new(https_get));
         if let Some(folder) = audit_reports {
             extensions = extensions.with(Reports(folder));
         }
@@ -178,7 +181,7 @@ impl Control {
         certificate_renewal::renew(surroundings).await?;
 
         let mut changes = store.watch_each(snapshot::WATCHED)?;
-        let mut builder = snapshot::Builder::new(health, surroundings.vault.sealing_key());
+        let mut builder = snapshot::Builder::new(health, endpoints, surroundings.vault.sealing_key());
         builder.apply(changes.next().await?);
         let first = builder.build().unwrap_or_default();
         let (publish, snapshots) = watch::channel(first);

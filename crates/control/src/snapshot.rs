@@ -63,13 +63,17 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(board: HealthBoard, sealing_key: Arc<SealingKey>) -> Self {
+    pub(crate) fn new(
+        board: HealthBoard,
+        endpoints: trellis_route53::Board,
+        sealing_key: Arc<SealingKey>,
+    ) -> Self {
         Self {
             index: Index::default(),
             board,
             certificates: Certificates::new(sealing_key.clone()),
             identities: identities::Known::new(sealing_key),
-            names: Publication::default(),
+            names: Publication::new(endpoints),
             groups: Groups::default(),
             services: FxHashMap::default(),
             networks: FxHashMap::default(),

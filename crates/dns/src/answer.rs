@@ -1,6 +1,7 @@
 //! What a query deserves: our own answer, the machine's resolvers, or nothing.
 
 mod hosted;
+mod public;
 mod zone;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use trellis_model::snapshot::{Ingress, Snapshot};
 use crate::alias::{Chain, Loop};
 use crate::wire;
 use hosted::{Hosted, Said};
+pub use public::answer_public;
 use zone::{Found, Zone};
 pub use zone::{NEGATIVE_TTL, SERVICE_TTL};
 
@@ -92,36 +94,44 @@ impl<'a> Authority<'a> {
 /// block backwards, have the hosts there are. Hosted zones of the VPC have what their owners put in; where an alias in
 /// one leads to another name of ours, the answer goes on there.
 pub fn answer(view: View<'_>, query: &[u8]) -> Answer {
-    let Some(header) = wire::Header::read(query) else { return Answer::Drop };
-    if header.is_response() {
-        return Answer::Drop;
-    }
-    if header.opcode() != u8::from(OpCode::Query) {
-        return Answer::Reply(wire::bare_error(header, ResponseCode::NotImp.low()));
-    }
-    // Checked before decoding, which would make room for as many questions as the header claims.
-    // A compressed name in the one question could only point into the header.
-    if header.questions() != 1 || wire::question_end(query).is_none() {
-        return Answer::Reply(wire::bare_error(header, ResponseCode::FormErr.low()));
-    }
-    let Ok(message) = Message::from_vec(query) else {
-        return Answer::Reply(wire::bare_error(header, ResponseCode::FormErr.low()));
+    let message = match read(query) {
+        Ok(message) => message,
+        Err(answer) => return answer,
     };
     let [question] = message.queries.as_slice() else { return Answer::Drop };
-
-    // RFC 6891, 6.1.3: a version not implemented is answered with BADVERS.
-    if message.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-        return encode(&reply_to(&message, question, ResponseCode::BADVERS));
-    }
-    if question.query_class != DNSClass::IN || is_refused_type(question.query_type) {
-        return encode(&reply_to(&message, question, ResponseCode::Refused));
-    }
     let mut chain = Chain::new(question.name.clone());
     match ours(view, &message, question, &mut chain) {
         Some(reply) => encode(&reply),
         None if chain.aliases().is_empty() => Answer::Forward,
         None => Answer::Follow(chain),
     }
+}
+
+/// A sound question about names, or what is done with anything else.
+fn read(query: &[u8]) -> Result<Message, Answer> {
+    let Some(header) = wire::Header::read(query) else { return Err(Answer::Drop) };
+    if header.is_response() {
+        return Err(Answer::Drop);
+    }
+    if header.opcode() != u8::from(OpCode::Query) {
+        return Err(Answer::Reply(wire::bare_error(header, ResponseCode::NotImp.low())));
+    }
+    let malformed = || Answer::Reply(wire::bare_error(header, ResponseCode::FormErr.low()));
+    // Checked before decoding, which would make room for as many questions as the header claims.
+    // A compressed name in the one question could only point into the header.
+    if header.questions() != 1 || wire::question_end(query).is_none() {
+        return Err(malformed());
+    }
+    let message = Message::from_vec(query).map_err(|_| malformed())?;
+    let [question] = message.queries.as_slice() else { return Err(Answer::Drop) };
+    // RFC 6891, 6.1.3: a version not implemented is answered with BADVERS.
+    if message.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+        return Err(encode(&reply_to(&message, question, ResponseCode::BADVERS)));
+    }
+    if question.query_class != DNSClass::IN || is_refused_type(question.query_type) {
+        return Err(encode(&reply_to(&message, question, ResponseCode::Refused)));
+    }
+    Ok(message)
 }
 
 /// What we say of `question` where `chain` leads from its name to a name of ours, and on from there. `None`: it ends

@@ -8,6 +8,8 @@
 //! hosted zones associated with the VPC are answered from those alone. Every other name goes to the machine's own resolvers; where an alias in their reply leads to a name of ours, the
 //! rest of the answer is ours. There is no cache: the resolvers behind us have one.
 //!
+//! [`Server::serve_public`] is another thing: the authority for public hosted zones, which looks nothing up.
+//!
 //! [`Server::resolve`] tells the data plane where a name leads that hosts of a VPC could ask for;
 //! [`Client`] looks up TXT records for the control plane.
 
@@ -21,7 +23,7 @@ mod upstream;
 pub mod wire;
 
 pub use alias::Chain;
-pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, View, answer};
+pub use answer::{Answer, NEGATIVE_TTL, SERVICE_TTL, View, answer, answer_public};
 pub use client::{Client, Resolved};
 pub use server::{Bind, PORT, Server, ServerError, ServerOptions, resolver_addresses};
 pub use upstream::Upstreams;

@@ -9,6 +9,7 @@ mod tcp;
 mod udp;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +26,7 @@ use trellis_model::fabric::{FabricPlan, VpcPlan};
 use trellis_model::snapshot::{AddressFamily, Snapshot};
 
 use crate::alias::Chain;
-use crate::answer::{self, Answer, View, answer};
+use crate::answer::{self, Answer, View, answer, answer_public};
 use crate::client::{self, Resolved};
 use crate::metrics::Metrics;
 use crate::upstream::{SERVFAIL, Transport, Upstream, Upstreams};
@@ -109,6 +110,26 @@ struct Inner {
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
     vpcs: Mutex<BTreeMap<VpcId, Vpc>>,
+    /// What serves the public zones.
+    public: Mutex<Vec<Task>>,
+}
+
+/// Whose questions are answered.
+#[derive(Debug, Clone)]
+enum Whose {
+    /// The hosts' of a VPC.
+    Vpc(VpcId),
+    /// Anybody's, about public zones.
+    Public,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vpc(vpc) => vpc.fmt(f),
+            Self::Public => f.write_str("public zones"),
+        }
+    }
 }
 
 struct Vpc {
@@ -134,7 +155,7 @@ impl Drop for Task {
 /// What a task needs to answer one query.
 #[derive(Clone)]
 struct Resolver {
-    vpc: VpcId,
+    whose: Whose,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     plans: watch::Receiver<Arc<FabricPlan>>,
     upstream: Arc<Upstream>,
@@ -170,6 +191,7 @@ impl Server {
             upstream: Arc::new(upstream),
             metrics,
             vpcs: Mutex::default(),
+            public: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -193,6 +215,23 @@ impl Server {
         let entry = vpcs.entry(vpc.clone()).or_insert_with(|| Vpc { limits, addresses: BTreeMap::new() });
         entry.addresses.retain(|address, _| addresses.contains(address));
         entry.addresses.extend(made);
+        Ok(())
+    }
+
+    /// Answers whoever asks at these sockets about public zones from now on. They go on whatever comes in.
+    ///
+    /// # Errors
+    /// A socket that cannot be watched.
+    pub fn serve_public(&self, socket: UdpSocket, listener: TcpListener) -> io::Result<()> {
+        let inner = &*self.inner;
+        let _context = inner.runtime.enter();
+        socket.set_nonblocking(true)?;
+        listener.set_nonblocking(true)?;
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let resolver = inner.resolver(Whose::Public, &inner.limits());
+        let tasks = inner.serve(socket, listener, resolver);
+        inner.public.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
         Ok(())
     }
 
@@ -223,7 +262,7 @@ impl Server {
         };
         let limits = limits
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{vpc} has no resolver")))?;
-        let resolver = self.inner.resolver(vpc, &limits);
+        let resolver = self.inner.resolver(Whose::Vpc(vpc.clone()), &limits);
         let reply = match resolver.answer(&query) {
             Answer::Reply(reply) => Some(reply),
             Answer::Forward => resolver.forward(&query, client::NOBODY, Transport::Tcp, None).await,
@@ -271,9 +310,9 @@ impl Inner {
         })
     }
 
-    fn resolver(&self, vpc: &VpcId, limits: &Arc<Limits>) -> Resolver {
+    fn resolver(&self, whose: Whose, limits: &Arc<Limits>) -> Resolver {
         Resolver {
-            vpc: vpc.clone(),
+            whose,
             snapshots: self.snapshots.clone(),
             plans: self.plans.clone(),
             upstream: self.upstream.clone(),
@@ -300,8 +339,16 @@ impl Inner {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(tokio::net::TcpListener::from_std)
             .map_err(failed("TCP"))?;
+        Ok(self.serve(socket, listener, self.resolver(Whose::Vpc(vpc.clone()), limits)))
+    }
+
+    fn serve(
+        &self,
+        socket: tokio::net::UdpSocket,
+        listener: tokio::net::TcpListener,
+        resolver: Resolver,
+    ) -> [Task; 2] {
         let (socket, listener) = (Arc::new(socket), Arc::new(listener));
-        let resolver = self.resolver(vpc, limits);
         let of_udp = resolver.clone();
         let udp = restart::whenever_it_panics(self.metrics.clone(), move || {
             udp::serve(socket.clone(), of_udp.clone())
@@ -309,7 +356,7 @@ impl Inner {
         let tcp = restart::whenever_it_panics(self.metrics.clone(), move || {
             tcp::serve(listener.clone(), resolver.clone())
         });
-        Ok([Task(self.runtime.spawn(udp)), Task(self.runtime.spawn(tcp))])
+        [Task(self.runtime.spawn(udp)), Task(self.runtime.spawn(tcp))]
     }
 }
 
@@ -317,7 +364,10 @@ impl Resolver {
     fn answer(&self, query: &[u8]) -> Answer {
         let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
         // What comes from a stranger is looked at here; a fault of ours in it costs the stranger an answer.
-        let look_up = || answer(View::of(&self.vpc, &snapshot, &plan), query);
+        let look_up = || match &self.whose {
+            Whose::Vpc(vpc) => answer(View::of(vpc, &snapshot, &plan), query),
+            Whose::Public => answer_public(&snapshot.names.public, query),
+        };
         let answer = catch_unwind(AssertUnwindSafe(look_up));
         let answer = answer.unwrap_or_else(|_| {
             self.metrics.panics.add();
@@ -392,7 +442,9 @@ impl Resolver {
     ) -> Option<Vec<u8>> {
         for _ in 0..MAX_ASKED {
             let (snapshot, plan) = (self.snapshots.borrow().clone(), self.plans.borrow().clone());
-            let view = View::of(&self.vpc, &snapshot, &plan);
+            // Public zones are never looked up elsewhere.
+            let Whose::Vpc(vpc) = &self.whose else { return wire::error_reply(query, SERVFAIL) };
+            let view = View::of(vpc, &snapshot, &plan);
             let Ok(has_grown) = chain.extend(&last, |name| view.owns(name)) else {
                 return wire::error_reply(query, SERVFAIL);
             };

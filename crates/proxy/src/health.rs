@@ -1,6 +1,7 @@
 //! Health checks: one probe per target and interval, on a fresh connection, from inside the
-//! target's VPC, whatever the workers are doing.
+//! target's VPC, whatever the workers are doing. The endpoints of Route 53's health checks are looked at here as well.
 
+mod endpoint;
 mod names;
 mod probe;
 
@@ -20,6 +21,7 @@ use trellis_model::{TargetGroupId, VpcId};
 
 use crate::metrics::ProbeCells;
 use crate::random::Random;
+use crate::resource::Resolve;
 use crate::restart::whenever_it_panics;
 use crate::worker::{Dial, Stage};
 use names::Name;
@@ -28,6 +30,7 @@ use probe::ProbeTls;
 /// Everything the checker is given when it starts.
 pub(crate) struct Parts {
     pub(crate) dial: Dial,
+    pub(crate) resolve: Resolve,
     pub(crate) concurrent: usize,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) stage: watch::Receiver<Stage>,
@@ -39,6 +42,7 @@ pub(crate) struct Parts {
 /// What the probing of one target needs.
 struct Checker {
     dial: Dial,
+    resolve: Resolve,
     tls: ProbeTls,
     room: Semaphore,
     changes: watch::Sender<u64>,
@@ -79,13 +83,16 @@ pub(crate) fn run(parts: Parts, started: impl FnOnce(std::io::Result<()>)) {
 }
 
 async fn work(parts: Parts, random: Random, tls: ProbeTls) {
-    let Parts { dial, concurrent, mut snapshots, mut stage, changes, cells } = parts;
+    let Parts { dial, resolve, concurrent, mut snapshots, mut stage, changes, cells } = parts;
     let room = Semaphore::new(concurrent.max(1));
-    let checker = Rc::new(Checker { dial, tls, room, changes, cells, random, began: Instant::now() });
+    let checker =
+        Rc::new(Checker { dial, resolve, tls, room, changes, cells, random, began: Instant::now() });
     let mut probed: FxHashMap<Key, Probed> = FxHashMap::default();
+    let mut watched = endpoint::Watched::default();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         apply(&checker, &mut probed, &snapshot);
+        endpoint::apply(&checker, &mut watched, &snapshot);
         drop(snapshot);
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() {

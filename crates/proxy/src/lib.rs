@@ -237,9 +237,10 @@ impl Proxy {
         threads.spawn("ticker".into(), move |started| ticker::run(&ticks, started))?;
         let (checked, cells_of_probes) = (snapshots.clone(), probes.clone());
         threads.spawn("health".into(), move |started| {
-            let dials = network.clone();
+            let (dials, names) = (network.clone(), network.clone());
             let parts = health::Parts {
                 dial: Box::new(move |vpc, to| dials.dial(vpc, to)),
+                resolve: Box::new(move |vpc, name, family| names.resolve(vpc, name, family)),
                 concurrent: limits.concurrent_probes,
                 snapshots: checked.clone(),
                 stage: stages.clone(),

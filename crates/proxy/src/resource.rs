@@ -54,7 +54,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Resolved>> + Send>>;
 
 type Listen = Box<dyn Fn(&VpcId) -> io::Result<std::net::TcpListener>>;
 type Dial = Box<dyn Fn(&VpcId, IpAddr, SocketAddr) -> io::Result<std::net::TcpStream>>;
-type Resolve = Box<dyn Fn(&VpcId, &str, AddressFamily) -> Resolving>;
+pub(crate) type Resolve = Box<dyn Fn(&VpcId, &str, AddressFamily) -> Resolving>;
 
 /// What a worker has for resource connections.
 pub(crate) struct Resources {

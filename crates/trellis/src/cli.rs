@@ -192,6 +192,10 @@ pub(crate) struct Up {
     /// Address of the Prometheus metrics, on loopback; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4561")]
     pub(crate) metrics_listen: SocketAddr,
+    /// Where public hosted zones are answered to whoever asks, over UDP and TCP; port 0 takes a free one [default:
+    /// nowhere]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) dns_listen: Option<SocketAddr>,
     /// Data-plane worker threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) workers: usize,

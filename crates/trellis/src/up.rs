@@ -6,7 +6,7 @@ mod https_get;
 mod vpc_doors;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         tls_names,
         no_api_in_vpcs,
         metrics_listen,
+        dns_listen,
         workers,
         client_memory_mib,
         resolvers,
@@ -110,6 +111,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         Some(address) => Some(Door::open(address, "--listen-tls").await?),
         None => None,
     };
+    let public_dns = dns_listen.map(PublicDns::open).transpose()?;
     warn_of_plain_text(listen, metrics_listen);
     let endpoint = format!("http://{}", api_door.address);
     tracing::info!("metrics are at http://{}/metrics", metrics_door.address);
@@ -163,6 +165,10 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         control.fabric_plans(),
         VpcSockets::new(fabric.sockets()),
     );
+    if let Some(PublicDns { socket, listener }) = public_dns {
+        tracing::info!("public hosted zones are answered at {}", listener.local_addr()?);
+        resolver.serve_public(socket, listener).context("cannot serve --dns-listen")?;
+    }
     let limits = trellis_proxy::Limits {
         open_files: open_files as u64,
         client_memory: client_memory_mib << 20,
@@ -265,6 +271,23 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         let _ = std::fs::remove_file(file);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sockets of `--dns-listen`, both on one port.
+struct PublicDns {
+    socket: UdpSocket,
+    listener: TcpListener,
+}
+
+impl PublicDns {
+    fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let failed = || format!("cannot listen on {address} (--dns-listen)");
+        let listener = TcpListener::bind(address).with_context(failed)?;
+        // Where any port will do, TCP says which.
+        let address = listener.local_addr().with_context(failed)?;
+        let socket = UdpSocket::bind(address).with_context(failed)?;
+        Ok(Self { socket, listener })
+    }
 }
 
 /// What goes over the wire can be read on the way.

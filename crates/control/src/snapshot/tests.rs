@@ -29,7 +29,7 @@ fn sealing_key() -> Arc<SealingKey> {
 }
 
 fn builder(board: HealthBoard) -> Builder {
-    Builder::new(board, sealing_key())
+    Builder::new(board, trellis_route53::Board::default(), sealing_key())
 }
 
 fn now() -> Moment {

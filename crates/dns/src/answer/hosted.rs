@@ -3,7 +3,7 @@
 use hickory_proto::rr::rdata::{CNAME, NULL};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
-use trellis_model::snapshot::names::{Data, RecordSet, Zone, Zones, choose};
+use trellis_model::snapshot::names::{Data, RecordSet, Zone, Zones};
 
 use super::{Authority, View, built_in};
 
@@ -13,6 +13,9 @@ const MAX_DEPTH: usize = 8;
 /// The numbers of types that are more than data here.
 const CNAME_TYPE: u16 = 5;
 const SOA_TYPE: u16 = 6;
+const NS_TYPE: u16 = 2;
+const A_TYPE: u16 = 1;
+const AAAA_TYPE: u16 = 28;
 
 /// What is said of a name and a type. Where there is nothing, the SOA of who says so.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(super) enum Said {
 
 /// The zone a name is in.
 pub(super) struct Hosted<'a> {
+    zones: &'a Zones,
     zone: &'a Zone,
     /// The name as zones have it.
     name: String,
@@ -36,12 +40,50 @@ impl<'a> Hosted<'a> {
     pub(super) fn of(name: &Name, zones: &'a Zones) -> Option<Self> {
         let name = text(name);
         let zone = zones.of(&name)?;
-        Some(Self { zone, name })
+        Some(Self { zones, zone, name })
     }
 
     /// Those of the zone's own name.
     pub(super) fn labels(&self) -> usize {
         self.zone.name().split('.').count()
+    }
+
+    /// Where the name is at or below an NS record within the zone: that one's records, and the addresses of the servers
+    /// that the zone has.
+    pub(super) fn delegation(&self, kind: RecordType) -> Option<(Vec<Record>, Vec<Record>)> {
+        let below = self.name.strip_suffix(self.zone.name()).filter(|below| !below.is_empty())?;
+        // From the zone's own name down: the first cut is the one that counts.
+        let mut starts: Vec<usize> = below.match_indices('.').map(|(at, _)| at + 1).collect();
+        starts.pop();
+        starts.insert(0, 0);
+        let is_cut = |cut: &str| self.zone.at(cut).iter().any(|set| set.kind == NS_TYPE);
+        let cut = starts.iter().rev().map(|at| &self.name[*at..]).find(|cut| is_cut(cut))?;
+        if kind == RecordType::DS && cut == self.name {
+            return None;
+        }
+        let owner = name(cut)?;
+        let sets = self.zone.at(cut).iter().filter(|set| set.kind == NS_TYPE);
+        let values = sets.filter_map(|set| match &set.data {
+            Data::Records(values) => Some((set.ttl, values)),
+            Data::Alias { .. } => None,
+        });
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+        for (ttl, values) in values {
+            for value in values {
+                servers.push(record(&owner, NS_TYPE, ttl, value));
+                let Ok(server) = Name::from_bytes(value) else { continue };
+                let sets = self.zone.at(&text(&server)).iter();
+                for set in sets.filter(|set| matches!(set.kind, A_TYPE | AAAA_TYPE)) {
+                    let Data::Records(values) = &set.data else { continue };
+                    addresses.extend(values.iter().map(|value| {
+                        let mut server = server.clone();
+                        server.set_fqdn(true);
+                        record(&server, set.kind, set.ttl, value)
+                    }));
+                }
+            }
+        }
+        Some((servers, addresses))
     }
 
     pub(super) fn say(&self, view: View<'a>, owner: &Name, kind: RecordType) -> Said {
@@ -52,14 +94,14 @@ impl<'a> Hosted<'a> {
         let Some(sets) = self.zone.look_up(&self.name) else { return Said::NoName(self.authority()) };
         let number = u16::from(kind);
         let draw = if sets.len() > 1 { draw() } else { 0 };
-        let chosen = choose(sets, number, draw);
+        let chosen = self.zones.choose(sets, number, draw);
         if !chosen.is_empty() {
             let records: Vec<Record> =
                 chosen.iter().flat_map(|set| records(set, view, owner, kind, depth)).collect();
             return if records.is_empty() { Said::NoData(self.authority()) } else { Said::Records(records) };
         }
         // RFC 1034, 4.3.2: an alias answers for every type but its own.
-        let alias = choose(sets, CNAME_TYPE, draw);
+        let alias = self.zones.choose(sets, CNAME_TYPE, draw);
         match alias.first().and_then(|set| cname(set, owner)) {
             Some((record, target)) => Said::Alias(record, target),
             None => Said::NoData(self.authority()),
@@ -86,7 +128,7 @@ fn records(set: &RecordSet, view: View<'_>, owner: &Name, kind: RecordType, dept
             let values = values.iter().cycle().skip(start).take(values.len());
             values.map(|value| record(owner, set.kind, set.ttl, value)).collect()
         }
-        Data::Alias(target) => {
+        Data::Alias { name: target, .. } => {
             let Some(target) = name(target).filter(|_| depth < MAX_DEPTH) else { return Vec::new() };
             let said = match Authority::of(&target, view) {
                 Some(Authority::BuiltIn(zone)) => built_in(&zone, view, &target, kind),

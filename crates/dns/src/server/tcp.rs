@@ -37,12 +37,12 @@ pub(super) async fn serve(listener: Arc<TcpListener>, resolver: Resolver) {
                 connections.spawn(async move {
                     let _permit = permit;
                     if let Err(error) = converse(stream, client, &resolver).await {
-                        tracing::debug!(vpc = %resolver.vpc, %client, %error, "connection ended early");
+                        tracing::debug!(whose = %resolver.whose, %client, %error, "connection ended early");
                     }
                 });
             }
             Err(error) => {
-                tracing::debug!(vpc = %resolver.vpc, %error, "cannot accept");
+                tracing::debug!(whose = %resolver.whose, %error, "cannot accept");
                 tokio::time::sleep(ERROR_PAUSE).await;
             }
         }

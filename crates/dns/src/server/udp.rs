@@ -29,7 +29,7 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, resolver: Resolver) {
         let (length, client) = match received {
             Ok(received) => received,
             Err(error) => {
-                tracing::debug!(vpc = %resolver.vpc, %error, "cannot receive");
+                tracing::debug!(whose = %resolver.whose, %error, "cannot receive");
                 tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
@@ -66,6 +66,6 @@ async fn send(socket: &UdpSocket, resolver: &Resolver, mut reply: Vec<u8>, query
         resolver.metrics.truncated.add();
     }
     if let Err(error) = socket.send_to(&reply, client).await {
-        tracing::debug!(vpc = %resolver.vpc, %client, %error, "cannot send");
+        tracing::debug!(whose = %resolver.whose, %client, %error, "cannot send");
     }
 }

@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use trellis_model::VpcId;
 use trellis_model::health::{HealthCheck, ProtocolVersion};
+use trellis_model::snapshot::names::Endpoint;
 
 use crate::http1;
 use crate::http1::response;
@@ -46,6 +47,10 @@ impl ProbeTls {
 /// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeError {
+    #[error("its name has no address: {0}")]
+    NoAddress(io::Error),
+    #[error("no endpoint is at {0}")]
+    NotAnEndpoint(IpAddr),
     #[error("no answer within the timeout")]
     TimedOut,
     #[error("cannot connect: {0}")]
@@ -89,17 +94,10 @@ async fn ask(
     name: Option<&str>,
     check: &HealthCheck,
 ) -> Result<u16, ProbeError> {
-    let stream = dial(vpc, address).and_then(TcpStream::from_std).map_err(ProbeError::Connect)?;
-    stream.writable().await.map_err(ProbeError::Connect)?;
-    if let Some(error) = stream.take_error().map_err(ProbeError::Connect)? {
-        return Err(ProbeError::Connect(error));
-    }
-    let stream = if check.tls {
-        let mut begun = tls.begin(stream, address, name, check.version).map_err(ProbeError::NoTls)?;
-        poll_fn(|cx| begun.poll_handshake(cx)).await.map_err(ProbeError::NoTls)?;
-        Stream::Tls(begun)
-    } else {
-        Stream::Tcp(stream)
+    let stream = connect(dial, vpc, address).await?;
+    let stream = match check.tls {
+        true => shake_hands(tls, stream, address, name, check.version).await?,
+        false => Stream::Tcp(stream),
     };
     // The path was checked when the target group was made; a line break must not get this far.
     let path: String = check.path.chars().filter(|char| char.is_ascii_graphic()).collect();
@@ -108,6 +106,48 @@ async fn ask(
         ProtocolVersion::Http1 => over_http1(stream, &host, &path).await,
         ProtocolVersion::Http2 | ProtocolVersion::Grpc => over_http2(stream, &host, &path, check.tls).await,
     }
+}
+
+/// A connection to `address` from inside the VPC.
+pub(super) async fn connect(dial: &Dial, vpc: &VpcId, address: SocketAddr) -> Result<TcpStream, ProbeError> {
+    let stream = dial(vpc, address).and_then(TcpStream::from_std).map_err(ProbeError::Connect)?;
+    stream.writable().await.map_err(ProbeError::Connect)?;
+    match stream.take_error().map_err(ProbeError::Connect)? {
+        Some(error) => Err(ProbeError::Connect(error)),
+        None => Ok(stream),
+    }
+}
+
+async fn shake_hands(
+    tls: &ProbeTls,
+    stream: TcpStream,
+    address: SocketAddr,
+    name: Option<&str>,
+    version: ProtocolVersion,
+) -> Result<Stream, ProbeError> {
+    let mut begun = tls.begin(stream, address, name, version).map_err(ProbeError::NoTls)?;
+    poll_fn(|cx| begun.poll_handshake(cx)).await.map_err(ProbeError::NoTls)?;
+    Ok(Stream::Tls(begun))
+}
+
+/// What an endpoint of a health check of Route 53 answers, over a connection to it.
+pub(super) async fn status_of(
+    tls: &ProbeTls,
+    stream: TcpStream,
+    address: SocketAddr,
+    endpoint: &Endpoint,
+    path: &str,
+) -> Result<u16, ProbeError> {
+    let name = endpoint.name.as_deref();
+    let stream = match endpoint.tls {
+        true => {
+            let shown = name.filter(|_| endpoint.has_sni);
+            shake_hands(tls, stream, address, shown, ProtocolVersion::Http1).await?
+        }
+        false => Stream::Tcp(stream),
+    };
+    let host = name.map_or_else(|| address.to_string(), str::to_owned);
+    over_http1(stream, &host, path).await
 }
 
 /// What probes call themselves.

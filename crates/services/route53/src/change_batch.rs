@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use trellis_api::typed::FromValue;
 use trellis_frame::{Context, Refusal};
+use trellis_model::snapshot::names;
 use trellis_store::Transaction;
 
 use crate::hosted_zone::{self, HostedZone};
 use crate::name::DomainName;
 use crate::record_set::{self, RECORD_SETS, RECORDS_PER_ZONE};
 use crate::wire::{self, ChangeAction, RRType, ResourceRecordSet};
-use crate::{change, record_data, refuse};
+use crate::{change, health_check, publication, record_data, refuse};
 
 /// "A request cannot contain more than 1,000 ResourceRecord elements. When the value of the Action element is UPSERT,
 /// each ResourceRecord element is counted twice."
@@ -33,6 +35,12 @@ pub(crate) fn change(
     for change in &batch.changes {
         check_form(change)?;
     }
+    for change in &batch.changes {
+        let check = change.resource_record_set.health_check_id.as_deref();
+        if let Some(id) = check.filter(|_| change.action != ChangeAction::Delete) {
+            health_check::find(tx, ctx, id)?;
+        }
+    }
     let mut faults = Vec::new();
     for change in &batch.changes {
         // The transaction sees its own writes: each change meets what the ones before it leave.
@@ -49,6 +57,37 @@ pub(crate) fn change(
     }
     let change_info = change::record(tx, ctx, batch.comment.clone())?;
     Ok(wire::ChangeResourceRecordSetsOutput { change_info })
+}
+
+/// A batch by itself, in the form that the API decodes to, for a zone called `zone` that is empty: its record sets as
+/// resolvers have them, with their names, or every fault. Of changes that meet what is there it knows nothing.
+///
+/// # Errors
+/// What makes it no batch, or no batch for that zone.
+pub fn judge(zone: &str, input: serde_json::Value) -> Result<Vec<(String, names::RecordSet)>, Vec<String>> {
+    let one = |fault: &dyn Display| vec![fault.to_string()];
+    let input = wire::ChangeResourceRecordSetsInput::from_value(input).map_err(|fault| one(&fault))?;
+    let apex = DomainName::parse(zone).map_err(|fault| one(&fault))?;
+    let changes = &input.change_batch.changes;
+    check_size(changes).map_err(|refusal| one(&refusal))?;
+    let (mut sets, mut faults) = (Vec::new(), Vec::new());
+    for change in changes {
+        check_form(change).map_err(|refusal| one(&refusal))?;
+        let set = &change.resource_record_set;
+        match DomainName::parse(&set.name) {
+            Err(fault) => faults.push(fault.to_string()),
+            Ok(name) if !name.is_in(&apex) => faults.push(format!("{name} is not in {apex}")),
+            Ok(name) => {
+                let mut of_set = data_faults(set);
+                of_set.extend(place_faults(set, &name, &apex));
+                of_set.extend(policy(set).err().map(str::to_owned));
+                let identifier = set.set_identifier.as_deref().unwrap_or_default();
+                sets.push((name.as_str().to_owned(), publication::compile(set, identifier)));
+                faults.append(&mut of_set);
+            }
+        }
+    }
+    if faults.is_empty() { Ok(sets) } else { Err(faults) }
 }
 
 fn invalid_batch(faults: Vec<String>) -> Refusal {

@@ -9,7 +9,7 @@ use trellis_model::{AccountId, Region, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::name::DomainName;
-use crate::{association, change, record_set, refuse, wire};
+use crate::{association, change, delegation_set, record_set, refuse, wire};
 
 pub(crate) static HOSTED_ZONE: Kind = Kind::new("HostedZone", "HOSTED_ZONE");
 
@@ -44,6 +44,9 @@ pub(crate) struct HostedZone {
     /// VPCs of other accounts that may be associated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) authorised: Vec<ZoneVpc>,
+    /// The id of a reusable one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delegation_set: Option<String>,
     pub(crate) created_at: Moment,
 }
 
@@ -132,10 +135,10 @@ pub(crate) fn create(
         })
     })?;
     let home = key::global(&ctx.caller.account);
-    if let Some(id) = &input.delegation_set_id {
-        return Err(refuse(wire::NoSuchDelegationSet {
-            message: format!("No delegation set found with ID: {id}"),
-        }));
+    let set = input.delegation_set_id.as_deref().map(|id| delegation_set::find(tx, ctx, id)).transpose()?;
+    if set.is_some() && input.vpc.is_some() {
+        let message = "A private hosted zone has no reusable delegation set.".to_owned();
+        return Err(refuse(wire::InvalidInput { message }));
     }
     let config = input.hosted_zone_config.clone().unwrap_or_default();
     if config.private_zone == Some(true) && input.vpc.is_none() {
@@ -166,8 +169,13 @@ pub(crate) fn create(
         is_private: input.vpc.is_some(),
         vpcs: Vec::new(),
         authorised: Vec::new(),
+        delegation_set: None,
         created_at: ctx.now,
     };
+    if let Some(set) = &set {
+        delegation_set::hold(tx, set, &zone.arn())?;
+        zone.delegation_set = input.delegation_set_id.as_deref().map(bare_set);
+    }
     if let Some(vpc) = &input.vpc {
         let vpc = association::own_vpc(tx, ctx, vpc)?;
         association::add(tx, &mut zone, vpc)?;
@@ -181,15 +189,15 @@ pub(crate) fn create(
     Ok(wire::CreateHostedZoneOutput {
         hosted_zone: zone.describe(tx)?,
         change_info: change::record(tx, ctx, None)?,
-        delegation_set: delegation_set(),
+        delegation_set: set.map_or_else(delegation_set::unnamed, |set| set.describe()),
         vpc: zone.vpcs.first().map(ZoneVpc::describe),
         location: format!("https://route53.amazonaws.com/2013-04-01/hostedzone/{}", zone.id),
     })
 }
 
-fn delegation_set() -> wire::DelegationSet {
-    let name_servers = NAME_SERVERS.map(str::to_owned).to_vec();
-    wire::DelegationSet { id: None, caller_reference: None, name_servers }
+/// Without the path that clients put in front of it.
+fn bare_set(id: &str) -> String {
+    id.strip_prefix("/delegationset/").unwrap_or(id).to_owned()
 }
 
 pub(crate) fn get(
@@ -198,9 +206,13 @@ pub(crate) fn get(
     input: &wire::GetHostedZoneInput,
 ) -> Result<wire::GetHostedZoneOutput, Refusal> {
     let zone = find(state, ctx, &input.id)?;
+    let set = match &zone.delegation_set {
+        Some(id) => delegation_set::find(state, ctx, id)?.describe(),
+        None => delegation_set::unnamed(),
+    };
     Ok(wire::GetHostedZoneOutput {
         hosted_zone: zone.describe(state)?,
-        delegation_set: (!zone.is_private).then(delegation_set),
+        delegation_set: (!zone.is_private).then_some(set),
         vp_cs: zone.is_private.then(|| zone.vpcs.iter().map(ZoneVpc::describe).collect()),
     })
 }

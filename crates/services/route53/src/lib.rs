@@ -8,6 +8,8 @@
 mod association;
 mod change;
 mod change_batch;
+mod delegation_set;
+mod health_check;
 mod hosted_zone;
 mod limit;
 mod listing;
@@ -27,6 +29,8 @@ pub(crate) mod wire {
 use trellis_api::Exception;
 use trellis_frame::{Accounts, Refusal, Service, Tagged, words};
 
+pub use change_batch::judge;
+pub use health_check::Board;
 pub use publication::Publication;
 
 /// What every key of a record here begins with.
@@ -36,7 +40,12 @@ pub const RECORDS: &str = "route53/";
 pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
-    quotas: &[&hosted_zone::ZONES_PER_ACCOUNT, &record_set::RECORDS_PER_ZONE, &association::VPCS_PER_ZONE],
+    quotas: &[
+        &hosted_zone::ZONES_PER_ACCOUNT,
+        &record_set::RECORDS_PER_ZONE,
+        &association::VPCS_PER_ZONE,
+        &health_check::CHECKS_PER_ACCOUNT,
+    ],
     tagged: Some(Tagged { arn_service: "route53", locate: tag::locate }),
     accounts: Accounts { records: &["route53/"], is_remnant: change::is_remnant, ..Accounts::NONE },
     ..Service::new(wire::description)
@@ -46,25 +55,39 @@ trellis_frame::operations! { wire;
     AssociateVPCWithHostedZone => write association::associate,
     ChangeResourceRecordSets => write change_batch::change,
     ChangeTagsForResource => write tag::change,
+    CreateHealthCheck => write health_check::create,
     CreateHostedZone => write hosted_zone::create,
+    CreateReusableDelegationSet => write delegation_set::create,
     CreateVPCAssociationAuthorization => write association::authorise,
+    DeleteHealthCheck => write health_check::delete,
     DeleteHostedZone => write hosted_zone::delete,
+    DeleteReusableDelegationSet => write delegation_set::delete,
     DeleteVPCAssociationAuthorization => write association::withdraw,
     DisassociateVPCFromHostedZone => write association::disassociate,
     GetAccountLimit => read limit::of_account,
     GetChange => read change::get,
+    GetCheckerIpRanges => read health_check::ranges,
     GetDNSSEC => read hosted_zone::dnssec,
+    GetHealthCheck => read health_check::get,
+    GetHealthCheckCount => read health_check::count,
+    GetHealthCheckLastFailureReason => read health_check::last_failure,
+    GetHealthCheckStatus => read health_check::status,
     GetHostedZone => read hosted_zone::get,
     GetHostedZoneCount => read hosted_zone::count,
     GetHostedZoneLimit => read limit::of_zone,
+    GetReusableDelegationSet => read delegation_set::get,
+    GetReusableDelegationSetLimit => read delegation_set::limit,
+    ListHealthChecks => list health_check::list,
     ListHostedZones => list listing::all,
     ListHostedZonesByName => read listing::by_name,
     ListHostedZonesByVPC => read listing::by_vpc,
     ListResourceRecordSets => read record_set::list,
+    ListReusableDelegationSets => list delegation_set::list,
     ListTagsForResource => read tag::list,
     ListTagsForResources => read tag::list_several,
     ListVPCAssociationAuthorizations => list association::authorisations,
     TestDNSAnswer => read test_answer::test,
+    UpdateHealthCheck => write health_check::update,
     UpdateHostedZoneComment => write hosted_zone::update_comment,
 }
 

@@ -4,6 +4,8 @@ use trellis_frame::{Context, Refusal, key};
 use trellis_store::Reader;
 
 use crate::association::VPCS_PER_ZONE;
+use crate::delegation_set::{MAX_SETS, SETS};
+use crate::health_check::{CHECKS, CHECKS_PER_ACCOUNT};
 use crate::hosted_zone::{self, ZONES, ZONES_PER_ACCOUNT};
 use crate::record_set::{RECORD_SETS, RECORDS_PER_ZONE};
 use crate::refuse;
@@ -19,9 +21,13 @@ pub(crate) fn of_account(
             let count = ZONES.count(state, &key::global(&ctx.caller.account))?;
             (ctx.quotas().limit(&ZONES_PER_ACCOUNT), count)
         }
+        AccountLimitType::MaxHealthChecksByOwner => {
+            (ctx.quotas().limit(&CHECKS_PER_ACCOUNT), CHECKS.count(state, &key::global(&ctx.caller.account))?)
+        }
+        AccountLimitType::MaxReusableDelegationSetsByOwner => {
+            (MAX_SETS as u64, SETS.count(state, &key::global(&ctx.caller.account))?)
+        }
         // Of what is not served there can be none; clients read the others beside them.
-        AccountLimitType::MaxHealthChecksByOwner => (200, 0),
-        AccountLimitType::MaxReusableDelegationSetsByOwner => (100, 0),
         AccountLimitType::MaxTrafficPoliciesByOwner => (50, 0),
         AccountLimitType::MaxTrafficPolicyInstancesByOwner => (5, 0),
     };

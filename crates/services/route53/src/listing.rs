@@ -4,6 +4,7 @@ use trellis_frame::{Context, Page, Paged, Refusal, key, page};
 use trellis_store::{Read, Reader};
 
 use crate::association;
+use crate::delegation_set;
 use crate::hosted_zone::{HostedZone, ZONES};
 use crate::name::DomainName;
 use crate::record_set::max_items;
@@ -19,12 +20,12 @@ pub(crate) fn all(
     page: &Page,
 ) -> Result<Paged<wire::ListHostedZonesOutput>, Refusal> {
     let items = max_items(input.max_items.as_deref(), MAX_ITEMS)?;
-    if let Some(id) = &input.delegation_set_id {
-        return Err(refuse(wire::NoSuchDelegationSet {
-            message: format!("No delegation set found with ID: {id}"),
-        }));
-    }
-    let is_asked = |zone: &HostedZone| input.hosted_zone_type.is_none() || zone.is_private;
+    let set = input.delegation_set_id.as_deref().filter(|id| !id.is_empty());
+    let set = set.map(|id| delegation_set::find(state, ctx, id)).transpose()?;
+    let set = set.map(|set| set.id().to_owned());
+    let is_asked = |zone: &HostedZone| {
+        (input.hosted_zone_type.is_none() || zone.is_private) && (set.is_none() || zone.delegation_set == set)
+    };
     let listing = ZONES.list(state, &key::global(&ctx.caller.account), page, |state, zone| {
         if is_asked(&zone) { zone.describe(state).map(Some) } else { Ok(None) }
     })?;

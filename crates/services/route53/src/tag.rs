@@ -1,26 +1,22 @@
-//! Tags of hosted zones.
+//! Tags of hosted zones and health checks.
 
-use trellis_frame::{Context, Kind, Refusal, key, tags};
+use trellis_frame::{Context, Refusal, key, tags};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
+use crate::health_check;
 use crate::hosted_zone::{self, HOSTED_ZONE};
-use crate::refuse;
 use crate::wire::{self, TagResourceType};
-
-static HEALTH_CHECK: Kind = Kind::new("HealthCheck", "HEALTH_CHECK");
 
 /// The ARN of a resource of the caller's.
 ///
 /// # Errors
-/// That there is none; no health checks are served.
+/// That there is none.
 fn arn(state: &mut impl Read, ctx: &Context, kind: TagResourceType, id: &str) -> Result<String, Refusal> {
     match kind {
         TagResourceType::Hostedzone => hosted_zone::find(state, ctx, id).map(|zone| zone.arn()),
-        TagResourceType::Healthcheck => {
-            Err(refuse(wire::NoSuchHealthCheck { message: Refusal::missing(&HEALTH_CHECK, id).to_string() }))
-        }
+        TagResourceType::Healthcheck => health_check::find(state, ctx, id).map(|_| health_check::arn(id)),
     }
 }
 
@@ -80,6 +76,11 @@ pub(crate) fn list_several(
 
 /// For the Resource Groups Tagging API.
 pub(crate) fn locate(state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
+    if let Some(id) = arn.resource.strip_prefix("healthcheck/") {
+        let key = health_check::CHECKS.key(&key::global(&home.account), id);
+        let is_there = health_check::is_id(id) && state.get(&key)?.is_some();
+        return if is_there { Ok(()) } else { Err(health_check::missing(id)) };
+    }
     let id = arn.resource.strip_prefix("hostedzone/").unwrap_or_default();
     let missing = || Refusal::missing(&HOSTED_ZONE, id);
     if !hosted_zone::is_id(id) {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use trellis_frame::{Context, Refusal};
-use trellis_model::snapshot::names::{Data, Zone, choose};
+use trellis_model::snapshot::names::{Data, RecordSet, Zone, choose};
 use trellis_store::Reader;
 
 use crate::hosted_zone::{self, NAME_SERVERS};
@@ -45,7 +45,7 @@ pub(crate) fn test(
         None => (Vec::new(), "NXDOMAIN"),
         Some(here) => {
             let mut values = values_of(&compiled, &sets, name.as_str(), input.record_type, draw);
-            if values.is_empty() && choose(here, type_number(RRType::Cname), draw).len() == 1 {
+            if values.is_empty() && chosen(here, type_number(RRType::Cname), draw).len() == 1 {
                 values = values_of(&compiled, &sets, name.as_str(), RRType::Cname, draw);
             }
             (values, "NOERROR")
@@ -65,17 +65,22 @@ pub(crate) fn test(
     })
 }
 
+/// As resolvers choose where everything is well: what they know of health differs from VPC to VPC.
+fn chosen(sets: &[RecordSet], kind: u16, draw: u32) -> Vec<&RecordSet> {
+    choose(sets, kind, draw, &|_| true)
+}
+
 /// The values that answer for a name and type; an alias within the zone is followed once.
 fn values_of(zone: &Zone, sets: &[ResourceRecordSet], name: &str, kind: RRType, draw: u32) -> Vec<String> {
     let mut values = Vec::new();
-    for chosen in choose(zone.look_up(name).unwrap_or_default(), type_number(kind), draw) {
-        let target = match &chosen.data {
+    for set in chosen(zone.look_up(name).unwrap_or_default(), type_number(kind), draw) {
+        let target = match &set.data {
             Data::Records(_) => None,
-            Data::Alias(target) => {
-                choose(zone.look_up(target).unwrap_or_default(), type_number(kind), draw).first().copied()
+            Data::Alias { name: target, .. } => {
+                chosen(zone.look_up(target).unwrap_or_default(), type_number(kind), draw).first().copied()
             }
         };
-        let set = target.unwrap_or(chosen).id.parse::<usize>().ok().and_then(|index| sets.get(index));
+        let set = target.unwrap_or(set).id.parse::<usize>().ok().and_then(|index| sets.get(index));
         let records = set.and_then(|set| set.resource_records.as_ref()).into_iter().flatten();
         values.extend(records.map(|record| record.value.clone()));
     }

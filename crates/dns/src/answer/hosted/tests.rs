@@ -15,7 +15,11 @@ const AAAA: u16 = 28;
 const TXT: u16 = 16;
 
 fn set(kind: u16, data: Data) -> RecordSet {
-    RecordSet { kind, id: "".into(), ttl: 300, routing: Routing::Simple, data }
+    RecordSet { kind, id: "".into(), ttl: 300, routing: Routing::Simple, data, check: None }
+}
+
+fn alias_to(name: &str) -> RecordSet {
+    set(A, Data::Alias { name: name.into(), evaluates: false })
 }
 
 fn values<const N: usize>(kind: u16, values: [&[u8]; N]) -> RecordSet {
@@ -56,9 +60,9 @@ fn snapshot() -> Snapshot {
                 ("out.example.com", alias("www.elsewhere.test")),
                 ("loop.example.com", alias("pool.example.com")),
                 ("pool.example.com", alias("LOOP.example.com")),
-                ("self.example.com", set(A, Data::Alias("self.example.com".into()))),
-                ("same.example.com", set(A, Data::Alias("www.example.com".into()))),
-                ("lost.example.com", set(A, Data::Alias("elsewhere.test".into()))),
+                ("self.example.com", alias_to("self.example.com")),
+                ("same.example.com", alias_to("www.example.com")),
+                ("lost.example.com", alias_to("elsewhere.test")),
             ],
         ),
         zone("a.example.com", vec![("x.a.example.com", values(A, [&[10, 0, 0, 3]]))]),
@@ -66,7 +70,7 @@ fn snapshot() -> Snapshot {
     .into_iter()
     .collect();
     let vpcs = [(VpcId::from_random(1), Arc::new(zones))].into_iter().collect();
-    Snapshot { revision: 1, names: Arc::new(Names { vpcs }), ..Snapshot::default() }
+    Snapshot { revision: 1, names: Arc::new(Names { vpcs, ..Names::default() }), ..Snapshot::default() }
 }
 
 fn ask_in(vpc: u64, name: &str, kind: u16) -> Answer {
