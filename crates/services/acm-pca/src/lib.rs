@@ -37,7 +37,6 @@ pub(crate) mod wire {
 pub use certificate::Certificate;
 pub use issue::{Order, fulfil};
 pub use permission::lets_acm_issue;
-pub use policy::lets_account_issue;
 pub use report::Reports;
 
 use trellis_api::Exception;

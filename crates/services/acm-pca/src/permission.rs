@@ -7,7 +7,7 @@ use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
-use crate::authority::Authority;
+use crate::authority::{self, Authority};
 use crate::policy::{self, Want};
 use crate::{refuse, wire};
 
@@ -25,11 +25,17 @@ pub(crate) struct Permission {
     created_at: Moment,
 }
 
-/// Whether the authority `arn` names lets ACM issue by itself, as it does to renew.
+/// Whether the authority `arn` names lets ACM issue by itself, as it does to renew: by its permission, or, where it is
+/// another account's, by its policy.
 ///
 /// # Errors
 /// A state that cannot be read.
 pub fn lets_acm_issue(state: &mut impl Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
+    if let Ok((named, _)) = authority::named(arn)
+        && named.account != home.account.as_str()
+    {
+        return policy::lets_account_issue(state, home, arn);
+    }
     let id = arn.rsplit('/').next().unwrap_or_default();
     let found = PERMISSIONS.get(state, home, format_args!("{id}/{ACM}"))?;
     Ok(found.is_some_and(|found| found.actions.iter().any(|action| action == "IssueCertificate")))

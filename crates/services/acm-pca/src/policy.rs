@@ -5,12 +5,13 @@
 //! shared.
 
 use serde_json::Value;
-use trellis_frame::{Caller, Context, Records, Refusal, Surroundings};
+use trellis_frame::{Caller, Context, Records, Refusal};
 use trellis_model::resource::lattice::Home;
 use trellis_policy::{Access, ConditionKey, Decision, Policy, PolicyKind};
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::authority::{AUTHORITIES, Authority, named};
+use crate::template::Template;
 use crate::{refuse, wire};
 
 /// By authority: the text as it was put.
@@ -99,16 +100,16 @@ pub(crate) fn reach_live(
     reach(state, home, text, want)?.live()
 }
 
-/// Whether ACM may have the authority `arn` names issue for the account of `home`, as far as the authority's account
-/// has to say: always where that is the same.
+/// Whether the authority of another account that `arn` names issues for the account of `home`, with the template for
+/// end entities: that is what ACM asks for.
 ///
 /// # Errors
 /// A state that cannot be read.
-pub fn lets_account_issue(surroundings: &Surroundings, home: &Home, arn: &str) -> Result<bool, Refusal> {
+pub(crate) fn lets_account_issue(state: &mut impl Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
     let root = trellis_policy::Caller::root(home.account.as_str());
-    let mut state = surroundings.store.read()?;
-    let want = Want { principal: &root, principal_arn: "", action: "IssueCertificate", template_arn: None };
-    match reach(&mut state, home, arn, want) {
+    let template_arn = Some(Template::END_ENTITY_ARN);
+    let want = Want { principal: &root, principal_arn: "", action: "IssueCertificate", template_arn };
+    match reach(state, home, arn, want) {
         Ok(_) => Ok(true),
         Err(refusal) if refusal.is_ours() => Err(refusal),
         Err(_) => Ok(false),
