@@ -3,6 +3,8 @@
 //! RSA of 2048, 3072 or 4096 bits and the three NIST curves that TLS uses; everything else is refused
 //! by name. Whatever form a key came in, it is kept as PKCS #8.
 
+mod encrypted;
+
 use std::fmt;
 
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
