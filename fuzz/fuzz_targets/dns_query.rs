@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use trellis_dns::{Answer, View, answer};
+use trellis_dns::{Answer, View, answer, answer_public};
 use trellis_model::snapshot::names::{Data, Names, RecordSet, Routing, Zone, Zones};
 use trellis_model::snapshot::{Auth, Ingress, Network, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
@@ -56,10 +56,11 @@ fn names() -> Names {
         ("d.a", 5, b"\x01d\x01a\x00"),
     ] {
         let data = Data::Records(Box::new([value.into()]));
-        zone.put(name, RecordSet { kind, id: "".into(), ttl: 60, routing: Routing::Simple, data });
+        zone.put(name, RecordSet { kind, id: "".into(), ttl: 60, routing: Routing::Simple, data, check: None });
     }
     let zones: Zones = [Arc::new(zone)].into_iter().collect();
-    Names { vpcs: [(VpcId::from_random(1), Arc::new(zones))].into_iter().collect() }
+    let zones = Arc::new(zones);
+    Names { vpcs: [(VpcId::from_random(1), zones.clone())].into_iter().collect(), public: zones, ..Names::default() }
 }
 
 /// The question's name, lower case, as it stands in the message.
@@ -93,5 +94,10 @@ fuzz_target!(|query: &[u8]| {
         // The resolver is asked for the rest of it; what it leads to is looked at in tests.
         Answer::Follow(_) => {}
         Answer::Drop => {}
+    }
+    match answer_public(&SNAPSHOT.names.public, query) {
+        Answer::Reply(reply) => assert!(reply.len() >= 12 && reply[..2] == query[..2] && reply[2] & 0x80 != 0),
+        Answer::Drop => {}
+        Answer::Forward | Answer::Follow(_) => unreachable!("an authority asks nobody"),
     }
 });
