@@ -63,9 +63,12 @@ impl HealthCheck {
     }
 }
 
-/// What has been seen, by check and VPC. Written by who publishes and who looks, read by GetHealthCheckStatus.
+/// By id and VPC.
+type Checks = FxHashMap<(Box<str>, VpcId), Arc<Check>>;
+
+/// What has been seen. Written by who publishes and who looks, read by GetHealthCheckStatus.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<FxHashMap<(Box<str>, VpcId), Arc<Check>>>>);
+pub struct Board(Arc<Mutex<Checks>>);
 
 impl Board {
     /// The cell of a check in a VPC; a new one where the endpoint is another.
