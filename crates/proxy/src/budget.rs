@@ -24,6 +24,14 @@ pub(crate) const FILES_FOR_REQUESTS: u64 = 2;
 /// Files of a connection that is relayed as it is: both sides, and a pipe each way.
 pub(crate) const FILES_FOR_RELAYING: u64 = 6;
 
+/// Memory of a connection while its handshake goes on: the hello, which waits in a buffer, then the session with a
+/// message of it, which may be 64 KiB and need not be whole.
+pub(crate) const MEMORY_FOR_HANDSHAKE: u64 = 96 * 1024;
+/// Memory of a TLS session: its keys, and two records that are not whole.
+pub(crate) const MEMORY_FOR_SESSION: u64 = 32 * 1024;
+/// Memory of a connection that is relayed as it is; what waits in its pipes beyond it counts while it does.
+pub(crate) const MEMORY_FOR_RELAYING: u64 = 16 * 1024;
+
 /// What one worker has.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -112,13 +120,24 @@ impl Ledger {
     /// Has the client at `address` in `vpc` hold `amount` more, until what is returned is dropped. `None`:
     /// it is at its budget.
     pub(crate) fn take(&self, vpc: &VpcId, address: IpAddr, amount: u64) -> Option<Held> {
+        self.take_if(vpc, address, amount, |room, by_client| by_client < room)
+    }
+
+    /// `may` is told what the client may have in all, and what it has.
+    fn take_if(
+        &self,
+        vpc: &VpcId,
+        address: IpAddr,
+        amount: u64,
+        may: impl Fn(u64, u64) -> bool,
+    ) -> Option<Held> {
         let address = address.to_canonical();
         let mut entries = self.0.borrow_mut();
         let free = entries.free;
         let known = entries.vpcs.get(vpc);
         let by_vpc = known.map_or(0, |vpc| vpc.held);
         let by_client = known.and_then(|vpc| vpc.clients.get(&address)).map_or(0, |held| *held);
-        if amount > free || by_vpc >= free || by_client >= free - by_vpc {
+        if amount > free || !may(free.saturating_sub(by_vpc), by_client) {
             return None;
         }
         entries.free -= amount;
@@ -144,6 +163,17 @@ impl Held {
     pub(crate) fn grow_to(&mut self, amount: u64) -> bool {
         let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return true };
         let Some(mut taken) = self.ledger.take(&self.vpc, self.address, more) else { return false };
+        self.amount += std::mem::take(&mut taken.amount);
+        true
+    }
+
+    /// As [`Held::grow_to`], for what could be done without: only while its client has less than half of what it may.
+    pub(crate) fn grow_if_ample(&mut self, amount: u64) -> bool {
+        let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return true };
+        let is_ample = |room: u64, by_client: u64| by_client + more <= room / 2;
+        let Some(mut taken) = self.ledger.take_if(&self.vpc, self.address, more, is_ample) else {
+            return false;
+        };
         self.amount += std::mem::take(&mut taken.amount);
         true
     }
@@ -232,6 +262,15 @@ mod tests {
         drop(held);
         let entries = ledger.0.borrow();
         assert!(entries.free == 100 && entries.vpcs.is_empty());
+    }
+
+    #[test]
+    fn what_could_be_done_without_leaves_half_of_a_clients_room() {
+        let ledger = Ledger::new(9000);
+        let mut held = ledger.take(&vpc(1), address(1), 10).unwrap();
+        let granted = std::iter::from_fn(|| held.grow_if_ample(held.amount() + 100).then_some(())).count();
+        assert!((15..=19).contains(&granted), "{granted}");
+        assert!(held.grow_to(held.amount() + 100) && !held.grow_if_ample(held.amount() + 1));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use crate::budget::{FILES_FOR_REQUESTS, Held};
+use crate::budget::{FILES_FOR_REQUESTS, Held, MEMORY_FOR_HANDSHAKE, MEMORY_FOR_SESSION};
 use crate::buffer::Inbox;
 use crate::clock::Millis;
 use crate::http2;
@@ -49,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) ended: bool,
     /// Its part of the files a worker may have open.
     pub(crate) files: Held,
+    /// Memory for its TLS.
+    pub(crate) session: Option<Held>,
 }
 
 /// What becomes of a client connection after a request.
@@ -73,6 +75,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     // Ignored: without it the connection works all the same, only later.
     let _ = stream.set_nodelay(true);
     let now = worker.clock.coarse();
+    let door = worker.view().door(&entrance);
+    // 3. TLS takes memory before anybody knows whose it is.
+    let mut session = None;
+    if door.tls {
+        session = worker.budget.memory.take(&entrance.vpc, peer.ip(), MEMORY_FOR_HANDSHAKE);
+        if session.is_none() {
+            return refuse(&worker, &stream, peer, &entrance);
+        }
+    }
     let watched = worker.watchdog.add(now, worker.limits.connection_lifetime, entrance);
     let _open = Open::new(&worker, &watched);
     let mut client = Client {
@@ -85,13 +96,18 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         idle_timeout: DEFAULT_IDLE,
         ended: false,
         files,
+        session,
     };
-    let door = worker.view().door(&watched.entrance);
     if door.tls {
-        // 3. TLS. On the heap: a connection without TLS has no room for it.
+        // On the heap: a connection without TLS has no room for it.
         match Box::pin(tls::admit(&worker, client, door)).await {
             Some(admitted) => client = admitted,
             None => return,
+        }
+        // Whoever speaks plain HTTP here holds no session.
+        let holds = if client.tls.is_some() { MEMORY_FOR_SESSION } else { 0 };
+        if let Some(session) = &mut client.session {
+            session.shrink_to(holds);
         }
         if client.tls.as_ref().is_some_and(|agreed| agreed.http2) {
             return Box::pin(http2::serve(&worker, client)).await;
@@ -179,7 +195,7 @@ impl Client {
     /// Accounts for what the client has begun and not finished, which waits in the inbox, and for `more`.
     /// False: it holds too much already.
     pub(crate) fn hold(&self, worker: &Worker, held: &mut Option<Held>, more: u64) -> bool {
-        let amount = self.inbox.size() + more;
+        let amount = self.inbox.size() + self.stream.unsent() + more;
         match held {
             Some(held) => held.grow_to(amount),
             None => {

@@ -67,6 +67,8 @@ struct Connection {
     used: Cell<Millis>,
     /// Its part of the files a worker may have open.
     files: Held,
+    /// Memory for its TLS.
+    _session: Option<Held>,
     /// Bytes that requests under way keep: heads and bodies.
     kept: Cell<u64>,
     /// The client's memory for them, and for data that waits.
@@ -171,7 +173,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
         }
     }
     client.inbox.consume(PREFACE.len());
-    let Client { stream, tls, watched, peer, address, idle_timeout, inbox, files, .. } = client;
+    let Client { stream, tls, watched, peer, address, idle_timeout, inbox, files, session, .. } = client;
     let connection = Rc::new(Connection {
         codec: RefCell::new(Codec::server(BOUNDS)),
         watched,
@@ -182,6 +184,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, mut client: Client) {
         active: Cell::new(0),
         used: Cell::new(worker.clock.coarse()),
         files,
+        _session: session,
         kept: Cell::new(0),
         memory: RefCell::new(None),
     });
@@ -244,7 +247,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
         if !self.over {
             self.step();
             let choked = connection.codec.borrow().is_choked();
-            if let Poll::Ready(()) = self.poll_out(cx) {
+            if self.poll_out(cx).is_ready() || self.is_left_unread() {
                 self.end();
             }
             more |= choked && !connection.codec.borrow().is_choked();
@@ -318,6 +321,19 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
         if !self.connection.hold(self.worker, undealt, 0) {
             codec.shed();
         }
+    }
+
+    /// Whether output waits that its client does not read, and for which it has no memory any more.
+    fn is_left_unread(&self) -> bool {
+        let (output, undealt) = {
+            let codec = self.connection.codec.borrow();
+            (codec.output().len() as u64 + self.stream.unsent(), codec.undealt())
+        };
+        let is_too_much = output > 0 && !self.connection.hold(self.worker, undealt, output);
+        if is_too_much {
+            self.worker.cells.unrouted_failures[Failure::ClientRateLimited as usize].add(1);
+        }
+        is_too_much
     }
 
     /// Writes what is to be written, and ends the connection when nothing follows. Ready when it has

@@ -33,7 +33,7 @@ pub(crate) use owner::{Owner, Wanted};
 /// Requests on one connection at once, if the target allows as many.
 const MOST_STREAMS: usize = 100;
 /// Data of one answer a target may send before some of it has gone to the client.
-const STREAM_WINDOW: u32 = 128 * 1024;
+pub(crate) const STREAM_WINDOW: u32 = 128 * 1024;
 /// As much for every stream, so that a client that stands still holds up nobody else's answer.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 

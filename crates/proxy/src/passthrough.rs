@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trellis_model::snapshot::{Action, Ingress, Listener, Service};
 
 use crate::authorise::{Wanted, authorise};
-use crate::budget::FILES_FOR_RELAYING;
+use crate::budget::{FILES_FOR_RELAYING, Held, MEMORY_FOR_RELAYING};
 use crate::client::{Client, write_all};
 use crate::clock::Millis;
 use crate::failure::Failure;
@@ -136,25 +136,36 @@ async fn connect(
 
 /// Steps 11 and 12: the hello, then everything, both ways; then the record.
 async fn carry(worker: &Worker, client: Client, mut record: Record, upstream: Upstream) {
-    let Client { stream, mut inbox, watched, peer, idle_timeout, tls, files: _files, .. } = client;
+    let Client { stream, mut inbox, watched, peer, idle_timeout, tls, files: _files, session, .. } = client;
     let idle = record.site.as_ref().map_or(idle_timeout, |site| site.idle_timeout);
     watched.arm(worker.clock.coarse().saturating_add(idle.as_millis() as Millis));
     let (mut far, _counted) = upstream.into_stream();
     let greeted = write_all(&mut far, &watched, inbox.unread()).await;
     inbox.release(&worker.buffers);
     record.forwarded = Some(worker.clock.now());
+    // The hello has gone, and there is no session here.
+    let memory = session.map(|mut memory: Held| {
+        memory.shrink_to(MEMORY_FOR_RELAYING);
+        memory
+    });
     record.failure = match (greeted, stream, far) {
         (Err(_), ..) => Some(Failure::TargetConnectionClosed),
         // Neither side of a passthrough connection ends TLS here.
         (Ok(()), Stream::Tls(_), _) | (Ok(()), _, Stream::Tls(_)) => Some(Failure::InternalError),
         (Ok(()), Stream::Tcp(near), Stream::Tcp(far)) => {
             let terms = Terms { idle, ends_with_entrance: false };
-            let relayed = relay(worker, &watched, near, far, terms, |_, _| {}).await;
-            let Relayed { end, to_target, to_client, answered } = relayed;
-            record.received += to_target;
-            record.sent += to_client;
-            record.answered = answered;
-            failure(end)
+            match memory {
+                Some(memory) => {
+                    let relayed = relay(worker, &watched, near, far, terms, memory, |_, _| {}).await;
+                    let Relayed { end, to_target, to_client, answered } = relayed;
+                    record.received += to_target;
+                    record.sent += to_client;
+                    record.answered = answered;
+                    failure(end)
+                }
+                // Whoever comes through a door for TLS has been counted there.
+                None => Some(Failure::InternalError),
+            }
         }
     };
     let (text, entrance) = (inbox.all(), &*watched.entrance);
@@ -173,6 +184,7 @@ fn failure(end: RelayEnd) -> Option<Failure> {
             tracing::debug!(%error, "a target broke off");
             Some(Failure::TargetConnectionClosed)
         }
+        RelayEnd::TooMuch => Some(Failure::ClientRateLimited),
         RelayEnd::Idle => Some(Failure::TargetDataTimeout),
         RelayEnd::Lifetime => Some(Failure::ConnectionDurationExceeded),
         RelayEnd::Cut => Some(Failure::InternalError),

@@ -10,11 +10,12 @@ mod side;
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use crate::budget::{Held, MEMORY_FOR_RELAYING};
 use crate::clock::Millis;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
@@ -24,6 +25,8 @@ use side::Side;
 
 /// Moves of one way in one go, before others get their turn.
 const MOVES: u32 = 16;
+/// What a way reads at once, and all that waits in it, unless it has much to move and its client room for that.
+const LITTLE: usize = 64 * 1024;
 
 /// Why a relay ended.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(crate) enum RelayEnd {
     Cut,
     /// The kernel has no pipe to spare.
     NoPipe(io::Error),
+    /// What waits in its pipes is more than its client may hold.
+    TooMuch,
 }
 
 /// What a relay has done.
@@ -64,13 +69,15 @@ pub(crate) struct Terms {
 
 /// Relays until both sides have ended, something breaks, or `terms` or `watched` say so. What ends
 /// before its time is reset on both sides when the sockets are dropped. `progress` is told how many
-/// bytes have gone to the target and to the client since it was last told.
+/// bytes have gone to the target and to the client since it was last told. `memory` is the client's, for
+/// [`MEMORY_FOR_RELAYING`]; what waits beyond that is counted while it does.
 pub(crate) async fn relay(
     worker: &Worker,
     watched: &Watched,
     client: TcpStream,
     target: TcpStream,
     terms: Terms,
+    mut memory: Held,
     mut progress: impl FnMut(u64, u64),
 ) -> Relayed {
     let patience = terms.idle.as_millis() as Millis;
@@ -84,8 +91,8 @@ pub(crate) async fn relay(
     let end = poll_fn(|cx| {
         let events = (up.events, down.events);
         let moved = (up.moved, down.moved);
-        let went_up = up.poll(cx, &worker.pipes, &mut client, &mut target);
-        let went_down = down.poll(cx, &worker.pipes, &mut target, &mut client);
+        let went_up = up.poll(cx, &worker.pipes, &mut memory, &mut client, &mut target);
+        let went_down = down.poll(cx, &worker.pipes, &mut memory, &mut target, &mut client);
         if (up.moved, down.moved) != moved {
             progress(up.moved - moved.0, down.moved - moved.1);
         }
@@ -100,6 +107,13 @@ pub(crate) async fn relay(
         }
         if (up.events, down.events) != events {
             arm();
+        }
+        let holds = up.holds() + down.holds();
+        if holds > memory.amount() && !memory.grow_to(holds) {
+            return Poll::Ready(RelayEnd::TooMuch);
+        }
+        if holds == 0 {
+            memory.shrink_to(MEMORY_FOR_RELAYING);
         }
         watched.register(cx);
         if terms.ends_with_entrance && watched.entrance.is_closed() {
@@ -122,9 +136,11 @@ pub(crate) async fn relay(
 }
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Way {
     state: State,
+    /// What may wait in its pipe: [`LITTLE`], or [`SIZE`], for which it has its client's memory.
+    most: usize,
     /// Bytes that have left.
     moved: u64,
     /// Grows whenever something happens.
@@ -162,27 +178,68 @@ impl Broken {
     }
 }
 
+impl Default for Way {
+    fn default() -> Self {
+        Self { state: State::default(), most: LITTLE, moved: 0, events: 0 }
+    }
+}
+
 impl Way {
+    /// Memory it counts with.
+    fn holds(&self) -> u64 {
+        match &self.state {
+            _ if self.most == SIZE => SIZE as u64,
+            State::Holding(_, held) => *held as u64,
+            _ => 0,
+        }
+    }
+
+    /// There is much to move: more of it at once costs less.
+    fn ask_for_more(&mut self, memory: &mut Held) {
+        if self.most == LITTLE && memory.grow_if_ample(memory.amount() + SIZE as u64) {
+            self.most = SIZE;
+        }
+    }
+
+    /// Nothing moves.
+    fn rest(&mut self, memory: &mut Held) {
+        if self.most == SIZE {
+            self.most = LITTLE;
+            memory.shrink_to(memory.amount().saturating_sub(SIZE as u64));
+        }
+    }
+
     /// Moves all it can. Ready when the source has ended and the sink knows.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         pipes: &Pipes,
+        memory: &mut Held,
         from: &mut Side,
         to: &mut Side,
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..MOVES {
             match &mut self.state {
                 State::Empty => {
-                    ready!(from.poll_readable(cx)).map_err(Broken::Source)?;
+                    let Poll::Ready(readable) = from.poll_readable(cx) else {
+                        self.rest(memory);
+                        return Poll::Pending;
+                    };
+                    readable.map_err(Broken::Source)?;
                     let pipe = pipes.take().map_err(Broken::NoPipe)?;
                     let was_listening = from.is_listening();
-                    match from.read_into(&pipe) {
+                    match from.read_into(&pipe, self.most) {
                         Ok(0) => {
                             pipes.give_back(pipe);
+                            self.rest(memory);
                             self.state = State::Ended;
                         }
-                        Ok(count) => self.state = State::Holding(pipe, count),
+                        Ok(count) => {
+                            self.state = State::Holding(pipe, count);
+                            if count >= LITTLE {
+                                self.ask_for_more(memory);
+                            }
+                        }
                         Err(error) if is_not_now(&error) => {
                             pipes.give_back(pipe);
                             if !was_listening {
@@ -198,7 +255,7 @@ impl Way {
                     if to.poll_writable(cx).map_err(Broken::Sink)?.is_pending() {
                         // Nothing more can be taken soon.
                         if from.is_listening() {
-                            match fill_up(cx, pipe, *held, from) {
+                            match fill_up(cx, pipe, *held, self.most, from) {
                                 Ok(more) => *held += more,
                                 Err(error) => return Poll::Ready(Err(Broken::Source(error))),
                             }
@@ -235,11 +292,11 @@ impl Way {
 }
 
 /// Adds what `from` has to a pipe that waits; how much. Its end is found again when the pipe is empty.
-fn fill_up(cx: &mut Context<'_>, pipe: &Pipe, held: usize, from: &Side) -> io::Result<usize> {
-    if held >= SIZE || from.poll_readable(cx)?.is_pending() {
+fn fill_up(cx: &mut Context<'_>, pipe: &Pipe, held: usize, most: usize, from: &Side) -> io::Result<usize> {
+    if held >= most || from.poll_readable(cx)?.is_pending() {
         return Ok(0);
     }
-    match from.read_more_into(pipe, held) {
+    match from.read_more_into(pipe, held, most) {
         Err(error) if is_not_now(&error) => Ok(0),
         read => read,
     }

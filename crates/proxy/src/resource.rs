@@ -27,7 +27,7 @@ use trellis_model::VpcId;
 use trellis_model::snapshot::{AddressFamily, Resource};
 
 use crate::Network;
-use crate::budget::FILES_FOR_RELAYING;
+use crate::budget::{FILES_FOR_RELAYING, MEMORY_FOR_RELAYING};
 use crate::client::Open;
 use crate::metrics::ResourceCells;
 use crate::relay::{RelayEnd, Terms, relay};
@@ -108,7 +108,10 @@ fn asked(worker: &Worker, vpc: &VpcId, stream: &TcpStream) -> Option<Asked> {
 
 /// Serves a connection until it ends. `gate` closes when the resource leaves the client's network.
 async fn serve(worker: Rc<Worker>, client: TcpStream, peer: SocketAddr, asked: Asked, gate: Rc<Entrance>) {
-    let Some(_files) = worker.budget.files.take(&gate.vpc, peer.ip(), FILES_FOR_RELAYING) else {
+    let budget = &worker.budget;
+    let files = budget.files.take(&gate.vpc, peer.ip(), FILES_FOR_RELAYING);
+    let memory = budget.memory.take(&gate.vpc, peer.ip(), MEMORY_FOR_RELAYING);
+    let (Some(_files), Some(memory)) = (files, memory) else {
         worker.cells.connections_refused.add(1);
         if worker.may_warn() {
             tracing::warn!(%peer, vpc = %gate.vpc, "refused a connection: its client or VPC holds too many");
@@ -133,9 +136,11 @@ async fn serve(worker: Rc<Worker>, client: TcpStream, peer: SocketAddr, asked: A
                 cells.received.add(received);
                 cells.sent.add(sent);
             };
-            let relayed = relay(&worker, &watched, client, reached.stream, terms, progress).await;
-            if let RelayEnd::NoPipe(error) = relayed.end {
-                tracing::warn!(%error, "no pipe to relay through");
+            let relayed = relay(&worker, &watched, client, reached.stream, terms, memory, progress).await;
+            match relayed.end {
+                RelayEnd::NoPipe(error) => tracing::warn!(%error, "no pipe to relay through"),
+                RelayEnd::TooMuch => worker.cells.connections_refused.add(1),
+                _ => {}
             }
         }
         Err(failure) => {

@@ -46,6 +46,11 @@ impl Stream {
         }
     }
 
+    /// Memory of what was written and waits inside, at most.
+    pub(crate) fn unsent(&self) -> u64 {
+        if self.is_behind() { tls::MOST_UNSENT } else { 0 }
+    }
+
     /// Closing resets the connection, so that nobody takes what was sent for all of it.
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
         self.socket().set_zero_linger()

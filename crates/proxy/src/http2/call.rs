@@ -150,6 +150,8 @@ pub(super) struct Call<'a> {
     pub(super) upload: Upload,
     /// The head of the answer has gone.
     begun: bool,
+    /// What of its answer has waited for the client, at most: what it keeps of its client's memory.
+    waited: u64,
     pub(super) watched: Rc<Watched>,
     pub(super) record: Record,
     /// What `record` refers to.
@@ -178,6 +180,7 @@ impl<'a> Call<'a> {
             slot,
             upload: Upload::new(connection, slot),
             begun: false,
+            waited: 0,
             watched,
             record,
             text,
@@ -309,6 +312,20 @@ impl<'a> Call<'a> {
         sent.map_err(Gone)
     }
 
+    /// So much of the answer waits until the client reads. An ending where the client holds too much already.
+    pub(super) fn waits(&mut self, worker: &Worker, answer: u64) -> Poll<Ending> {
+        let Some(more) = answer.checked_sub(self.waited).filter(|more| *more > 0) else {
+            return Poll::Pending;
+        };
+        let undealt = self.connection.codec.borrow().undealt();
+        if !self.connection.hold(worker, undealt, more) {
+            return Poll::Ready(Ending::Broken(Failure::ClientRateLimited, Reason::ENHANCE_YOUR_CALM));
+        }
+        self.waited = answer;
+        self.connection.keep(more);
+        Poll::Pending
+    }
+
     /// Ends the answer with what `fill` writes.
     pub(super) fn send_trailers(&mut self, fill: impl FnOnce(&mut HeadWriter<'_>)) -> Result<(), Gone> {
         let mut codec = self.connection.codec.borrow_mut();
@@ -394,8 +411,8 @@ impl<'a> Call<'a> {
         let mut codec = self.connection.codec.borrow_mut();
         codec.let_go(self.slot);
         codec.give_back_data(std::mem::take(&mut self.upload.read));
-        self.connection.kept.set(self.connection.kept.get() - self.upload.keeps as u64);
-        self.upload.keeps = 0;
+        let keeps = std::mem::take(&mut self.upload.keeps) as u64 + std::mem::take(&mut self.waited);
+        self.connection.kept.set(self.connection.kept.get() - keeps);
         if let Some(trailers) = self.upload.trailers.take() {
             codec.give_back(trailers);
         }

@@ -247,7 +247,7 @@ impl OverHttp1<'_, '_> {
             let data = self.inbox.part(self.part.clone());
             let Poll::Ready(sent) = self.call.poll_send(cx, data, over && lines.is_empty()) else {
                 self.for_client = true;
-                return Poll::Pending;
+                return self.call.waits(self.worker, self.inbox.size()).map(Some);
             };
             self.moved += 1;
             match sent {

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::http1::fields::Field;
 use crate::http1::{MAX_HEAD, MAX_HEADERS};
-use crate::multiplexed::Lease;
+use crate::multiplexed::{Lease, STREAM_WINDOW};
 use crate::worker::Worker;
 
 /// Interim responses a target may send before the final one.
@@ -189,7 +189,9 @@ impl OverHttp2<'_, '_> {
                 let (length, last) = (data.len(), over && self.trailers.is_none());
                 let Poll::Ready(sent) = self.call.poll_send(cx, data, last) else {
                     self.for_client = true;
-                    return Poll::Pending;
+                    // What has not come yet the target may still send.
+                    let most = if over { length as u64 } else { STREAM_WINDOW.into() };
+                    return self.call.waits(self.worker, most);
                 };
                 self.moved += 1;
                 match sent {

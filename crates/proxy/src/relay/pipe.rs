@@ -28,10 +28,9 @@ impl Pipe {
         Ok(Self { reader, writer })
     }
 
-    /// Moves what `from` has into the pipe, which has `held` bytes and will have no more than
-    /// [`SIZE`]. 0 is the end.
-    pub(super) fn fill(&self, from: impl AsFd, held: usize) -> io::Result<usize> {
-        Ok(splice(from, None, &self.writer, None, SIZE.saturating_sub(held), flags())?)
+    /// Moves up to `most` bytes that `from` has into the pipe. 0 is the end.
+    pub(super) fn fill(&self, from: impl AsFd, most: usize) -> io::Result<usize> {
+        Ok(splice(from, None, &self.writer, None, most, flags())?)
     }
 
     /// Moves up to `count` bytes out of the pipe.
@@ -85,7 +84,7 @@ mod tests {
         let ((mut client, from), (to, mut server)) = (pair(), pair());
         client.write_all(b"through the kernel").unwrap();
         let pipe = pipes.take().unwrap();
-        let held = pipe.fill(&from, 0).unwrap();
+        let held = pipe.fill(&from, SIZE).unwrap();
         assert_eq!(pipe.drain(&to, held).unwrap(), held);
         pipes.give_back(pipe);
         let mut text = vec![0; held];
@@ -93,7 +92,7 @@ mod tests {
         assert_eq!(text, b"through the kernel"[..held]);
         drop(client);
         let pipe = pipes.take().unwrap();
-        assert_eq!(pipe.fill(&from, 0).unwrap(), 0, "the end of the source");
+        assert_eq!(pipe.fill(&from, SIZE).unwrap(), 0, "the end of the source");
         assert!(pipes.unused.borrow().is_empty());
     }
 }

@@ -41,13 +41,13 @@ impl Side {
         }
     }
 
-    /// Moves what there is into `pipe`, which is empty. 0 is the end. When there is nothing, the side
+    /// Moves up to `most` bytes of what there is into `pipe`, which is empty. 0 is the end. When there is nothing, the side
     /// listens, so as to hear when something comes.
-    pub(super) fn read_into(&mut self, pipe: &Pipe) -> io::Result<usize> {
+    pub(super) fn read_into(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
         match self {
-            Self::Listening(socket) => socket.try_io(Interest::READABLE, || pipe.fill(&*socket, 0)),
+            Self::Listening(socket) => socket.try_io(Interest::READABLE, || pipe.fill(&*socket, most)),
             Self::Deaf(socket) => {
-                let read = pipe.fill(socket.get_ref(), 0);
+                let read = pipe.fill(socket.get_ref(), most);
                 if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                     self.listen()?;
                 }
@@ -57,10 +57,10 @@ impl Side {
         }
     }
 
-    /// Moves what there is into `pipe`, which has `held` bytes. That there is nothing may as well mean
+    /// Moves what there is into `pipe`, which has `held` bytes and may have `most`. That there is nothing may as well mean
     /// that the pipe is full, so it says nothing of the side.
-    pub(super) fn read_more_into(&self, pipe: &Pipe, held: usize) -> io::Result<usize> {
-        pipe.fill(self.socket()?, held)
+    pub(super) fn read_more_into(&self, pipe: &Pipe, held: usize, most: usize) -> io::Result<usize> {
+        pipe.fill(self.socket()?, most.saturating_sub(held))
     }
 
     pub(super) fn write_from(&self, pipe: &Pipe, count: usize) -> io::Result<usize> {
@@ -131,7 +131,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use super::super::pipe::Pipes;
+    use super::super::pipe::{Pipes, SIZE};
     use super::*;
 
     async fn pair() -> (TcpStream, TcpStream) {
@@ -144,7 +144,7 @@ mod tests {
     async fn read(side: &mut Side, pipe: &Pipe) -> usize {
         loop {
             poll_fn(|cx| side.poll_readable(cx)).await.unwrap();
-            match side.read_into(pipe) {
+            match side.read_into(pipe, SIZE) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read.unwrap(),
             }

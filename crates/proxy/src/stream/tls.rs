@@ -17,6 +17,13 @@ use rustls::{Connection, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// What the session takes of what is written before the socket has taken what it made of it: the TLS library's own bound.
+pub(super) const MOST_UNSENT: u64 = 64 * 1024;
+
+/// What a peer may send in a row that brings no data, once the handshake is through: a record that is not whole, and
+/// updates of keys.
+const MOST_SILENT: usize = 2 * 17 * 1024;
+
 /// Two full records, and a little.
 const SCRATCH: usize = 36 * 1024;
 
@@ -38,6 +45,8 @@ pub(crate) struct TlsStream {
     /// Read and not decrypted, because whoever reads had no room; `..used` has been decrypted since.
     rest: Vec<u8>,
     used: usize,
+    /// Bytes read since there was data in them.
+    silent: usize,
     /// The socket has not taken all that is encrypted.
     behind: bool,
     /// The peer broke the protocol; said once all that came before is read.
@@ -58,7 +67,16 @@ impl TlsStream {
         rest: Vec<u8>,
         scratch: Rc<Scratch>,
     ) -> Self {
-        Self { socket, session: session.into(), scratch, rest, used: 0, behind: false, broken: None }
+        Self {
+            socket,
+            session: session.into(),
+            scratch,
+            rest,
+            used: 0,
+            silent: 0,
+            behind: false,
+            broken: None,
+        }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
@@ -158,7 +176,7 @@ impl TlsStream {
             let processed = match self.session.read_tls(&mut unread) {
                 // It has been told the end and takes nothing more; what follows does not count.
                 Ok(0) => return bytes.len(),
-                Ok(_) => self.session.process_new_packets(),
+                Ok(count) => self.process(count),
                 Err(_) => Err(rustls::Error::General("a message is larger than what is kept of one".into())),
             };
             if let Err(error) = processed {
@@ -172,6 +190,20 @@ impl TlsStream {
             }
         }
         bytes.len() - unread.len()
+    }
+}
+
+impl TlsStream {
+    /// Has the session look at what it was given last. A message of a handshake that is never whole could fill it with
+    /// far more than a record.
+    fn process(&mut self, given: usize) -> Result<rustls::IoState, rustls::Error> {
+        let state = self.session.process_new_packets()?;
+        let is_of_use = state.plaintext_bytes_to_read() > 0 || self.session.is_handshaking();
+        self.silent = if is_of_use { 0 } else { self.silent + given };
+        if self.silent > MOST_SILENT {
+            return Err(rustls::Error::General("much has come that brings no data".into()));
+        }
+        Ok(state)
     }
 }
 

@@ -209,7 +209,18 @@ async fn shake_hands(
             return Err((Box::new(Client { tls: Some(Agreed::nothing(name)), ..client }), refusal));
         }
     };
-    let Client { stream, mut inbox, watched, peer, address, idle_timeout, ended, tls: _, files } = client;
+    let Client {
+        stream,
+        mut inbox,
+        watched,
+        peer,
+        address,
+        idle_timeout,
+        ended,
+        tls: _,
+        files,
+        session: memory,
+    } = client;
     let rest = inbox.unread()[taken..].to_vec();
     inbox.release(&worker.buffers);
     let mut stream = match stream {
@@ -227,7 +238,9 @@ async fn shake_hands(
         Err(_) => Agreed::nothing(name),
     };
     let stream = Stream::Tls(stream);
-    let client = Client { stream, inbox, watched, peer, address, idle_timeout, ended, tls: Some(tls), files };
+    let tls = Some(tls);
+    let client =
+        Client { stream, inbox, watched, peer, address, idle_timeout, ended, tls, files, session: memory };
     let refusal = match done {
         Ok(()) => {
             let outcome = if resumed { Outcome::Resumed } else { Outcome::Full };

@@ -54,12 +54,16 @@ async fn dial_at(door: SocketAddr) -> Box<dyn Io> {
 }
 
 async fn over(socket: tokio::net::TcpStream) -> Box<dyn Io> {
-    socket.set_nodelay(true).unwrap();
+    try_over(socket).await.unwrap()
+}
+
+async fn try_over(socket: tokio::net::TcpStream) -> std::io::Result<Box<dyn Io>> {
+    socket.set_nodelay(true)?;
     let config = Arc::new(trusting(&[ours()], &[b"h2", b"http/1.1"]));
     let connector = tokio_rustls::TlsConnector::from(config);
-    let stream = connector.connect("a".try_into().unwrap(), socket).await.unwrap();
+    let stream = connector.connect("a".try_into().unwrap(), socket).await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    Box::new(stream)
+    Ok(Box::new(stream))
 }
 
 /// The certificate every service here has.

@@ -54,14 +54,18 @@ pub(crate) fn trusting(identities: &[&Identity], protocols: &[&[u8]]) -> ClientC
 impl Wire {
     /// Connects and shakes hands.
     pub(crate) fn secure(to: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        Self::connect(to).shake_hands(name, config)
+    }
+
+    /// Shakes hands over what is connected.
+    pub(crate) fn shake_hands(mut self, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut wire = Self::connect(to);
         let mut session = ClientConnection::new(config.clone(), name).unwrap();
         while session.is_handshaking() {
-            session.complete_io(&mut wire.stream)?;
+            session.complete_io(&mut self.stream)?;
         }
-        wire.tls = Some(session.into());
-        Ok(wire)
+        self.tls = Some(session.into());
+        Ok(self)
     }
 
     /// Sends `bytes` below TLS.

@@ -1,6 +1,10 @@
 //! What the streams of one client hold, and that others notice nothing of it.
 
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::io::ReadBuf;
 
 use super::sharing::half_deaf;
 use super::*;
@@ -28,9 +32,11 @@ async fn stuck(
     connections: usize,
     each: usize,
 ) -> Vec<tokio::task::JoinHandle<Option<h2::Reason>>> {
-    let mut all = Vec::new();
+    let (mut all, mut clients) = (Vec::new(), Vec::new());
     for _ in 0..connections {
-        let client = Http2::connect(fixture).await;
+        clients.push(Http2::connect(fixture).await);
+    }
+    for client in &clients {
         for _ in 0..each {
             let mut client = Http2 { sender: client.sender.clone(), ended: tokio::spawn(async { Ok(()) }) };
             all.push(tokio::spawn(async move {
@@ -64,13 +70,14 @@ fn requests_at_a_silent_target_hold_no_more_memory_than_their_client_may() {
         let mut greedy = Vec::new();
         let mut answers = Vec::new();
         for _ in 0..8 {
-            let client = Http2::connect(&fixture).await;
+            greedy.push(Http2::connect(&fixture).await);
+        }
+        for client in &greedy {
             for _ in 0..100 {
                 let mut ready = client.sender.clone().ready().await.unwrap();
                 let (answer, _) = ready.send_request(get("a", "/silent"), true).unwrap();
                 answers.push(tokio::spawn(answer));
             }
-            greedy.push(client);
         }
         let mut refused = 0;
         while refused < 400 {
@@ -138,4 +145,152 @@ async fn eventually_async(mut condition: impl FnMut() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Takes what comes until it is told not to read any more.
+struct Deaf {
+    io: Box<dyn Io>,
+    hears_nothing: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.hears_nothing.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A target whose every answer is a megabyte.
+fn generous(version: ProtocolVersion) -> (Box<dyn std::any::Any>, Arc<TargetGroup>) {
+    if version == ProtocolVersion::Http1 {
+        let target = TestTarget::answering(|_| ok(&"x".repeat(1 << 20)));
+        let group = group(1, &[target.address]);
+        return (Box::new(target), group);
+    }
+    let target = Http2Target::new(|_, mut respond| {
+        Box::pin(async move {
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            if send(&mut body, vec![b'x'; 1 << 20].into()).await.is_ok() {
+                let _ = body.send_data(Bytes::new(), true);
+            }
+        })
+    });
+    let group = group_speaking(1, version, &[target.address]);
+    (Box::new(target), group)
+}
+
+#[test]
+fn answers_that_nobody_reads_hold_no_more_memory_than_their_client_may() {
+    for version in [ProtocolVersion::Http1, ProtocolVersion::Http2] {
+        let (_target, group) = generous(version);
+        // Of which a worker has half, and a client a third of that.
+        let limits = Limits { client_memory: 12 << 20, ..Limits::default() };
+        let fixture = Fixture::with(world(vec![spec("a", forward(&group))]), limits);
+        run(async {
+            let (mut greedy, mut answers) = (Vec::new(), Vec::new());
+            for _ in 0..8 {
+                greedy.push(Http2::connect(&fixture).await);
+            }
+            for client in &greedy {
+                for _ in 0..60 {
+                    let mut ready = client.sender.clone().ready().await.unwrap();
+                    let (answer, _) = ready.send_request(get("a", "/"), true).unwrap();
+                    // Its head is read, its body is not.
+                    answers.push(tokio::spawn(async move {
+                        let mut body = answer.await?.into_body();
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        let mut came = 0;
+                        while came < 1 << 20 {
+                            // Without saying that there is room for more.
+                            came += body.data().await.expect("it is not over")?.len();
+                        }
+                        Ok::<_, h2::Error>(())
+                    }));
+                }
+            }
+            let mut ended = 0;
+            while ended < 60 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                for answer in answers.extract_if(.., |answer| answer.is_finished()) {
+                    let reason = answer.await.unwrap().unwrap_err().reason();
+                    let told = [Some(h2::Reason::ENHANCE_YOUR_CALM), Some(h2::Reason::REFUSED_STREAM)];
+                    assert!(told.contains(&reason), "{reason:?}");
+                    ended += 1;
+                }
+            }
+            assert!(answers.len() > 10, "what there is room for goes on: {}", answers.len());
+            let mut neighbour = Http2::from(NEIGHBOUR, &fixture).await;
+            assert_eq!(neighbour.get("/").await.body.len(), 1 << 20);
+            answers.iter().for_each(|answer| answer.abort());
+        });
+    }
+}
+
+#[test]
+fn output_that_waits_for_a_client_that_reads_nothing_is_its_own() {
+    let (_target, group) = generous(ProtocolVersion::Http1);
+    // Of which a worker has half, and a client a third of that: some connections.
+    let limits = Limits { client_memory: 12 << 20, ..Limits::default() };
+    let fixture = Fixture::with(world(vec![spec("a", forward(&group))]), limits);
+    let limited = || fixture.metric("trellis_unrouted_failures_total{reason=\"ClientRateLimited\"}");
+    run(async {
+        let mut greedy = Vec::new();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+        for _ in 0..30 {
+            let hears_nothing = Arc::new(AtomicBool::new(false));
+            let io = over(small_socket().connect(door(&fixture)).await.unwrap()).await;
+            let io = Deaf { io, hears_nothing: hears_nothing.clone() };
+            greedy.push((Http2::over(Box::new(io), &builder).await, hears_nothing));
+        }
+        for (client, hears_nothing) in &mut greedy {
+            assert_eq!(client.get("/").await.status, 200);
+            hears_nothing.store(true, Ordering::SeqCst);
+        }
+        for (client, _) in &mut greedy {
+            // More than the kernel takes.
+            for _ in 0..8 {
+                let mut ready = client.sender.clone().ready().await.unwrap();
+                drop(ready.send_request(get("a", "/"), true).map(|(answer, _)| tokio::spawn(answer)));
+            }
+        }
+        while limited() < 5.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let open = fixture.metric("trellis_proxy_connections_open");
+        assert!(open > 2.0, "what there is room for goes on: {open}");
+        let mut neighbour = Http2::from(NEIGHBOUR, &fixture).await;
+        assert_eq!(neighbour.get("/").await.body.len(), 1 << 20);
+    });
+}
+
+/// Of which the kernel keeps little that nobody reads.
+fn small_socket() -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket
 }
