@@ -31,18 +31,30 @@ def ready():
     print("ready", flush=True)
 
 
+def step_back():
+    """Has every other process of the machine go first. What is looked for is whether what this one sends or holds is paid
+    for by others, not whether a machine has enough processors."""
+    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def many_files():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def dial(host, port):
-    connection = socket.create_connection((host, port), timeout=5)
+def dial(host, port, sends=0):
+    """`sends`: bytes that the kernel keeps of what is sent and not taken; 0: its own choice."""
+    connection = socket.socket()
+    if sends:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sends)
+    connection.settimeout(5)
+    connection.connect((host, port))
     connection.setblocking(False)
     return connection
 
 
-def hold(host, port, count, first=b"", each=lambda connection: None):
+def hold(host, port, count, first=b"", sends=0):
     """Opens up to `count` connections, says `first` on each, and keeps them; those that are ended are opened again."""
     many_files()
     open_ones = []
@@ -52,9 +64,14 @@ def hold(host, port, count, first=b"", each=lambda connection: None):
             if len(open_ones) >= count:
                 break
             try:
-                connection = dial(host, port)
+                connection = dial(host, port, sends)
                 if first:
-                    connection.send(first)
+                    try:
+                        connection.send(first)
+                        while sends:
+                            connection.send(b"x" * sends)
+                    except BlockingIOError:
+                        pass
                 open_ones.append(connection)
                 seen["opened"] += 1
             except OSError as error:
@@ -104,6 +121,44 @@ def silent_target(host, port, count):
     hold(host, int(port), int(count), f"GET /silent HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
 
 
+def hello(name):
+    """What a client that asks for `name` says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name)
+    try:
+        session.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def passthrough(host, port, name, count):
+    """Connections that are passed on to a target that reads nothing, each with as much as the way there takes."""
+    hold(host, int(port), int(count), hello(name), sends=16384)
+
+
+def requests(host, port):
+    """Short requests with long paths, as fast as they are answered: each leaves a long line in the log."""
+    ready()
+    request = f"GET /{'x' * 6000} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+    while not over.is_set():
+        try:
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                stream = connection.makefile("rb")
+                while not over.is_set():
+                    connection.sendall(request)
+                    length, line = 0, stream.readline()
+                    seen[line[9:12].decode()] += 1
+                    while line.strip():
+                        line = stream.readline()
+                        if line.lower().startswith(b"content-length:"):
+                            length = int(line.split(b":")[1])
+                    stream.read(length)
+        except (OSError, ValueError) as error:
+            seen[type(error).__name__] += 1
+            time.sleep(0.05)
+
+
 def unsigned(host, port, count):
     """Bodies of 4 MiB, unsigned, whose last byte does not come."""
     many_files()
@@ -148,9 +203,64 @@ def http2(host, port, ca):
     return stream
 
 
-def head(host, path, *more):
-    # :method GET and :scheme https of the static table.
-    return b"\x82\x87" + field(":authority", host) + field(":path", path) + b"".join(more)
+def head(host, path, *more, post=False):
+    # :method and :scheme https of the static table.
+    method = b"\x83" if post else b"\x82"
+    return method + b"\x87" + field(":authority", host) + field(":path", path) + b"".join(more)
+
+
+def streams(host, port, ca, connections, each, block, data=()):
+    """`each` requests on each connection, whose bodies do not end; what of them is reset is counted."""
+    many_files()
+    open_ones = []
+    for _ in range(int(connections)):
+        try:
+            stream = http2(host, int(port), ca)
+            for n in range(1, 2 * each, 2):
+                stream.sendall(frame(1, 4, n, block))
+                seen["requests"] += 1
+                for piece in data:
+                    stream.sendall(frame(0, 0, n, piece))
+            open_ones.append(stream)
+        except OSError as error:
+            seen[type(error).__name__] += 1
+    ready()
+    while not over.is_set():
+        for stream in open_ones:
+            stream.settimeout(0.01)
+            try:
+                seen["reset"] += stream.recv(65536).count(b"\x00\x00\x04\x03\x00")
+            except OSError:
+                pass
+        time.sleep(0.1)
+
+
+def grpc(host, port, ca, connections):
+    """Calls to a gRPC target that never answers, each with a message."""
+    block = head(host, "/shop.Cart/Slow", field("content-type", "application/grpc"), field("te", "trailers"), post=True)
+    message = b"\0" + (8000).to_bytes(4, "big") + b"x" * 8000
+    streams(host, port, ca, connections, 100, block, [message])
+
+
+def slow_bodies(host, port, ca, connections):
+    """Bodies of 128 KB at a target that reads nothing: as much as a stream's window lets through."""
+    streams(host, port, ca, connections, 8, head(host, "/silent", post=True), [b"x" * 16_000] * 8)
+
+
+def padding(host, port, ca):
+    """Frames of nothing but padding, as many as are taken."""
+    ready()
+    block = head(host, "/silent", post=True)
+    while not over.is_set():
+        try:
+            stream = http2(host, int(port), ca)
+            stream.sendall(frame(1, 4, 1, block))
+            while not over.is_set():
+                stream.sendall(frame(0, 8, 1, b"\0") * 200)
+                seen["frames"] += 200
+        except OSError as error:
+            seen[type(error).__name__] += 1
+            time.sleep(0.05)
 
 
 def http2_heads(host, port, ca, connections):
@@ -235,7 +345,9 @@ def names(server, count):
 
 
 if __name__ == "__main__":
+    step_back()
     until_told()
     {flood.__name__: flood for flood in (
-        idle, unfinished, silent_target, unsigned, http2_heads, resets, handshakes, names)}[sys.argv[1]](*sys.argv[2:])
+        idle, unfinished, silent_target, passthrough, requests, unsigned, http2_heads, grpc, slow_bodies, padding, resets,
+        handshakes, names)}[sys.argv[1]](*sys.argv[2:])
     print(json.dumps(seen), flush=True)

@@ -16,6 +16,7 @@ mod error;
 mod fabric;
 mod firewall;
 pub mod host;
+pub mod memory;
 mod mount_tree;
 mod namespace;
 mod netlink;

@@ -1,7 +1,8 @@
 //! Buffers that go round: a connection holds one only while there are bytes to keep.
 //!
 //! The last buffer given back is the first taken, so a worker under load works in memory that is
-//! in the cache, and ten thousand idle connections hold no buffer at all.
+//! in the cache, and ten thousand idle connections hold no buffer at all. Of what nobody has needed
+//! for a while, half is freed, again and again: a flood leaves nothing behind.
 
 use std::cell::RefCell;
 use std::io;
@@ -22,36 +23,78 @@ const ROOM_FOR_BODY: usize = 8 * 1024;
 /// Unused buffers kept, of each kind.
 const KEPT: usize = 1024;
 
+/// Unused buffers that are not freed.
+const KEPT_AT_LEAST: usize = 16;
+
 /// A worker's unused buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    inboxes: RefCell<Vec<Box<[u8]>>>,
-    heads: RefCell<Vec<Vec<u8>>>,
+    inboxes: RefCell<Unused<Box<[u8]>>>,
+    heads: RefCell<Unused<Vec<u8>>>,
+}
+
+/// Those of one kind.
+#[derive(Debug)]
+struct Unused<T> {
+    all: Vec<T>,
+    /// The fewest there have been since it was last tidied: nobody has needed those.
+    fewest: usize,
+}
+
+impl<T> Default for Unused<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), fewest: 0 }
+    }
+}
+
+impl<T> Unused<T> {
+    fn take(&mut self) -> Option<T> {
+        let taken = self.all.pop();
+        self.fewest = self.fewest.min(self.all.len());
+        taken
+    }
+
+    fn give_back(&mut self, buffer: T) {
+        if self.all.len() < KEPT {
+            self.all.push(buffer);
+        }
+    }
+
+    fn tidy(&mut self) {
+        let surplus = self.fewest.saturating_sub(KEPT_AT_LEAST).div_ceil(2);
+        // Those at the bottom were used longest ago.
+        self.all.drain(..surplus);
+        self.fewest = self.all.len();
+    }
 }
 
 impl Buffers {
     fn take(&self) -> Box<[u8]> {
-        self.inboxes.borrow_mut().pop().unwrap_or_else(|| vec![0; STANDARD].into_boxed_slice())
+        self.inboxes.borrow_mut().take().unwrap_or_else(|| vec![0; STANDARD].into_boxed_slice())
     }
 
     fn give_back(&self, buffer: Box<[u8]>) {
-        let mut inboxes = self.inboxes.borrow_mut();
-        if buffer.len() == STANDARD && inboxes.len() < KEPT {
-            inboxes.push(buffer);
+        if buffer.len() == STANDARD {
+            self.inboxes.borrow_mut().give_back(buffer);
         }
     }
 
     /// An empty vector to write a head into.
     pub(crate) fn take_head(&self) -> Vec<u8> {
-        self.heads.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4096))
+        self.heads.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(4096))
     }
 
     pub(crate) fn give_back_head(&self, mut head: Vec<u8>) {
-        let mut heads = self.heads.borrow_mut();
-        if (1..=STANDARD).contains(&head.capacity()) && heads.len() < KEPT {
+        if (1..=STANDARD).contains(&head.capacity()) {
             head.clear();
-            heads.push(head);
+            self.heads.borrow_mut().give_back(head);
         }
+    }
+
+    /// Frees half of what nobody has needed since this was called last.
+    pub(crate) fn tidy(&self) {
+        self.inboxes.borrow_mut().tidy();
+        self.heads.borrow_mut().tidy();
     }
 }
 
@@ -193,7 +236,7 @@ mod tests {
         inbox.consume(2);
         inbox.compact(&buffers);
         assert!(inbox.bytes.is_empty());
-        assert_eq!(buffers.inboxes.borrow().len(), 1);
+        assert_eq!(buffers.inboxes.borrow().all.len(), 1);
     }
 
     #[test]
@@ -204,6 +247,24 @@ mod tests {
         assert!(inbox.grow() && !inbox.grow());
         assert_eq!(inbox.unread(), b"bc");
         inbox.release(&buffers);
-        assert!(buffers.inboxes.borrow().is_empty());
+        assert!(buffers.inboxes.borrow().all.is_empty());
+    }
+
+    #[test]
+    fn buffers_that_nobody_needs_any_more_are_freed_and_those_in_use_are_kept() {
+        let buffers = Buffers::default();
+        let taken: Vec<_> = (0..500).map(|_| buffers.take()).collect();
+        taken.into_iter().for_each(|buffer| buffers.give_back(buffer));
+        let unused = || buffers.inboxes.borrow().all.len();
+        buffers.tidy();
+        assert_eq!(unused(), 500, "they have been needed just now");
+        for _ in 0..20 {
+            let busy: Vec<_> = (0..100).map(|_| buffers.take()).collect();
+            busy.into_iter().for_each(|buffer| buffers.give_back(buffer));
+            buffers.tidy();
+        }
+        assert_eq!(unused(), 100 + KEPT_AT_LEAST, "a hundred are in use again and again");
+        (0..20).for_each(|_| buffers.tidy());
+        assert_eq!(unused(), KEPT_AT_LEAST);
     }
 }

@@ -318,6 +318,7 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
                 }
                 if worker.ticks.get().is_multiple_of(TIDY) {
                     worker.states.expire(worker.clock.coarse());
+                    worker.buffers.tidy();
                     if std::mem::take(&mut untidy) {
                         let snapshot = worker.view.borrow().snapshot.clone();
                         worker.states.retain(&snapshot);

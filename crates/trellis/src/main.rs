@@ -7,6 +7,7 @@ mod hosts;
 mod http_server;
 mod local;
 mod log;
+mod memory;
 mod policy;
 mod sign;
 mod supervise;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn start(args: cli::Up) -> anyhow::Result<ExitCode> {
     // Namespaces are entered while there is one thread: the kernel asks for that.
     trellis_net::user_namespace::enter_if_needed()?;
+    trellis_net::memory::keep_large_blocks_apart();
     log::start();
     let open_files = trellis_net::open_files::raise_limit();
     tracing::debug!(open_files, "limits");

@@ -36,7 +36,7 @@ use crate::http_server::tls::{self, Certificate};
 use crate::http_server::{Door, Terms};
 use crate::supervise::{self, supervise};
 use crate::vpc_sockets::{DataPlaneNetwork, VpcSockets};
-use crate::{http_server, local, log};
+use crate::{http_server, local, log, memory};
 use carriers::Kernel;
 use credentials::credentials;
 use vpc_doors::VpcDoors;
@@ -217,6 +217,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         listeners: vec![("api", api_door.address), ("metrics", metrics_door.address)],
         last: Default::default(),
     });
+    let memory_keeper = tokio::spawn(supervise("memory", memory::keep_low));
     let (stop, stopped) = watch::channel(false);
     let handler = Arc::new(Api { control: control.clone(), vpc: None });
     let plain = Terms { tls: None, most_connections: connections, drain };
@@ -264,6 +265,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         let _ = served.await;
     }
     local_server.abort();
+    memory_keeper.abort();
     drop(carriers);
     let _ = tokio::task::spawn_blocking(move || fabric.shutdown()).await;
     control.stop().await;
