@@ -200,8 +200,14 @@ SECTIONS = [
           "requests_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may",
           "requests_at_a_silent_target_hold_no_more_memory_than_their_client_may",
           "bodies_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_may",
-          "what_was_held_is_free_again_and_leaves_no_trace"],
-         "TLS sessions, and answers that a client does not read"),
+          "what_was_held_is_free_again_and_leaves_no_trace"], None),
+        ("TLS sessions and handshakes, answers that a client does not read and what waits in pipes of passthrough and resource "
+         "connections count alike: beyond it a reset, or ENHANCE_YOUR_CALM.",
+         ["handshakes_that_do_not_go_on_hold_no_more_memory_than_their_client_may",
+          "idle_tls_sessions_hold_no_more_memory_than_their_client_may",
+          "answers_that_nobody_reads_hold_no_more_memory_than_their_client_may",
+          "output_that_waits_for_a_client_that_reads_nothing_is_its_own",
+          "what_waits_in_pipes_for_clients_that_do_not_read_is_theirs"], None),
         ("Large bodies of one client that a target does not read use up no more than a third of its HTTP/2 connections; the "
          "client's further bodies share its own.", ["bodies_one_client_leaves_stuck_use_up_no_target"], None),
         ("Bodies of any size stream both ways and a slow side holds the other back.",
