@@ -248,3 +248,43 @@ def test_a_session_calls_a_service_by_its_tags_and_is_refused_in_the_words_of_la
     eventually(lambda: send(shared, shop, prod)[0] == 403, what="sessions that are revoked")
     refused = refusal(client(shared, "vpc-lattice", prod).list_services)
     assert refused[1].endswith("with an explicit deny in an identity-based policy")
+
+
+def test_a_role_of_another_account_is_assumed_where_both_accounts_say_so(shared, people):
+    other = json.loads(shared.cli("account", "create", "--name", unique("other"), "--json").stdout)["id"]
+    key = json.loads(shared.cli("key", "create", "--account", other, "--json").stdout)
+
+    iam = client(shared, "iam", key)
+
+    def role(trusted):
+        made = iam.create_role(RoleName=unique("role"), AssumeRolePolicyDocument=trust(trusted))["Role"]
+        return made["Arn"]
+
+    by_account, by_name, strangers = role({"AWS": ACCOUNT}), role({"AWS": people.user}), role({"AWS": other})
+    for arn in by_account, by_name:
+        credentials = people.sts.assume_role(RoleArn=arn, RoleSessionName="across")["Credentials"]
+        who = client(shared, "sts", credentials).get_caller_identity()
+        assert who["Account"] == other and who["Arn"].endswith("/across")
+    code, message = refusal(people.sts.assume_role, RoleArn=strangers, RoleSessionName="across")
+    assert code == "AccessDenied" and message.startswith(f"User: {people.user} is not authorized to perform: sts:AssumeRole on resource: {strangers}")
+    # To be named in person is not enough from another account: a policy of one's own has to allow it too.
+    people.iam.create_user(UserName="nobody-in-particular")
+    bare = people.iam.create_access_key(UserName="nobody-in-particular")["AccessKey"]
+    named = role({"AWS": f"arn:aws:iam::{ACCOUNT}:user/nobody-in-particular"})
+    assert refusal(client(shared, "sts", bare).assume_role, RoleArn=named, RoleSessionName="across")[0] == "AccessDenied"
+
+
+def test_a_denial_of_ec2_is_decoded_by_its_own_account_alone(shared, people):
+    code, message = refusal(client(shared, "ec2", people.key).describe_vpcs)
+    told, _, encoded = message.partition(" Encoded authorization failure message: ")
+    assert code == "UnauthorizedOperation" and told.endswith("because no identity-based policy allows the ec2:DescribeVpcs action.")
+    decoded = json.loads(shared.client("sts").decode_authorization_message(EncodedMessage=encoded)["DecodedMessage"])
+    assert decoded["allowed"] is False and decoded["explicitDeny"] is False
+    assert decoded["context"]["action"] == "ec2:DescribeVpcs" and decoded["context"]["principal"]["arn"] == people.user
+    for wrong in (encoded[:-4] + "AAAA", "x", encoded[1:]):
+        assert refusal(shared.client("sts").decode_authorization_message, EncodedMessage=wrong)[0] == "InvalidAuthorizationMessageException"
+    other = json.loads(shared.cli("account", "create", "--name", unique("other"), "--json").stdout)["id"]
+    key = json.loads(shared.cli("key", "create", "--account", other, "--json").stdout)
+
+    assert refusal(client(shared, "sts", key).decode_authorization_message, EncodedMessage=encoded)[0] == "InvalidAuthorizationMessageException"
+    assert refusal(people.sts.decode_authorization_message, EncodedMessage=encoded)[0] == "AccessDenied"

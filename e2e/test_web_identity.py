@@ -162,3 +162,25 @@ def test_tags_in_a_token_are_the_sessions_where_the_role_lets_them(world):
 
 def test_operations_that_have_to_be_signed_are_refused_without_a_signature(world):
     assert refusal(world.sts.get_caller_identity)[0] == "MissingAuthenticationToken"
+
+
+def test_keys_that_were_imported_prove_tokens_of_an_issuer_nobody_can_reach(tmp_path):
+    provider = Provider(tmp_path)
+    provider.server.shutdown()
+    provider.server.server_close()
+    keys, issuer = tmp_path / "keys.json", "https://oidc.invalid/id/7"
+    provider.issuer = issuer
+    publish = lambda: keys.write_text(json.dumps({"keys": [key["public"] for key in provider.keys.values()]}))
+    publish()
+    (tmp_path / "own").mkdir()
+    with Instance(tmp_path / "own", "--issuer-keys", f"{issuer}={keys}") as own:
+        iam = own.client("iam")
+        arn = iam.create_open_id_connect_provider(
+            Url=issuer, ClientIDList=[AUDIENCE], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
+        role = iam.create_role(RoleName="web", AssumeRolePolicyDocument=document(
+            {"Effect": "Allow", "Principal": {"Federated": arn}, "Action": "sts:AssumeRoleWithWebIdentity"}))["Role"]["Arn"]
+        sts = boto3.client("sts", region_name=REGION, endpoint_url=own.endpoint, config=Config(signature_version=UNSIGNED))
+        assume = lambda token: sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="s", WebIdentityToken=token)
+        assert assume(provider.token())["SubjectFromWebIdentityToken"] == SUBJECT
+        stolen = Provider.token(provider, key=("one", {"private": tmp_path / "authority.key"}))
+        assert refusal(sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="s", WebIdentityToken=stolen)[0] == "InvalidIdentityToken"

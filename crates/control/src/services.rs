@@ -9,6 +9,7 @@ pub(crate) const ALL: &[&Service] = &[
     &ec2::SERVICE,
     &trellis_iam::SERVICE,
     &trellis_sts::SERVICE,
+    &trellis_organizations::SERVICE,
     &trellis_tagging::SERVICE,
     &ram::SERVICE,
     &acm::SERVICE,

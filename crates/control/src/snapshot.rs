@@ -35,6 +35,7 @@ pub(crate) const WATCHED: &[&str] = &[
     access_key::PREFIX,
     token_key::PREFIX,
     identities::PREFIX,
+    trellis_model::resource::organization::PREFIX,
     trellis_route53::RECORDS,
 ];
 

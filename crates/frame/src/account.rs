@@ -128,6 +128,11 @@ pub fn exists(state: &mut impl Read, id: &AccountId) -> Result<bool, Refusal> {
     Ok(state.get(&key_of(id))?.is_some())
 }
 
+/// Every account, in the order of their ids.
+pub fn every(state: &mut impl Read) -> Result<Vec<Account>, Refusal> {
+    all(state, PREFIX)
+}
+
 /// Makes sure that the admin key's account is there.
 pub fn bootstrap(tx: &mut Transaction<'_>, id: &AccountId, now: Moment) -> Result<(), Refusal> {
     if !exists(tx, id)? {

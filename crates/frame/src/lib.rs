@@ -16,6 +16,7 @@ mod frame;
 mod in_force;
 pub mod key;
 pub mod operation;
+pub mod organization;
 pub mod page;
 pub mod quota;
 pub mod random;

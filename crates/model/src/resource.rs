@@ -5,4 +5,5 @@
 
 pub mod iam;
 pub mod lattice;
+pub mod organization;
 pub mod vpc;

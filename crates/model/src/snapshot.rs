@@ -20,7 +20,7 @@ use crate::health::{HealthCheck, ProtocolVersion, TargetHealth, TargetStatus};
 use crate::id::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 use crate::matching::{HttpMatch, RequestHead};
 
-pub use identity::{AccessKey, Identities, Principal, PrincipalKind, TokenKey};
+pub use identity::{AccessKey, Identities, Organizations, Principal, PrincipalKind, TokenKey};
 pub use resource::{Destination, RESOURCE_BLOCK, RESOURCE_ENTRANCE, Resource, Resources, resource_address};
 
 /// The address services have in every associated VPC. AWS shares a few addresses of

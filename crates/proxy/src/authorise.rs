@@ -210,6 +210,17 @@ impl Context for Facts<'_> {
             }
             ("aws:sourceip", None, _) => with_address(source, visit),
             ("aws:sourcevpc", None, _) => visit(ingress.vpc.as_str()),
+            ("aws:resourceorgid", None, _) => {
+                let view = self.worker.view();
+                if let Some(found) = view.snapshot.identities.organizations.of(&service.owner) {
+                    visit(&found.id);
+                }
+            }
+            ("aws:resourceorgpaths", None, _) => {
+                let view = self.worker.view();
+                let found = view.snapshot.identities.organizations.of(&service.owner);
+                found.into_iter().flat_map(|found| &found.paths).for_each(|path| visit(path));
+            }
             ("aws:resourceaccount", None, _) => visit(service.owner.as_str()),
             ("aws:securetransport", None, _) => visit(if secure { "true" } else { "false" }),
             ("aws:useragent", None, Some(head)) => header(head, "user-agent", visit),

@@ -11,8 +11,9 @@ use trellis_ca::SealingKey;
 use trellis_frame::key::TAGS;
 use trellis_model::AccountId;
 use trellis_model::resource::iam::{self, AWS_MANAGED, Group, ManagedPolicy, Permissions, Role, User};
-use trellis_model::snapshot::{AccessKey, Identities, Principal, PrincipalKind, TokenKey};
-use trellis_policy::{Policy, PolicyKind};
+use trellis_model::resource::organization::{self, Tree};
+use trellis_model::snapshot::{AccessKey, Identities, Organizations, Principal, PrincipalKind, TokenKey};
+use trellis_policy::{Organization, Policy, PolicyKind};
 
 use crate::access_key::{self, Rights, SealedSecret, Status};
 use crate::record::read_changed;
@@ -40,6 +41,7 @@ pub(super) struct Known {
     /// By ARN.
     tags: Records<Tags>,
     token_keys: BTreeMap<Box<str>, Dated>,
+    organization: Tree,
     /// By their text.
     compiled: Compiled,
     /// With what each was opened from.
@@ -59,6 +61,7 @@ impl Known {
             policies: Records::default(),
             tags: Records::default(),
             token_keys: BTreeMap::new(),
+            organization: Tree::default(),
             compiled: Compiled::default(),
             opened: FxHashMap::default(),
             current: Arc::default(),
@@ -76,6 +79,7 @@ impl Known {
         self.policies.clear();
         self.tags.clear();
         self.token_keys.clear();
+        self.organization = Tree::default();
     }
 
     /// Takes in what the store has at `key` now; false for a key that is no identity's. What does not
@@ -96,10 +100,26 @@ impl Known {
             set(&mut self.tags, arn, key, value)
         } else if key.starts_with(token_key::PREFIX) {
             self.apply_token_key(key, value)
+        } else if key.starts_with(organization::PREFIX) {
+            self.apply_organization(key, value)
         } else {
             return false;
         };
         self.is_changed |= is_changed;
+        true
+    }
+
+    fn apply_organization(&mut self, key: &str, value: Option<&[u8]>) -> bool {
+        match value.map(|value| trellis_frame::organization::decode(key, value)) {
+            Some(Ok(Some(record))) => self.organization.add(record),
+            Some(Ok(None)) => return false,
+            // Whatever it was is left as it was before: a bound that does not read bounds all the same.
+            Some(Err(error)) => {
+                tracing::error!(key, %error, "a stored record of the organization does not read");
+                return false;
+            }
+            None => self.organization.remove(key),
+        }
         true
     }
 
@@ -152,6 +172,7 @@ impl Known {
                 identities.policies.insert(policy.arn().into(), compiled);
             }
         }
+        identities.organizations = Organizations::new(&self.organization);
         let everything = self.compiled.get(EVERYTHING).expect("it is a policy");
         for user in self.users.values() {
             let groups = user.groups.iter().map(|name| record(&user.account, iam::GROUP, name));
@@ -159,6 +180,7 @@ impl Known {
             let all = [&user.permissions].into_iter().chain(groups.map(|group| &group.permissions));
             let policies = own(&mut self.compiled, all, &identities);
             let guards = guards(policies, &user.permissions, &identities);
+            let guards = bounded(&mut self.compiled, &self.organization, &user.account, guards);
             let User { account, path, name, id, .. } = user;
             let principal = Principal {
                 kind: PrincipalKind::User,
@@ -167,7 +189,7 @@ impl Known {
                 name: name.as_str().into(),
                 id: id.as_str().into(),
                 tags: self.tags_of(&user.arn()),
-                organization: None,
+                organization: self.organization.membership(account),
                 guards,
             };
             self.add(&mut identities, principal, None);
@@ -175,6 +197,11 @@ impl Known {
         for role in self.roles.values() {
             let policies = own(&mut self.compiled, [&role.permissions], &identities);
             let guards = guards(policies, &role.permissions, &identities);
+            // "Service control policies do not affect service-linked roles."
+            let guards = match role.linked_to {
+                Some(_) => guards,
+                None => bounded(&mut self.compiled, &self.organization, &role.account, guards),
+            };
             let Role { account, path, name, id, .. } = role;
             let principal = Principal {
                 kind: PrincipalKind::Role,
@@ -183,7 +210,7 @@ impl Known {
                 name: name.as_str().into(),
                 id: id.as_str().into(),
                 tags: self.tags_of(&role.arn()),
-                organization: None,
+                organization: self.organization.membership(account),
                 guards,
             };
             self.add(&mut identities, principal, None);
@@ -203,8 +230,10 @@ impl Known {
                     let own: Box<[_]> = [everything.clone()].into();
                     let is_everything = matches!(rights, Rights::Admin | Rights::Account);
                     let guards = if is_everything { [own].into() } else { Box::default() };
+                    let guards = bounded(&mut self.compiled, &self.organization, &record.account, guards);
+                    let membership = self.organization.membership(&record.account);
                     let before = self.opened.get(id).map(|(_, key)| &key.principal);
-                    Some(self.add(&mut identities, operators(record, guards), before))
+                    Some(self.add(&mut identities, operators(record, guards, membership), before))
                 }
             };
             let Some(principal) = principal else { continue };
@@ -293,7 +322,11 @@ fn record(account: &AccountId, kind: &str, name: &str) -> String {
 }
 
 /// The user of an operator's key.
-fn operators(key: &access_key::AccessKey, guards: Box<[Box<[Arc<Policy>]>]>) -> Principal {
+fn operators(
+    key: &access_key::AccessKey,
+    guards: Box<[Box<[Arc<Policy>]>]>,
+    organization: Option<Organization>,
+) -> Principal {
     Principal {
         kind: PrincipalKind::User,
         account: key.account.clone(),
@@ -301,7 +334,7 @@ fn operators(key: &access_key::AccessKey, guards: Box<[Box<[Arc<Policy>]>]>) -> 
         name: key.user.as_str().into(),
         id: key.user.as_str().into(),
         tags: Box::default(),
-        organization: None,
+        organization,
         guards,
     }
 }
@@ -329,6 +362,22 @@ fn guards(
     let boundary = permissions.boundary.as_ref();
     let boundary = boundary.map(|arn| identities.policies.get(&**arn).cloned().into_iter().collect());
     [policies.into()].into_iter().chain(boundary).collect()
+}
+
+/// The service control policies of each level above the account as well.
+fn bounded(
+    compiled: &mut Compiled,
+    organization: &Tree,
+    account: &AccountId,
+    guards: Box<[Box<[Arc<Policy>]>]>,
+) -> Box<[Box<[Arc<Policy>]>]> {
+    // One policy that does not read makes a guard that nothing passes: it might have denied.
+    let mut level = |contents: Vec<&str>| {
+        let policies: Option<Box<[_]>> = contents.into_iter().map(|text| compiled.get(text)).collect();
+        policies.unwrap_or_default()
+    };
+    let levels: Vec<_> = organization.bounds(account).into_iter().map(&mut level).collect();
+    guards.into_iter().chain(levels).collect()
 }
 
 fn is_same(one: &Principal, other: &Principal) -> bool {

@@ -9,6 +9,7 @@ use trellis_policy::{Organization, Policy};
 use zeroize::Zeroizing;
 
 use crate::id::AccountId;
+use crate::resource::organization::Tree;
 
 /// Every identity whose requests may come. Whoever is not here is unknown.
 #[derive(Debug, Default)]
@@ -21,6 +22,31 @@ pub struct Identities {
     pub policies: FxHashMap<Box<str>, Arc<Policy>>,
     /// What opens session tokens. The first seals new ones.
     pub token_keys: Arc<[TokenKey]>,
+    /// What resources are in the organisation by their accounts.
+    pub organizations: Organizations,
+}
+
+/// The organisation of every account there may be.
+#[derive(Debug, Default)]
+pub struct Organizations {
+    /// Of accounts that were not moved: the root's.
+    everywhere: Option<Organization>,
+    moved: FxHashMap<AccountId, Organization>,
+}
+
+impl Organizations {
+    pub fn new(tree: &Tree) -> Self {
+        let everywhere = tree.organization.as_ref().and_then(|organization| {
+            Some(Organization { id: organization.id.clone(), paths: vec![tree.path(&organization.root)?] })
+        });
+        let moved = tree.members.keys();
+        let moved = moved.filter_map(|account| Some((account.clone(), tree.membership(account)?))).collect();
+        Self { everywhere, moved }
+    }
+
+    pub fn of(&self, account: &AccountId) -> Option<&Organization> {
+        self.moved.get(account).or(self.everywhere.as_ref())
+    }
 }
 
 /// A long-lived access key.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trellis_auth::{Session, SessionKind};
 use trellis_frame::access_key::Rights;
 use trellis_frame::authorise::{Access, Authorise, Verdict};
-use trellis_frame::{Caller, Refusal, Surroundings, key};
+use trellis_frame::{Caller, Refusal, Surroundings, key, organization};
 use trellis_model::resource::iam::{self, Named, Role, User};
 use trellis_policy::{Access as Question, Decision, Policy};
 use trellis_store::{Read, Reader};
@@ -36,11 +36,15 @@ impl Authorise for ByPolicies {
             return Ok(verdict);
         }
         match access.caller.rights {
-            Rights::Admin | Rights::Account => return Ok(Verdict::Allow),
+            Rights::Admin => return Ok(Verdict::Allow),
             Rights::None => return Ok(Verdict::Deny { on: None, why: String::new() }),
-            Rights::Policies => {}
+            Rights::Account | Rights::Policies => {}
         }
         if NEED_NOTHING.contains(&access.action) {
+            return Ok(Verdict::Allow);
+        }
+        let bounds = control_guards(state, access.caller)?;
+        if access.caller.rights == Rights::Account && bounds.is_empty() {
             return Ok(Verdict::Allow);
         }
         if let Some(session) = access.caller.session.as_deref()
@@ -48,7 +52,8 @@ impl Authorise for ByPolicies {
         {
             return Ok(Verdict::Deny { on: None, why: "with session credentials".to_owned() });
         }
-        let guards = guards_of(state, access.caller)?;
+        let mut guards = own_guards(state, access.caller)?;
+        guards.extend(bounds);
         for resource in access.resources {
             let resource = whole(state, access, resource)?;
             let context = Circumstances::of(state, surroundings, access, &resource)?;
@@ -94,6 +99,8 @@ pub(crate) enum GuardKind {
     Identity,
     Boundary,
     Session,
+    /// The service control policies of one level of the organisation.
+    Control,
 }
 
 impl GuardKind {
@@ -103,6 +110,7 @@ impl GuardKind {
             Self::Identity => ("an", "identity-based policy"),
             Self::Boundary => ("a", "permissions boundary"),
             Self::Session => ("a", "session policy"),
+            Self::Control => ("a", "service control policy"),
         }
     }
 }
@@ -142,8 +150,28 @@ pub(crate) fn guards(bounds: &Bounds) -> Vec<Guard> {
     [Guard::new(GuardKind::Identity, &bounds.policies)].into_iter().chain(boundary).collect()
 }
 
+/// What the organisation of its account lets the caller do: its service control policies, level by level. None of the
+/// management account's.
+fn control_guards(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
+    let kind = crate::wire::PolicySourceType::None;
+    let source = |content: &str| Source { id: "organization".to_owned(), kind, document: content.to_owned() };
+    let tree = organization::read(state)?;
+    let level = |contents: Vec<&str>| {
+        let sources: Vec<Source> = contents.into_iter().map(source).collect();
+        Guard::new(GuardKind::Control, &sources)
+    };
+    Ok(tree.bounds(&caller.account).into_iter().map(level).collect())
+}
+
 /// Everything the caller has to pass.
 pub(crate) fn guards_of(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
+    let mut guards = own_guards(state, caller)?;
+    guards.extend(control_guards(state, caller)?);
+    Ok(guards)
+}
+
+/// What is the caller's own of it: policies of the identity, its boundary, those of the session.
+fn own_guards(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
     let nothing = || vec![Guard { kind: GuardKind::Identity, policies: Vec::new() }];
     if matches!(caller.rights, Rights::Admin | Rights::Account) {
         return Ok(vec![everything()]);

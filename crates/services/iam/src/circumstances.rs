@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trellis_frame::authorise::Access;
 use trellis_frame::tags::{self, Tags};
-use trellis_frame::{Refusal, Surroundings, key};
-use trellis_model::Arn;
+use trellis_frame::{Refusal, Surroundings, account, key, organization};
 use trellis_model::resource::lattice::Home;
-use trellis_policy::{ConditionKey, Context};
+use trellis_model::{AccountId, Arn};
+use trellis_policy::{ConditionKey, Context, Organization};
 use trellis_store::Read;
 
 /// Keys of single services that are members of the input: action prefix and key, where the value is, and what an id
@@ -51,6 +51,8 @@ pub(crate) struct Circumstances<'a> {
     access: &'a Access<'a>,
     now: Timestamp,
     resource_tags: Tags,
+    resource_account: Option<AccountId>,
+    resource_organization: Option<Organization>,
 }
 
 impl<'a> Circumstances<'a> {
@@ -60,11 +62,24 @@ impl<'a> Circumstances<'a> {
         access: &'a Access<'a>,
         resource: &str,
     ) -> Result<Self, Refusal> {
-        let resource_tags = match home_of(resource) {
-            Some(home) => tags::read(state, &home, resource)?,
+        let home = home_of(resource);
+        let resource_tags = match &home {
+            Some(home) => tags::read(state, home, resource)?,
             None => Tags::new(),
         };
-        Ok(Self { access, now: surroundings.clock.now(), resource_tags })
+        // A resource without an account in its ARN is the caller's.
+        let account = home.map_or_else(|| access.caller.account.clone(), |home| home.account);
+        let resource_organization = match account::exists(state, &account)? {
+            true => organization::read(state)?.membership(&account),
+            false => None,
+        };
+        Ok(Self {
+            access,
+            now: surroundings.clock.now(),
+            resource_tags,
+            resource_account: Some(account),
+            resource_organization,
+        })
     }
 }
 
@@ -103,6 +118,15 @@ impl Context for Circumstances<'_> {
             ("aws:vpcsourceip", None) if facts.source_vpc.is_none() => {}
             ("aws:sourceip" | "aws:vpcsourceip", None) => {
                 facts.source_ip.into_iter().for_each(|address| visit(&address.to_canonical().to_string()));
+            }
+            ("aws:resourceaccount", None) => {
+                self.resource_account.iter().for_each(|account| visit(account.as_str()));
+            }
+            ("aws:resourceorgid", None) => {
+                self.resource_organization.iter().for_each(|found| visit(&found.id));
+            }
+            ("aws:resourceorgpaths", None) => {
+                self.resource_organization.iter().flat_map(|found| &found.paths).for_each(|path| visit(path));
             }
             ("aws:useragent", None) => facts.user_agent.iter().for_each(|agent| visit(agent)),
             ("aws:securetransport", None) => visit(if facts.is_secure { "true" } else { "false" }),

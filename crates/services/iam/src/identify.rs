@@ -3,10 +3,11 @@
 use trellis_auth::Claim;
 use trellis_frame::access_key::{self, Rights, Status};
 use trellis_frame::signature::{Identify, Unidentified};
-use trellis_frame::{Identity, Surroundings, key, tags};
+use trellis_frame::{Identity, Refusal, Surroundings, key, organization, tags};
+use trellis_model::AccountId;
 use trellis_model::resource::iam::User;
 use trellis_policy::Caller;
-use trellis_store::Reader;
+use trellis_store::{Read, Reader};
 
 use crate::entity::find;
 use crate::session;
@@ -40,6 +41,19 @@ impl Identify for Keys {
             }
             _ => (key.arn(), Caller::user(account, "/", &key.user, claim.access_key_id)),
         };
+        let principal = in_its_organization(state, &key.account, principal)?;
         Ok(Some(Identity { secret, arn, principal, rights: key.rights, session: None, account: key.account }))
     }
+}
+
+/// With what conditions see of the organisation of its account.
+pub(crate) fn in_its_organization(
+    state: &mut impl Read,
+    account: &AccountId,
+    caller: Caller,
+) -> Result<Caller, Refusal> {
+    Ok(match organization::read(state)?.membership(account) {
+        Some(membership) => caller.with_organization(membership),
+        None => caller,
+    })
 }

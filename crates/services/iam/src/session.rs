@@ -14,6 +14,7 @@ use trellis_policy::Caller;
 use trellis_store::{Read, Reader};
 
 use crate::entity::by_arn;
+use crate::identify::in_its_organization;
 
 /// # Errors
 /// [`AuthError`]: a token that is over, of another key or another installation, or of somebody who is gone.
@@ -29,7 +30,7 @@ pub(crate) fn identify(
     let session = keys.open_for(claim.access_key_id, token, now).map_err(Unidentified::Auth)?;
     let account: AccountId = session.account.parse().map_err(|_| INVALID)?;
     let (principal, rights) = principal(state, &account, &session)?.ok_or(INVALID)?;
-    let principal = marked(principal, &session);
+    let principal = in_its_organization(state, &account, marked(principal, &session))?;
     let arn = principal.arn().unwrap_or_default().to_owned();
     let (secret, session) = (session.secret_key.clone(), Some(Arc::new(session)));
     Ok(Identity { secret, account, arn, principal, rights, session })
