@@ -3,11 +3,11 @@
 //! ```text
 //! acm/{account}/{region}/certificate/{uuid}       -> record::Certificate: what the certificate says of itself
 //! acm/{account}/{region}/material/{uuid}          -> chain and private key, sealed
-//! index/acm/{account}/{region}/use/{uuid}/{svc}   the service shows the certificate
 //! ```
 //!
-//! A private key comes in by ImportCertificate or is made for RequestCertificate and goes to handshakes, and nowhere else: no answer, no log and no
-//! error has a byte of it.
+//! Who shows a certificate holds it in the table of references, and is told when another takes its place. A private key
+//! comes in by ImportCertificate or is made for RequestCertificate and goes to handshakes, and nowhere else: no answer,
+//! no log and no error has a byte of it.
 
 mod describe;
 mod import;
@@ -20,7 +20,7 @@ pub(crate) mod record;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Service, Tagged, Workflow, words};
+use trellis_frame::{Accounts, Hooks, Service, Tagged, Workflow, words};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Transaction};
@@ -36,6 +36,8 @@ pub(crate) static SERVICE: Service = Service {
     operations: OPERATIONS,
     tagged: Some(Tagged { arn_service: "acm", locate }),
     accounts: Accounts { records: &[crate::keys::ACM], ..Accounts::NONE },
+    start: Some(|surroundings| Box::pin(async move { record::adopt(&surroundings).await })),
+    hooks: Hooks { certificates: Some(&record::Keeper), ..Hooks::NONE },
     workflows: &[Workflow { kind: record::CERTIFICATE, advance: request::advance }],
     ..Service::new(|| trellis_api::service_by_signing_name("acm").expect("described"))
 };

@@ -22,7 +22,7 @@ mod security_group;
 mod status;
 mod subnet;
 mod tag;
-mod tenants;
+mod traits;
 mod vpc;
 mod zone;
 
@@ -41,17 +41,14 @@ use crate::Control;
 
 pub use host::{HostError, RunInstance};
 pub(crate) use instance::metadata::{Described, describe as describe_instance};
-pub(crate) use tenants::Tenants;
 
-/// Settles what an earlier process left; gives the plans for the kernel, the first of which is there,
-/// and the task that keeps them current.
+/// The plans for the kernel, the first of which is there, and the task that keeps them current.
 ///
 /// # Errors
-/// The state could not be read or written.
+/// The state could not be read.
 pub(crate) async fn start(
     surroundings: &Surroundings,
 ) -> Result<(watch::Receiver<Arc<FabricPlan>>, impl Future<Output = ()> + Send + 'static), Refusal> {
-    status::recover(surroundings).await?;
     Ok(fabric::publish(surroundings.store.clone()).await?)
 }
 
@@ -66,6 +63,7 @@ pub(crate) static SERVICE: Service = Service {
         is_remnant: place::forget_terminated_instance,
         ..Accounts::NONE
     },
+    start: Some(|surroundings| Box::pin(async move { status::recover(&surroundings).await })),
     ..Service::new(|| trellis_api::service_by_signing_name("ec2").expect("described"))
 };
 

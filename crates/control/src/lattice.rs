@@ -13,6 +13,7 @@ pub(crate) mod database;
 pub(crate) mod domain_verification;
 pub(crate) mod endpoint_association;
 pub(crate) mod health_check;
+mod held;
 pub(crate) mod identifier;
 pub(crate) mod listener;
 pub(crate) mod named;
@@ -26,6 +27,7 @@ pub(crate) mod rule;
 pub(crate) mod service;
 pub(crate) mod service_association;
 pub(crate) mod service_network;
+pub(crate) mod sharing;
 pub(crate) mod tags;
 pub(crate) mod target;
 pub(crate) mod target_group;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trellis_frame as frame;
+use trellis_model::health_board::HealthBoard;
 use trellis_model::resource::lattice::{Home, Status};
 use trellis_store::{Reader, Transaction};
 
@@ -46,6 +49,11 @@ use crate::context::Context;
 use crate::refusal::{Refusal, invalid};
 use crate::settling;
 use crate::token::Token;
+
+/// The health of the targets of this process.
+pub(crate) fn health(surroundings: &frame::Surroundings) -> &HealthBoard {
+    surroundings.extension().expect("the control plane is started with one")
+}
 
 /// The service part of idempotency tokens' keys.
 const TOKENS: &str = "vpc-lattice";
@@ -60,6 +68,9 @@ pub(crate) static SERVICE: frame::Service = frame::Service {
     operations: OPERATIONS,
     quotas: quota::ALL,
     tagged: Some(frame::Tagged { arn_service: "vpc-lattice", locate: tags::locate_arn }),
+    holder: Some(frame::Holder { arn_service: "vpc-lattice", noun: held::noun, told: held::told }),
+    shareable: sharing::ALL,
+    start: Some(|surroundings| Box::pin(async move { held::start(&surroundings).await })),
     accounts: frame::Accounts { records: &[crate::keys::LATTICE], ..frame::Accounts::NONE },
     ..frame::Service::new(|| trellis_api::service_by_signing_name("vpc-lattice").expect("described"))
 };

@@ -8,7 +8,6 @@ mod acm;
 mod certificate_renewal;
 mod domain_proof;
 mod ec2;
-mod health_board;
 mod instance_metadata;
 mod keys;
 mod lattice;
@@ -18,7 +17,6 @@ mod refusal;
 mod resources;
 mod revocation;
 mod services;
-mod sharing;
 mod snapshot;
 mod workflow;
 
@@ -37,13 +35,12 @@ use trellis_frame::{
     Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, token_key, vault,
 };
 use trellis_model::fabric::FabricPlan;
+use trellis_model::health_board::HealthBoard;
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
 use trellis_store::{Revision, Store, StoreError};
 use trellis_sts::IssuerKeys;
-
-use crate::health_board::HealthBoard;
 
 pub use domain_proof::{Answer, TxtLookup};
 pub use ec2::{HostError, RunInstance};

@@ -12,7 +12,7 @@ use trellis_model::resource::lattice::{
 use trellis_store::{Event, Store, StoreError, Watch};
 
 use crate::keys;
-use crate::lattice::place::kind;
+use trellis_model::resource::lattice::kind;
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);

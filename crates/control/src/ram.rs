@@ -1,8 +1,8 @@
 //! RAM: resource shares, the accounts they are offered to, and who has accepted.
 //!
-//! What can be shared is what VPC Lattice shares: service networks, services and resource
-//! configurations. Consumers are accounts of this installation; there is no organization, so every one of
-//! them is external and is invited. What a share allows is decided in [`crate::sharing`].
+//! What can be shared is what services say, and has a managed permission here: service networks, services and resource
+//! configurations of VPC Lattice. Consumers are accounts of this installation; there is no organization, so every one of
+//! them is external and is invited. What a share allows is decided in [`trellis_frame::sharing`].
 
 mod association;
 pub(crate) mod invitation;
@@ -57,6 +57,7 @@ pub(crate) static SERVICE: frame::Service = frame::Service {
         forget: share::drop_account,
         ..frame::Accounts::NONE
     },
+    hooks: frame::Hooks { shares: Some(&share::Keeper), ..frame::Hooks::NONE },
     ..frame::Service::new(|| trellis_api::service_by_signing_name("ram").expect("described"))
 };
 

@@ -1,4 +1,4 @@
-//! VPC Lattice's exceptions, for what its operations refuse.
+//! What VPC Lattice's operations refuse, by kind of thing.
 
 use std::fmt;
 
@@ -8,73 +8,52 @@ use trellis_model::resource::lattice::Status;
 
 pub(crate) use trellis_frame::Refusal;
 
-/// Kinds of things as `resourceType` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    ServiceNetwork,
-    Service,
-    Listener,
-    Rule,
-    TargetGroup,
-    VpcAssociation,
-    ServiceAssociation,
-    AccessLogSubscription,
-    ResourceGateway,
-    ResourceConfiguration,
-    ResourceAssociation,
-    ResourceEndpointAssociation,
-    ResourcePolicy,
-    DomainVerification,
-    Vpc,
-    Subnet,
-    SecurityGroup,
+macro_rules! kinds {
+    ($($name:ident $noun:literal $code:literal;)*) => {
+        /// Kinds of things, as messages and `resourceType` name them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($name,)*
+        }
+
+        impl Kind {
+            /// As refusals have it.
+            pub(crate) const fn named(self) -> &'static trellis_frame::Kind {
+                match self {
+                    $(Self::$name => {
+                        const KIND: trellis_frame::Kind = trellis_frame::Kind::new($noun, $code);
+                        &KIND
+                    })*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    ServiceNetwork "ServiceNetwork" "SERVICE_NETWORK";
+    Service "Service" "SERVICE";
+    Listener "Listener" "LISTENER";
+    Rule "Rule" "RULE";
+    TargetGroup "TargetGroup" "TARGET_GROUP";
+    VpcAssociation "ServiceNetworkVpcAssociation" "SERVICE_NETWORK_VPC_ASSOCIATION";
+    ServiceAssociation "ServiceNetworkServiceAssociation" "SERVICE_NETWORK_SERVICE_ASSOCIATION";
+    AccessLogSubscription "AccessLogSubscription" "ACCESS_LOG_SUBSCRIPTION";
+    ResourceGateway "ResourceGateway" "RESOURCE_GATEWAY";
+    ResourceConfiguration "ResourceConfiguration" "RESOURCE_CONFIGURATION";
+    ResourceAssociation "ServiceNetworkResourceAssociation" "SERVICE_NETWORK_RESOURCE_ASSOCIATION";
+    ResourceEndpointAssociation "ResourceEndpointAssociation" "RESOURCE_ENDPOINT_ASSOCIATION";
+    ResourcePolicy "ResourcePolicy" "RESOURCE_POLICY";
+    DomainVerification "DomainVerification" "DOMAIN_VERIFICATION";
+    Vpc "Vpc" "VPC";
+    Subnet "Subnet" "SUBNET";
+    SecurityGroup "SecurityGroup" "SECURITY_GROUP";
 }
 
 impl Kind {
-    /// `resourceType`: SCREAMING_SNAKE.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceNetwork => "SERVICE_NETWORK",
-            Self::Service => "SERVICE",
-            Self::Listener => "LISTENER",
-            Self::Rule => "RULE",
-            Self::TargetGroup => "TARGET_GROUP",
-            Self::VpcAssociation => "SERVICE_NETWORK_VPC_ASSOCIATION",
-            Self::ServiceAssociation => "SERVICE_NETWORK_SERVICE_ASSOCIATION",
-            Self::AccessLogSubscription => "ACCESS_LOG_SUBSCRIPTION",
-            Self::ResourceGateway => "RESOURCE_GATEWAY",
-            Self::ResourceConfiguration => "RESOURCE_CONFIGURATION",
-            Self::ResourceAssociation => "SERVICE_NETWORK_RESOURCE_ASSOCIATION",
-            Self::ResourceEndpointAssociation => "RESOURCE_ENDPOINT_ASSOCIATION",
-            Self::ResourcePolicy => "RESOURCE_POLICY",
-            Self::DomainVerification => "DOMAIN_VERIFICATION",
-            Self::Vpc => "VPC",
-            Self::Subnet => "SUBNET",
-            Self::SecurityGroup => "SECURITY_GROUP",
-        }
-    }
-
     /// The word in messages: `TargetGroup`.
-    pub(crate) fn noun(self) -> &'static str {
-        match self {
-            Self::ServiceNetwork => "ServiceNetwork",
-            Self::Service => "Service",
-            Self::Listener => "Listener",
-            Self::Rule => "Rule",
-            Self::TargetGroup => "TargetGroup",
-            Self::VpcAssociation => "ServiceNetworkVpcAssociation",
-            Self::ServiceAssociation => "ServiceNetworkServiceAssociation",
-            Self::AccessLogSubscription => "AccessLogSubscription",
-            Self::ResourceGateway => "ResourceGateway",
-            Self::ResourceConfiguration => "ResourceConfiguration",
-            Self::ResourceAssociation => "ServiceNetworkResourceAssociation",
-            Self::ResourceEndpointAssociation => "ResourceEndpointAssociation",
-            Self::ResourcePolicy => "ResourcePolicy",
-            Self::DomainVerification => "DomainVerification",
-            Self::Vpc => "Vpc",
-            Self::Subnet => "Subnet",
-            Self::SecurityGroup => "SecurityGroup",
-        }
+    pub(crate) const fn noun(self) -> &'static str {
+        self.named().noun
     }
 }
 
@@ -90,16 +69,15 @@ pub(crate) fn invalid(field: &str, message: impl fmt::Display) -> Refusal {
 
 /// A request no single field of which is at fault.
 pub(crate) fn unacceptable(message: impl fmt::Display) -> Refusal {
-    Exception::validation(Reason::Other, message.to_string(), Vec::new()).into()
+    Refusal::unacceptable(message)
 }
 
 pub(crate) fn not_found(kind: Kind, id: impl fmt::Display) -> Refusal {
-    let id: String = id.to_string().chars().take(256).collect();
-    Exception::not_found(format!("{} {id} not found", kind.noun()), id, kind.as_str()).into()
+    Refusal::missing(kind.named(), id)
 }
 
 pub(crate) fn conflict(kind: Kind, id: impl fmt::Display, message: impl fmt::Display) -> Refusal {
-    Exception::conflict(message.to_string(), id.to_string(), kind.as_str()).into()
+    Refusal::conflict(kind.named(), id, message)
 }
 
 /// Refuses to change what something else is being done about.
@@ -136,28 +114,17 @@ pub(crate) fn check_name_is_free(
 }
 
 pub(crate) fn access_denied(message: impl fmt::Display) -> Refusal {
-    Exception::access_denied(message.to_string()).into()
+    Refusal::denied(message)
 }
 
 /// Refuses one more where `have` exist already.
 pub(crate) fn check_quota(
     quotas: &Quotas,
-    quota: &Quota,
+    quota: &'static Quota,
     have: usize,
     more: usize,
     kind: Kind,
     id: Option<&str>,
 ) -> Result<(), Refusal> {
-    let limit = quotas.limit(quota);
-    if (have + more) as u64 <= limit {
-        return Ok(());
-    }
-    Err(Exception::quota(
-        format!("the limit of {limit} {} has been reached", quota.counts()),
-        kind.as_str(),
-        id.map(str::to_owned),
-        quota.service(),
-        quota.code(),
-    )
-    .into())
+    quotas.check(quota, have, more, kind.named(), id)
 }

@@ -20,8 +20,8 @@ use trellis_model::{
     ServiceNetworkId, VpcId,
 };
 
-use crate::lattice::place::kind;
 use crate::record::read_changed;
+use trellis_model::resource::lattice::kind;
 
 /// What a change concerns.
 #[derive(Debug, Default)]

@@ -22,11 +22,11 @@ use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_route53::Publication;
 use trellis_store::{Event, Revision, StoreError, Watch};
 
-use crate::health_board::HealthBoard;
 use crate::{access_key, keys, token_key};
 use certificates::Certificates;
 use compile::Groups;
 use index::{Index, Touched};
+use trellis_model::health_board::HealthBoard;
 
 /// Prefixes of everything a Snapshot is made of.
 pub(crate) const WATCHED: &[&str] = &[

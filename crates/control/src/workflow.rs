@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use trellis_frame::InForce;
+use trellis_frame::{InForce, Services};
+use trellis_model::health_board::TargetKey;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, ResourceAssociation, Service, ServiceAssociation, Status, VpcAssociation,
@@ -17,9 +18,9 @@ use trellis_model::resource::lattice::{
 use trellis_store::{Entry, Read, Revision, Transaction, Watch};
 
 use crate::context::Surroundings;
-use crate::health_board::{TargetKey, health};
 use crate::keys;
 use crate::lattice::certificate::Sealed;
+use crate::lattice::health;
 use crate::lattice::place::{Place, kind};
 use crate::lattice::{association, resource_configuration, resource_gateway, service, target, target_group};
 use crate::record::{get, scan_all};
@@ -166,7 +167,7 @@ impl Work {
     }
 
     /// Does the work, unless something has happened to it since it was read.
-    fn step(&self, tx: &mut Transaction<'_>, now: Moment) -> Result<(), Refusal> {
+    fn step(&self, tx: &mut Transaction<'_>, services: &Services, now: Moment) -> Result<(), Refusal> {
         if tx.get(&self.key)?.is_none_or(|entry| entry.modified != self.since) {
             return Ok(());
         }
@@ -181,7 +182,7 @@ impl Work {
                 association::settle::<ServiceAssociation>(tx, place, id.as_str(), now)
             }
             What::ResourceGateway(id) => resource_gateway::settle(tx, place, id, now),
-            What::ResourceConfiguration(id) => resource_configuration::settle(tx, place, id, now),
+            What::ResourceConfiguration(id) => resource_configuration::settle(tx, services, place, id, now),
             What::ResourceAssociation(id) => {
                 association::settle::<ResourceAssociation>(tx, place, id.as_str(), now)
             }
@@ -191,7 +192,7 @@ impl Work {
 
 /// One round: does everything that is ready.
 async fn advance(
-    surroundings: &Surroundings,
+    surroundings: &Arc<Surroundings>,
     in_force: InForce,
     drain_limit: SignedDuration,
 ) -> Result<Remaining, Refusal> {
@@ -218,9 +219,10 @@ async fn advance(
         works.iter_mut().try_for_each(|work| work.prepare(&mut state, surroundings))?;
         drop(state);
         let now = Moment::from(surroundings.clock.now());
+        let inside = surroundings.clone();
         surroundings
             .store
-            .transact(move |tx| works.iter().try_for_each(|work| work.step(tx, now)))
+            .transact(move |tx| works.iter().try_for_each(|work| work.step(tx, &inside.services, now)))
             .await
             .map_err(Refusal::from)?;
     }

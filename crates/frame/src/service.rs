@@ -8,11 +8,15 @@ use trellis_model::{AccountId, Arn};
 use trellis_store::{Entry, Read, Transaction};
 
 use crate::authorise::Authorise;
+use crate::certificate::{Authorities, Certificates};
 use crate::operation::{Operation, Perform};
 use crate::page::PageSizes;
 use crate::quota::Quota;
+use crate::reference::Told;
 use crate::refusal::Refusal;
+use crate::sharing::{Shareable, Shares};
 use crate::signature::Identify;
+use crate::surroundings::Surroundings;
 use crate::task::{Start, Task};
 use crate::words;
 use crate::words::Words;
@@ -38,6 +42,10 @@ pub struct Service {
     pub pages: PageSizes,
     /// For the Resource Groups Tagging API. Default: none of its resources can be tagged there.
     pub tagged: Option<Tagged>,
+    /// As one whose resources hold what belongs to others. Default: none does.
+    pub holder: Option<Holder>,
+    /// Kinds of its resources that other accounts can be given.
+    pub shareable: &'static [&'static Shareable],
     /// What it keeps of an account.
     pub accounts: Accounts,
     /// What takes longer than a call.
@@ -60,6 +68,8 @@ impl Service {
             quotas: &[],
             pages: PageSizes { default: 100, max: 100 },
             tagged: None,
+            holder: None,
+            shareable: &[],
             accounts: Accounts::NONE,
             workflows: &[],
             tasks: &[],
@@ -92,6 +102,17 @@ pub struct Tagged {
     pub locate: fn(&mut dyn Read, &Home, &Arn) -> Result<(), Refusal>,
 }
 
+/// A service whose resources need what belongs to others: see [`reference`](crate::reference).
+#[derive(Clone, Copy)]
+pub struct Holder {
+    /// The service part of its ARNs.
+    pub arn_service: &'static str,
+    /// What a resource of it is called in a sentence: `a target group`.
+    pub noun: fn(&Arn) -> Option<&'static str>,
+    /// What `of` names is another than it was, and `by`, which is of this service, needs it. A refusal undoes the change.
+    pub told: fn(&mut Transaction<'_>, &Surroundings, &Told<'_>) -> Result<(), Refusal>,
+}
+
 /// What a service keeps of an account, and what happens to it when an operator deletes the account.
 #[derive(Clone, Copy)]
 pub struct Accounts {
@@ -115,10 +136,17 @@ pub struct Hooks {
     pub identify: Option<&'static dyn Identify>,
     /// Who may do what. Default: [`ByRights`](crate::authorise::ByRights).
     pub authorise: Option<&'static dyn Authorise>,
+    /// Keeps certificates that resources of other services show. Default: there are none.
+    pub certificates: Option<&'static dyn Certificates>,
+    /// Issues certificates that another service asks for. Default: nobody does.
+    pub authorities: Option<&'static dyn Authorities>,
+    /// Knows what accounts have been given. Default: nothing.
+    pub shares: Option<&'static dyn Shares>,
 }
 
 impl Hooks {
-    pub const NONE: Self = Self { identify: None, authorise: None };
+    pub const NONE: Self =
+        Self { identify: None, authorise: None, certificates: None, authorities: None, shares: None };
 }
 
 /// The services of one control plane.
@@ -136,6 +164,9 @@ impl Services {
         let hooks = Hooks {
             identify: list.iter().find_map(|service| service.hooks.identify),
             authorise: list.iter().find_map(|service| service.hooks.authorise),
+            certificates: list.iter().find_map(|service| service.hooks.certificates),
+            authorities: list.iter().find_map(|service| service.hooks.authorities),
+            shares: list.iter().find_map(|service| service.hooks.shares),
         };
         Self { list, by_name, schema, hooks }
     }
@@ -155,11 +186,22 @@ impl Services {
         self.all().filter_map(|service| service.tagged).find(|tagged| tagged.arn_service == arn_service)
     }
 
+    /// How resources of the service that ARNs call `arn_service` hold what belongs to others.
+    pub(crate) fn holder(&self, arn_service: &str) -> Option<Holder> {
+        self.all().filter_map(|service| service.holder).find(|holder| holder.arn_service == arn_service)
+    }
+
+    /// Every kind of resource that can be shared.
+    pub fn shareable(&self) -> impl Iterator<Item = &'static Shareable> + use<> {
+        self.all().flat_map(|service| service.shareable.iter().copied())
+    }
+
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    pub(crate) fn hooks(&self) -> &Hooks {
+    /// What single services do for all of them.
+    pub fn hooks(&self) -> &Hooks {
         &self.hooks
     }
 }

@@ -7,6 +7,7 @@
 pub mod arn;
 pub mod fabric;
 pub mod health;
+pub mod health_board;
 pub mod id;
 pub mod matching;
 pub mod moment;

@@ -14,11 +14,7 @@ use crate::refusal::Refusal;
 pub(super) fn describe(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Value, Refusal> {
     let home = ctx.home();
     let certificate = Certificate::find(state, &home, &input.certificate_arn)?;
-    let in_use_by: Vec<_> = certificate
-        .users(state)?
-        .iter()
-        .map(|service| home.lattice_arn(format_args!("service/{service}")))
-        .collect();
+    let in_use_by = certificate.users(state)?;
     let is_in_use = !in_use_by.is_empty();
     let names = names(&certificate);
     let mut detail = json!({

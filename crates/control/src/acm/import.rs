@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_ca::import::{self, ImportError, Material, Place as Position, Purpose};
 use trellis_ca::{Facts, Leaf};
-use trellis_model::resource::lattice::{Home, Service};
+use trellis_frame::reference;
 use trellis_store::Transaction;
 use zeroize::Zeroizing;
 
@@ -19,12 +19,8 @@ use super::record::Certificate;
 use super::tags::{self, Tag};
 use super::{invalid, read};
 use crate::context::Context;
-use crate::lattice::certificate;
-use crate::lattice::place::Place;
-use crate::record::get;
 use crate::refusal::Refusal;
 use crate::tag_set::Tags;
-use crate::vault::Vault;
 
 /// Certificates in one account and region: AWS's default.
 pub(super) const MAX_CERTIFICATES: usize = 2500;
@@ -133,43 +129,11 @@ fn replace(tx: &mut Transaction<'_>, ctx: &Context, arn: &str, leaf: &Leaf) -> R
         return Err(invalid(format!("{arn} was requested, not imported: it cannot be imported again")).into());
     };
     check_successor(before, leaf.facts())?;
-    for service in users(tx, &home, &certificate)? {
-        import::check_purpose(leaf.facts(), Purpose::TlsServer).map_err(|error| refused(&error))?;
-        if let Some(domain) = service.custom_domain_name.as_deref()
-            && !leaf.covers(domain)
-        {
-            let message =
-                format!("service {} shows the certificate as {domain}, which it would not cover", service.id);
-            return Err(invalid(message).into());
-        }
-    }
-    show(tx, ctx.vault(), &certificate, leaf)?;
     certificate.facts = Some(leaf.facts().clone());
     certificate.imported_at = Some(ctx.now);
     certificate.put(tx, ctx.vault(), leaf)?;
+    reference::changed(tx, &ctx.surroundings, arn)?;
     Ok(certificate.arn())
-}
-
-/// Whoever shows `certificate` shows `leaf` from now on.
-pub(super) fn show(
-    tx: &mut Transaction<'_>,
-    vault: &Vault,
-    certificate: &Certificate,
-    leaf: &Leaf,
-) -> Result<(), Refusal> {
-    for service in users(tx, &certificate.home, certificate)? {
-        certificate::show_custom(tx, vault, &service, Some(leaf))?;
-    }
-    Ok(())
-}
-
-fn users(tx: &mut Transaction<'_>, home: &Home, certificate: &Certificate) -> Result<Vec<Service>, Refusal> {
-    let place = Place::new(home.clone());
-    let mut services = Vec::new();
-    for id in certificate.users(tx)? {
-        services.extend(get::<Service>(tx, &place.service(&id))?);
-    }
-    Ok(services)
 }
 
 /// "You can add or remove domain names. You cannot remove all of the domain names from a certificate. You can add new

@@ -3,20 +3,21 @@
 use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
 use trellis_ca::{Facts, KeyAlgorithm, Leaf};
+use trellis_frame::certificate::{Certificates, Kept};
+use trellis_frame::{Surroundings, reference};
+use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
-use trellis_model::{Arn, ServiceId};
 use trellis_store::{Read, Transaction};
 
 use super::request::Requested;
-use crate::keys::{Scope, last_part};
-use crate::record::{all, get, put, put_pending, scan_all};
+use crate::keys::Scope;
+use crate::record::{all, get, put, put_pending};
 use crate::refusal::Refusal;
 use crate::vault::{Vault, VaultFault};
 
 pub(super) const CERTIFICATE: &str = "certificate";
 const MATERIAL: &str = "material";
-const USE: &str = "use";
 
 /// Everything that is not secret of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,29 +172,79 @@ impl Certificate {
         tx.delete(&scope.record(CERTIFICATE, &self.id));
     }
 
-    /// Ids of the services that show it.
-    pub(crate) fn users(&self, state: &mut impl Read) -> Result<Vec<ServiceId>, Refusal> {
-        let entries = scan_all(state, &scope(&self.home).indexes_of(USE, &self.id))?;
-        Ok(entries.iter().filter_map(|entry| last_part(&entry.key).parse().ok()).collect())
+    /// ARNs of those who show it.
+    pub(crate) fn users(&self, state: &mut impl Read) -> Result<Vec<String>, Refusal> {
+        reference::all_holders(state, &self.arn())
     }
 }
 
-/// The mark that `service` shows the certificate `arn` names; `None` for what is no ARN.
-fn mark(home: &Home, arn: &str, service: &ServiceId) -> Option<String> {
-    let arn: Arn = arn.parse().ok()?;
-    Some(scope(home).index(USE, format_args!("{}/{service}", arn.resource_id())))
-}
+/// Certificates for those who show them.
+#[derive(Debug)]
+pub(super) struct Keeper;
 
-/// From now on `service` shows the certificate `arn` names.
-pub(crate) fn hold(tx: &mut Transaction<'_>, home: &Home, arn: &str, service: &ServiceId) {
-    if let Some(mark) = mark(home, arn, service) {
-        tx.put(&mark, Vec::new());
+impl Certificates for Keeper {
+    fn arn_service(&self) -> &'static str {
+        "acm"
+    }
+
+    fn find(
+        &self,
+        mut state: &mut dyn Read,
+        surroundings: &Surroundings,
+        home: &Home,
+        arn: &Arn,
+    ) -> Result<Option<Kept>, Refusal> {
+        let Some(certificate) = Certificate::get(&mut state, home, arn)? else { return Ok(None) };
+        Ok(Some(match certificate.facts {
+            Some(_) => Kept::Issued(Box::new(certificate.material(&mut state, &surroundings.vault)?)),
+            None => Kept::Unissued(certificate.status(surroundings.clock.now().into())),
+        }))
     }
 }
 
-/// From now on `service` shows it no longer.
-pub(crate) fn release(tx: &mut Transaction<'_>, home: &Home, arn: &str, service: &ServiceId) {
-    if let Some(mark) = mark(home, arn, service) {
-        tx.delete(&mark);
+// === what older releases left ===
+
+/// `index/acm/{account}/{region}/use/{uuid}/{svc}`: a service of VPC Lattice shows the certificate.
+const OLD_INDEX: &str = "index/acm/";
+
+/// Entries moved in one transaction.
+const STEP: usize = 32;
+
+/// Moves who shows what from an index of ACM's own, as older releases had it, to the table of references.
+///
+/// # Errors
+/// A state that cannot be read or written.
+pub(super) async fn adopt(surroundings: &Surroundings) -> Result<(), Refusal> {
+    loop {
+        let moved = surroundings.store.transact(|tx| {
+            let entries = tx.scan(OLD_INDEX, None, STEP)?;
+            for entry in &entries {
+                if let Some((of, by)) = read_old(&entry.key) {
+                    reference::hold(tx, &of, &by);
+                }
+                tx.delete(&entry.key);
+            }
+            Ok::<_, Refusal>(entries.len())
+        });
+        match moved.await? {
+            STEP.. => {}
+            moved => {
+                if moved > 0 {
+                    tracing::info!(
+                        "who shows which certificate of ACM has been moved to the table of references"
+                    );
+                }
+                return Ok(());
+            }
+        }
     }
+}
+
+/// The ARNs of a certificate and of the service that shows it.
+fn read_old(key: &str) -> Option<(String, String)> {
+    let parts: Vec<&str> = key.strip_prefix(OLD_INDEX)?.split('/').collect();
+    let &[account, region, "use", certificate, service] = parts.as_slice() else { return None };
+    let home = Home { account: account.parse().ok()?, region: region.parse().ok()? };
+    let of = Arn::new("acm", &home.region, &home.account, format_args!("certificate/{certificate}"));
+    Some((of.to_string(), home.lattice_arn(format_args!("service/{service}"))))
 }

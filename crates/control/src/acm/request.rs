@@ -10,22 +10,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use trellis_acm_pca::Order;
 use trellis_api::Exception;
 use trellis_ca::distinguished_name::Text;
 use trellis_ca::import::{self, Material, Purpose};
 use trellis_ca::{
     Csr, DistinguishedName, Extension, GeneralName, KeyAlgorithm, Leaf, PrivateKey, SignatureAlgorithm, name,
 };
+use trellis_frame::certificate::{Authorities, Order};
 use trellis_frame::operation::BoxFuture;
 use trellis_frame::token::Token;
-use trellis_frame::{Progress, Surroundings, Work};
+use trellis_frame::{Progress, Surroundings, Work, reference};
 use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_store::Transaction;
 
-use super::import::{MAX_CERTIFICATES, show};
+use super::import::MAX_CERTIFICATES;
 use super::record::Certificate;
 use super::tags::{self, Tag};
 use super::{invalid, read};
@@ -189,11 +189,14 @@ pub(super) fn advance(
             Some(_) => true,
         };
         let authority = &requested.authority_arn;
-        let outcome = if is_renewal && !trellis_acm_pca::lets_acm_issue(&mut state, &work.home, authority)? {
+        let Some(authorities) = surroundings.services.hooks().authorities else {
+            return fail(&surroundings, &work, "PCA_RESOURCE_NOT_FOUND", is_renewal).await;
+        };
+        let outcome = if is_renewal && !authorities.lets_renew(&mut state, &work.home, authority)? {
             Err(Failure::Denied)
         } else {
             drop(state);
-            issue(&surroundings, &work.home, requested).await
+            issue(&surroundings, authorities, &work.home, requested).await
         };
         match outcome {
             Ok(leaf) => keep(&surroundings, &work, leaf).await,
@@ -234,6 +237,7 @@ impl Failure {
 /// A new key, and the authority's certificate for it.
 async fn issue(
     surroundings: &Arc<Surroundings>,
+    authorities: &dyn Authorities,
     home: &Home,
     requested: &Requested,
 ) -> Result<Leaf, Failure> {
@@ -256,7 +260,7 @@ async fn issue(
     });
     let (key, csr) = making.await.map_err(|error| broken(error.to_string()))?.map_err(broken)?;
     let order = Order { authority_arn: requested.authority_arn.clone(), csr, days: VALIDITY_DAYS };
-    let issued = trellis_acm_pca::fulfil(surroundings, home, &order).await;
+    let issued = authorities.issue(surroundings, home, &order).await;
     let issued = issued.map_err(|refusal| match refusal.is_ours() {
         true => Failure::Ours(refusal),
         false => Failure::Refused(refusal),
@@ -283,8 +287,8 @@ async fn keep(surroundings: &Arc<Surroundings>, work: &Work, leaf: Leaf) -> Resu
         requested.issued_at = Some(now);
         requested.renewal_failure = None;
         certificate.facts = Some(leaf.facts().clone());
-        show(tx, &inside.vault, &certificate, &leaf)?;
-        Ok::<_, Refusal>(certificate.put(tx, &inside.vault, &leaf)?)
+        certificate.put(tx, &inside.vault, &leaf)?;
+        reference::changed(tx, &inside, &certificate.arn())
     });
     transaction.await?;
     let left = Duration::try_from(renew_at.duration_since(Timestamp::from(now))).unwrap_or_default();

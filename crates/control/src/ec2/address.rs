@@ -11,12 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_model::InstanceId;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, Subnet};
+use trellis_model::resource::vpc::{Instance, Subnet, Tenants};
 use trellis_store::{Read, Transaction};
 
 use super::host::{HostError, settle};
 use super::input::Request;
-use super::tenants::Tenants;
 use super::{fault, instance, place};
 use crate::context::{Context, Surroundings};
 use crate::record::put;
@@ -210,7 +209,7 @@ fn give(
     reassigns: bool,
 ) -> Result<Vec<Ipv4Addr>, Shortage> {
     let subnet: Subnet = place::find(tx, &instance.home, instance.subnet.as_str())?;
-    let tenants = Tenants::read(tx, &instance.home)?;
+    let tenants = place::tenants(tx, &instance.home)?;
     let given: Vec<Ipv4Addr> = match wanted {
         Wanted::Free(count) => {
             if instance.secondary_addresses.len().saturating_add(*count) > MAX_SECONDARY {

@@ -13,9 +13,8 @@ use trellis_model::{SecurityGroupRuleId, SubnetId, VpcId};
 use trellis_store::Read;
 
 use super::input::Request;
-use super::{block, fault, place, security_group, subnet};
+use super::{block, fault, place, security_group, subnet, traits};
 use crate::context::Context;
-use crate::lattice;
 use crate::record::put;
 use crate::refusal::Refusal;
 
@@ -160,7 +159,7 @@ pub(super) async fn associate_vpc(ctx: &Context, input: Value) -> Result<Value, 
             }
             found.ipv6 = Some(ipv6.clone());
             put(tx, &place::key::<Vpc>(&home, found.id.as_str()), &found);
-            lattice::vpc::note_ipv6(tx, &found)?;
+            traits::note_ipv6(tx, &found)?;
             security_group::let_ipv6_out(tx, &found, rule_id.clone())?;
             Ok(json!({"VpcId": found.id, "Ipv6CidrBlockAssociation": vpc(&found, &ipv6, true)}))
         })
@@ -196,7 +195,7 @@ pub(super) async fn disassociate_vpc(ctx: &Context, input: Value) -> Result<Valu
                 return Err(fault::refuse("InvalidCidrBlock.InUse", message));
             }
             put(tx, &place::key::<Vpc>(&home, found.id.as_str()), &found);
-            lattice::vpc::note_ipv6(tx, &found)?;
+            traits::note_ipv6(tx, &found)?;
             Ok(json!({"VpcId": found.id, "Ipv6CidrBlockAssociation": vpc(&found, &ipv6, false)}))
         })
         .await?;
@@ -269,8 +268,9 @@ fn ipv6_user(state: &mut impl Read, home: &Home, id: &SubnetId) -> Result<Option
     let has_one = |instance: &Instance| {
         instance.subnet == *id && instance.ipv6_address.is_some() && instance.state.holds_resources()
     };
-    match place::all::<Instance>(state, home)?.iter().find(|instance| has_one(instance)) {
-        Some(host) => Ok(Some(format!("host {} ({})", host.name, host.id))),
-        None => lattice::vpc::gateway_with_ipv6(state, home, id),
+    let tenants = place::tenants(state, home)?;
+    if let Some(host) = tenants.instances.iter().find(|instance| has_one(instance)) {
+        return Ok(Some(format!("host {} ({})", host.name, host.id)));
     }
+    Ok(tenants.gateway_with_ipv6(id).map(|gateway| format!("a resource gateway ({})", gateway.id)))
 }

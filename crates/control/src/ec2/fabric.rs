@@ -18,10 +18,10 @@ use trellis_model::resource::lattice::VpcAssociation;
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc, private_dns_domain};
 use trellis_store::{Event, Store, StoreError, Watch};
 
-use super::place::kind;
-use crate::lattice::place::kind as lattice;
 use crate::record::read_changed;
 use crate::{keys, resources};
+use trellis_model::resource::lattice::kind as lattice;
+use trellis_model::resource::vpc::kind;
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);

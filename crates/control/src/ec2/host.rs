@@ -5,22 +5,22 @@
 //! ([`KEPT`]); its name and its address are free at once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use trellis_frame::reference;
 use trellis_model::moment::Moment;
 use trellis_model::resource::iam::InstanceProfile;
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
 use trellis_model::resource::vpc::{
-    HostedDatabase, Instance, InstanceState, MetadataOptions, Sandbox, SecurityGroup, Subnet, Vpc,
+    HostedDatabase, Instance, InstanceState, MetadataOptions, Sandbox, SecurityGroup, Subnet, Tenants, Vpc,
 };
 use trellis_model::{InstanceId, SubnetId};
 use trellis_store::{Read, TransactError, Transaction};
 
 use super::instance::profile;
-use super::tenants::Tenants;
-use super::{instance, place, tag};
+use super::{instance, place, tag, traits};
 use crate::context::Surroundings;
-use crate::lattice::{database, target};
 use crate::record::{self, put};
 use crate::refusal::Refusal;
 use crate::tag_set::{self, Tags};
@@ -177,7 +177,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 let subnet: Subnet = place::find_anywhere(tx, &spec.subnet)?
                     .ok_or_else(|| HostError::NoSubnet { subnet: spec.subnet.chars().take(80).collect() })?;
                 let home = subnet.home.clone();
-                let tenants = Tenants::read(tx, &home)?;
+                let tenants = place::tenants(tx, &home)?;
                 let address = choose_address(&subnet, &tenants, spec.ip)?;
                 let ipv6_address = choose_ipv6(&subnet, &tenants, spec.ipv6)?;
                 let vpc: Vpc = place::find(tx, &home, subnet.vpc.as_str())?;
@@ -216,7 +216,7 @@ pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Resul
                 if let Some(HostedDatabase { arn, port }) = &instance.database {
                     let (vpc, port) = (instance.vpc.clone(), *port);
                     let database = Database { instance: id.clone(), vpc, address, ipv6_address, port };
-                    database::note(tx, &home, arn, &database);
+                    traits::note_database(tx, &home, arn, &database);
                 }
                 let tags: Tags = [("Name".to_owned(), spec.name.clone())].into();
                 tag::apply(tx, &home, &instance.arn(), &tags)?;
@@ -232,7 +232,7 @@ fn check_database(state: &mut impl Read, arn: &DatabaseArn, subnet: &Subnet) -> 
         let (arn, home, subnet) = (arn.clone(), home.clone(), subnet.id.clone());
         return Err(HostError::DatabaseElsewhere { arn, home, subnet });
     }
-    match database::find(state, home, arn)? {
+    match traits::database(state, home, arn)? {
         Some(Database { instance, .. }) => Err(HostError::DatabaseTaken { arn: arn.clone(), instance }),
         None => Ok(()),
     }
@@ -325,10 +325,11 @@ fn choose_groups(
 /// # Errors
 /// [`HostError::NoHost`].
 pub(crate) async fn terminate_named(
-    surroundings: &Surroundings,
+    surroundings: &Arc<Surroundings>,
     name_or_id: &str,
 ) -> Result<Instance, HostError> {
     let name = name_or_id.to_owned();
+    let inside = surroundings.clone();
     let now = Moment::from(surroundings.clock.now());
     settle(
         surroundings
@@ -338,7 +339,7 @@ pub(crate) async fn terminate_named(
                 let instance: Option<Instance> = place::find_anywhere(tx, &id)?;
                 let instance =
                     instance.ok_or_else(|| HostError::NoHost { name: name.chars().take(80).collect() })?;
-                Ok(terminate(tx, instance, None, now)?)
+                Ok(terminate(tx, &inside, instance, None, now)?)
             })
             .await,
     )
@@ -347,15 +348,16 @@ pub(crate) async fn terminate_named(
 /// Moves an instance towards its end. One the kernel never reported goes there directly.
 pub(super) fn terminate(
     tx: &mut Transaction<'_>,
+    surroundings: &Surroundings,
     mut instance: Instance,
     reason: Option<&str>,
     now: Moment,
 ) -> Result<Instance, Refusal> {
     match instance.state {
-        InstanceState::Pending => finish(tx, &mut instance, now)?,
+        InstanceState::Pending => finish(tx, &mut instance, now),
         InstanceState::Running => {
             instance.state = InstanceState::ShuttingDown;
-            release(tx, &instance)?;
+            release(tx, &instance);
         }
         InstanceState::ShuttingDown | InstanceState::Terminated => return Ok(instance),
     }
@@ -363,27 +365,26 @@ pub(super) fn terminate(
         instance.reason = Some(reason.to_owned());
     }
     put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+    reference::changed(tx, surroundings, &instance.arn())?;
     Ok(instance)
 }
 
 /// The kernel no longer has it, or never had.
-pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) -> Result<(), Refusal> {
+pub(super) fn finish(tx: &mut Transaction<'_>, instance: &mut Instance, now: Moment) {
     if instance.state.is_wanted() {
-        release(tx, instance)?;
+        release(tx, instance);
     }
     instance.state = InstanceState::Terminated;
     instance.terminated_at = Some(now);
     tag_set::forget(tx, &instance.home, &instance::interface_arn(instance));
-    Ok(())
 }
 
 /// What it was called, the database it was and, once it is terminated, its address may be another host's.
-fn release(tx: &mut Transaction<'_>, instance: &Instance) -> Result<(), Refusal> {
+fn release(tx: &mut Transaction<'_>, instance: &Instance) {
     place::release_name(tx, &instance.name);
     if let Some(HostedDatabase { arn, .. }) = &instance.database {
-        database::forget(tx, &instance.home, arn);
+        traits::forget_database(tx, &instance.home, arn);
     }
-    target::lose(tx, instance)
 }
 
 /// Forgets those of `instances` that have been terminated for longer than [`KEPT`].

@@ -6,6 +6,7 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::reference;
 use trellis_model::VpcId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Subnet, Vpc, ec2_arn};
@@ -17,7 +18,6 @@ use super::listing::Page;
 use super::place;
 use super::{fault, prefix_list, tag};
 use crate::context::Context;
-use crate::lattice;
 use crate::record;
 use crate::refusal::Refusal;
 
@@ -103,7 +103,7 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
     let ids = &input.route_table_ids;
     let mut found = Vec::new();
     for (vpc, _) in chosen(state, &home, ids, table_id, no_table)? {
-        let is_associated = lattice::vpc::is_associated(state, &home, &vpc.id)?;
+        let is_associated = is_in_network(state, &vpc)?;
         let routes = routes(&vpc, is_associated);
         let tags = tag::of(state, &home, &table_arn(&vpc))?;
         found.push((vpc, routes, tags));
@@ -149,6 +149,12 @@ pub(super) fn describe_route_tables(ctx: &Context, input: Value) -> Result<Value
         })
         .collect();
     Ok(json!({"RouteTables": tables, "NextToken": next}))
+}
+
+/// Whether the VPC is in a service network, or about to be: then an association of its account needs it.
+fn is_in_network(state: &mut impl Read, vpc: &Vpc) -> Result<bool, Refusal> {
+    let association = vpc.home.lattice_arn("servicenetworkvpcassociation/");
+    Ok(!reference::holders_in(state, &vpc.arn(), &association, 1)?.is_empty())
 }
 
 /// Within the VPC, for each of its blocks, and to what the managed prefix lists name.

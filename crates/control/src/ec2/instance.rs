@@ -264,13 +264,13 @@ pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Refu
         let message = format!("at most {MAX_TERMINATED} instances may be named");
         return Err(fault::invalid_value(message));
     }
-    let (home, now) = (ctx.home(), ctx.now);
+    let (home, now, inside) = (ctx.home(), ctx.now, ctx.surroundings.clone());
     let ended = ctx
         .transact(move |tx| {
             let mut ended = Vec::new();
             for before in place::chosen::<Instance>(tx, &home, &input.instance_ids)? {
                 let previous = state_value(&before);
-                ended.push((previous, host::terminate(tx, before, None, now)?));
+                ended.push((previous, host::terminate(tx, &inside, before, None, now)?));
             }
             check_dry_run(dry_run)?;
             Ok(ended)

@@ -10,8 +10,8 @@
 //! ```
 
 use serde::de::DeserializeOwned;
-use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
+use trellis_model::resource::lattice::{self, Home};
+use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Tenants, Vpc, kind};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
 use trellis_store::{Entry, Read, Transaction};
 
@@ -19,14 +19,6 @@ use super::fault;
 use crate::keys;
 use crate::record;
 use crate::refusal::Refusal;
-
-/// Kinds of records, as keys name them.
-pub(super) mod kind {
-    pub(crate) const VPC: &str = "vpc";
-    pub(crate) const SUBNET: &str = "subnet";
-    pub(crate) const INSTANCE: &str = "instance";
-    pub(crate) const SECURITY_GROUP: &str = "security-group";
-}
 
 /// A record with an id, kept under EC2.
 pub(crate) trait Resource: DeserializeOwned {
@@ -108,6 +100,12 @@ pub(super) fn not_found<R: Resource>(text: &str) -> Refusal {
 /// Every record of a kind, in id order.
 pub(crate) fn all<R: Resource>(state: &mut impl Read, home: &Home) -> Result<Vec<R>, Refusal> {
     record::all(state, &keys::ec2(home).records(R::KIND))
+}
+
+/// Everybody who has an address in the subnets of `home`.
+pub(super) fn tenants(state: &mut impl Read, home: &Home) -> Result<Tenants, Refusal> {
+    let gateways = keys::lattice(home).records(lattice::kind::RESOURCE_GATEWAY);
+    Ok(Tenants { instances: all(state, home)?, gateways: record::all(state, &gateways)? })
 }
 
 /// Every record of a kind in the whole installation.

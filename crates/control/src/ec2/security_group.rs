@@ -8,6 +8,7 @@ pub(super) mod rule;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::reference;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     DEFAULT_GROUP, Direction, Instance, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
@@ -22,7 +23,6 @@ use super::place;
 use super::{fault, tag};
 use crate::context::Context;
 use crate::ec2::quota;
-use crate::lattice;
 use crate::record::{self, put};
 use crate::refusal::Refusal;
 use crate::tag_set;
@@ -249,7 +249,7 @@ fn is_in_use(state: &mut impl Read, group: &SecurityGroup) -> Result<bool, Refus
     {
         return Ok(true);
     }
-    Ok(lattice::vpc::security_group_in_use(state, &group.home, &group.id)?.is_some())
+    reference::is_held(state, &group.arn())
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,15 @@
 //! States that move when the kernel has acted, and what a restart makes of them.
 
+use std::sync::Arc;
+
+use trellis_frame::reference;
 use trellis_model::moment::Moment;
 use trellis_model::resource::vpc::{Instance, InstanceState, Vpc, VpcState};
 use trellis_model::{InstanceId, VpcId};
 use trellis_store::{TransactError, Transaction};
 
-use super::{host, place};
+use super::{host, place, traits};
 use crate::context::Surroundings;
-use crate::lattice::{self, target};
 use crate::record::put;
 use crate::refusal::Refusal;
 
@@ -68,18 +70,18 @@ pub(crate) async fn host_failed(surroundings: &Surroundings, instance: &Instance
 
 /// The kernel no longer has the host: `shutting-down` becomes `terminated`. A host that was still
 /// wanted is made again and is `pending` until then.
-pub(crate) async fn host_gone(surroundings: &Surroundings, instance: &InstanceId) {
-    let id = instance.clone();
+pub(crate) async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) {
+    let (id, inside) = (instance.clone(), surroundings.clone());
     let now = Moment::from(surroundings.clock.now());
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
         match instance.state {
-            InstanceState::ShuttingDown => host::finish(tx, &mut instance, now)?,
+            InstanceState::ShuttingDown => host::finish(tx, &mut instance, now),
             InstanceState::Running => instance.state = InstanceState::Pending,
             InstanceState::Pending | InstanceState::Terminated => return Ok(()),
         }
         put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
-        Ok(())
+        reference::changed(tx, &inside, &instance.arn())
     })
     .await;
 }
@@ -89,13 +91,14 @@ pub(crate) async fn host_gone(surroundings: &Surroundings, instance: &InstanceId
 ///
 /// # Errors
 /// The state could not be read or written.
-pub(super) async fn recover(surroundings: &Surroundings) -> Result<(), Refusal> {
+pub(super) async fn recover(surroundings: &Arc<Surroundings>) -> Result<(), Refusal> {
+    let inside = surroundings.clone();
     let now = Moment::from(surroundings.clock.now());
     let outcome: Result<(), TransactError<Refusal>> = surroundings
         .store
         .transact(move |tx| {
             for vpc in place::every::<Vpc>(tx)? {
-                lattice::vpc::note_dns_attributes(tx, &vpc)?;
+                traits::note_dns_attributes(tx, &vpc)?;
             }
             let instances = place::every::<Instance>(tx)?;
             host::prune(tx, &instances, now);
@@ -106,15 +109,16 @@ pub(super) async fn recover(surroundings: &Surroundings) -> Result<(), Refusal> 
                     (InstanceState::Pending | InstanceState::Running, false)
                     | (InstanceState::ShuttingDown, _) => {
                         let wanted = instance.state.is_wanted();
-                        host::finish(tx, &mut instance, now)?;
+                        host::finish(tx, &mut instance, now);
                         if wanted {
                             instance.reason = Some("the process that held the host ended".to_owned());
                         }
                     }
                 }
                 put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+                reference::changed(tx, &inside, &instance.arn())?;
             }
-            target::lose_all(tx)
+            Ok(())
         })
         .await;
     Ok(outcome?)

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::reference;
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc};
+use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Tenants, Vpc};
 use trellis_model::{SubnetId, VpcId};
 use trellis_store::Read;
 
@@ -11,7 +12,6 @@ use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
-use super::tenants::Tenants;
 use super::{block, cidr, fault, tag, zone};
 use crate::context::Context;
 use crate::ec2::quota;
@@ -189,7 +189,7 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let filters = Filters::new(input.filters, names::SUBNETS)?;
     let page = Page::of("DescribeSubnets", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
-    let tenants = Tenants::read(state, &home)?;
+    let tenants = place::tenants(state, &home)?;
     let mut found = Vec::new();
     for subnet in place::chosen::<Subnet>(state, &home, &input.subnet_ids)? {
         let tags = tag::of(state, &home, &subnet.arn())?;
@@ -258,7 +258,7 @@ struct DeleteInput {
 
 pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
-    let home = ctx.home();
+    let (home, inside) = (ctx.home(), ctx.surroundings.clone());
     ctx.transact(move |tx| {
         let subnet: Subnet = place::find(tx, &home, &input.subnet_id)?;
         let is_lived_in =
@@ -269,7 +269,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
                 subnet.id
             )));
         }
-        if let Some(user) = crate::lattice::vpc::subnet_in_use(tx, &home, &subnet.id)? {
+        if let Some(user) = reference::holder_named(tx, &inside.services, &subnet.arn())? {
             return Err(fault::dependency(format_args!(
                 "The subnet '{}' has dependencies and cannot be deleted: {user}.",
                 subnet.id

@@ -2,20 +2,19 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::{Services, reference};
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState};
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
 
 use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::{Page, stable_suffix};
-use super::place::{self, kind};
-use super::{block, cidr, fault, implied, security_group, subnet, tag};
+use super::{block, cidr, fault, implied, place, security_group, subnet, tag, traits};
 use crate::context::Context;
 use crate::ec2::quota;
 use crate::keys;
-use crate::lattice;
 use crate::record::{self, count, put};
 use crate::refusal::Refusal;
 use crate::settling;
@@ -102,7 +101,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
         check_dry_run(dry_run)?;
         put(tx, &scope.record(kind::VPC, &vpc.id), &vpc);
         put(tx, &scope.record(kind::SECURITY_GROUP, &group.id), &group);
-        lattice::vpc::note_ipv6(tx, &vpc)?;
+        traits::note_ipv6(tx, &vpc)?;
         place::remember_place(tx, &vpc.home, vpc.id.as_str());
         tag::apply(tx, &vpc.home, &vpc.arn(), &tags)
     })
@@ -222,7 +221,7 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
             *attribute = flag.map_or(*attribute, |flag| flag.value);
         }
         put(tx, &place::key::<Vpc>(&home, vpc.id.as_str()), &vpc);
-        lattice::vpc::note_dns_attributes(tx, &vpc)
+        traits::note_dns_attributes(tx, &vpc)
     })
     .await?;
     Ok(json!({}))
@@ -236,10 +235,10 @@ struct DeleteInput {
 
 pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<DeleteInput>::read(input)?.into_parts();
-    let home = ctx.home();
+    let (home, inside) = (ctx.home(), ctx.surroundings.clone());
     ctx.transact(move |tx| {
         let vpc: Vpc = place::find(tx, &home, &input.vpc_id)?;
-        if let Some(what) = user(tx, &vpc)? {
+        if let Some(what) = user(tx, &inside.services, &vpc)? {
             return Err(fault::dependency(format_args!(
                 "The vpc '{}' has dependencies and cannot be deleted: {what}.",
                 vpc.id
@@ -247,8 +246,8 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
         }
         check_dry_run(dry_run)?;
         tx.delete(&place::key::<Vpc>(&home, vpc.id.as_str()));
-        lattice::vpc::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
-        lattice::vpc::note_ipv6(tx, &Vpc { ipv6: None, ..vpc.clone() })?;
+        traits::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
+        traits::note_ipv6(tx, &Vpc { ipv6: None, ..vpc.clone() })?;
         place::forget_place(tx, vpc.id.as_str());
         for arn in [vpc.arn(), implied::table_arn(&vpc), implied::acl_arn(&vpc)] {
             tag_set::forget(tx, &home, &arn);
@@ -266,8 +265,8 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
 
 /// Why the VPC cannot be deleted: what is in it or refers to it. What is in a subnet is in use through
 /// the subnet.
-fn user(state: &mut impl Read, vpc: &Vpc) -> Result<Option<String>, Refusal> {
-    if let Some(what) = lattice::vpc::in_use(state, &vpc.home, &vpc.id)? {
+fn user(state: &mut impl Read, services: &Services, vpc: &Vpc) -> Result<Option<String>, Refusal> {
+    if let Some(what) = reference::holder_named(state, services, &vpc.arn())? {
         return Ok(Some(what));
     }
     if let Some(subnet) = subnet::in_vpc(state, &vpc.home, &vpc.id)?.first() {

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use trellis_frame::reference;
 use trellis_model::AccountId;
 use trellis_model::ServiceNetworkId;
 use trellis_model::moment::Moment;
@@ -15,13 +16,14 @@ use trellis_model::resource::lattice::{
 };
 use trellis_store::{Entry, Read, Transaction};
 
-use super::identifier;
 use super::place::{Place, kind};
+use super::{identifier, vpc};
 use crate::context::Context;
+use crate::lattice::sharing::{self, Want};
 use crate::record::{any, decode, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, access_denied, check_settled, conflict, not_found};
-use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
+use trellis_model::resource::lattice::Shared;
 
 /// A tie between a service network and something else, each of which has an owner.
 pub(crate) trait Association: Serialize + DeserializeOwned {
@@ -43,6 +45,10 @@ pub(crate) trait Association: Serialize + DeserializeOwned {
     fn far_home(&self) -> Home;
     /// Keys that lead to the association, in the account of `place`.
     fn indexes(&self, place: &Place) -> Vec<String>;
+    /// ARNs of what is another service's and has to stay as long as the association.
+    fn needs(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The ARN that `viewer` knows it by: its own for a party, the network owner's for others.
     fn arn_for(&self, viewer: &AccountId) -> String {
@@ -81,6 +87,10 @@ impl Association for VpcAssociation {
 
     fn indexes(&self, place: &Place) -> Vec<String> {
         vec![place.network_vpc(&self.network, &self.id), place.vpc_network(&self.vpc, &self.id)]
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vpc::arns(&self.far_home(), &self.vpc, &self.security_groups, &[])
     }
 }
 
@@ -204,7 +214,20 @@ pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) {
             tx.put(&place.far_association(association.id()), association.home().account.as_str().into());
         }
     }
+    hold(tx, association);
     save_pending(tx, association);
+}
+
+/// What the association needs is to stay; told of by the ARN that the owner of its far end knows.
+pub(crate) fn hold<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+    let by = association.arn_for(&association.far_home().account);
+    association.needs().iter().for_each(|of| reference::hold(tx, of, &by));
+}
+
+/// The opposite of [`hold`].
+pub(crate) fn release<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+    let by = association.arn_for(&association.far_home().account);
+    association.needs().iter().for_each(|of| reference::release(tx, of, &by));
 }
 
 /// Writes the record of an association that has changed.
@@ -238,6 +261,7 @@ pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) 
         tx.delete(&place.far_association(association.id()));
         tag_set::forget(tx, &place.home, &association.arn_for(&place.home.account));
     }
+    release(tx, association);
     let place = Place::new(association.home().clone());
     tx.delete(&place.association(A::KIND, association.id()));
 }
@@ -333,8 +357,8 @@ pub(crate) fn listing_place(
             Some(_) => return Ok((place, id)),
             None => not_found(Kind::ServiceNetwork, &id),
         },
-        Err(refusal @ Refusal::Exception(_)) => refusal,
-        Err(ours) => return Err(ours),
+        Err(ours) if ours.is_ours() => return Err(ours),
+        Err(refusal) => refusal,
     };
     let own = Place::new(ctx.home());
     let shared = Shared::ServiceNetwork;

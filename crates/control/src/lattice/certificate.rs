@@ -7,15 +7,16 @@
 use jiff::Timestamp;
 use trellis_ca::import::{Purpose, check_purpose};
 use trellis_ca::{Facts, KeyAlgorithm, Leaf};
+use trellis_frame::certificate::Kept;
+use trellis_frame::reference;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::Service;
+use trellis_model::resource::lattice::{Home, Service};
 use trellis_model::{Arn, ServiceId};
 use trellis_store::{Read, Transaction};
 
 use super::place::Place;
-use crate::acm::record::{Certificate, hold, release};
-use crate::context::Context;
-use crate::record::scan_all;
+use crate::context::{Context, Surroundings};
+use crate::record::{get, scan_all};
 use crate::refusal::{Refusal, invalid};
 use crate::vault::{Vault, VaultFault};
 
@@ -91,14 +92,14 @@ pub(crate) fn assign(
     let leaf = match arn {
         "" => None,
         arn => {
-            let certificate = find(tx, service, arn)?;
-            check(&certificate, service.custom_domain_name.as_deref(), ctx.now)?;
-            Some(certificate.material(tx, ctx.vault())?)
+            let leaf = find(tx, &ctx.surroundings, service, arn)?;
+            check(leaf.facts(), service.custom_domain_name.as_deref(), ctx.now)?;
+            Some(leaf)
         }
     };
     unassign(tx, service);
     if leaf.is_some() {
-        hold(tx, &service.home, arn, &service.id);
+        reference::hold(tx, arn, &service.arn());
         service.certificate_arn = Some(arn.to_owned());
     }
     Ok(show_custom(tx, ctx.vault(), service, leaf.as_ref())?)
@@ -107,7 +108,7 @@ pub(crate) fn assign(
 /// Lets go of the certificate of `service`, which is shown until its record goes.
 pub(crate) fn unassign(tx: &mut Transaction<'_>, service: &mut Service) {
     if let Some(arn) = service.certificate_arn.take() {
-        release(tx, &service.home, &arn, &service.id);
+        reference::release(tx, &arn, &service.arn());
     }
 }
 
@@ -133,28 +134,61 @@ fn refuse(message: impl std::fmt::Display) -> Refusal {
     invalid("certificateArn", message)
 }
 
-fn find(state: &mut impl Read, service: &Service, text: &str) -> Result<Certificate, Refusal> {
+/// The certificate that `text` names, which another service keeps.
+fn find(
+    state: &mut impl Read,
+    surroundings: &Surroundings,
+    service: &Service,
+    text: &str,
+) -> Result<Leaf, Refusal> {
     let arn: Arn = text.parse().map_err(refuse)?;
     let home = &service.home;
-    if arn.service != "acm" {
+    let keeper = surroundings.services.hooks().certificates;
+    let Some(keeper) = keeper.filter(|keeper| keeper.arn_service() == arn.service) else {
         return Err(refuse(format_args!("is not the ARN of a certificate in ACM: {text}")));
-    }
+    };
     if arn.account != home.account.as_str() || arn.region != home.region.as_str() {
         let (account, region) = (&home.account, &home.region);
         return Err(refuse(format_args!(
             "{text} is not in {region} of account {account}, as the service is"
         )));
     }
-    Certificate::get(state, home, &arn)?
-        .ok_or_else(|| refuse(format_args!("certificate {text} does not exist")))
+    match keeper.find(state, surroundings, home, &arn)? {
+        Some(Kept::Issued(leaf)) => Ok(*leaf),
+        Some(Kept::Unissued(status)) => {
+            Err(refuse(format_args!("the certificate is {status}, expected ISSUED")))
+        }
+        None => Err(refuse(format_args!("certificate {text} does not exist"))),
+    }
+}
+
+/// Another certificate is in the place of the one that `by` shows, which shows it from now on.
+///
+/// # Errors
+/// One that would not do for the service's custom domain.
+pub(super) fn follow(
+    tx: &mut Transaction<'_>,
+    surroundings: &Surroundings,
+    of: &Arn,
+    by: &Arn,
+) -> Result<(), Refusal> {
+    let Some(home) = Home::of(by) else { return Ok(()) };
+    let Ok(id) = by.resource_id().parse::<ServiceId>() else { return Ok(()) };
+    let Some(service) = get::<Service>(tx, &Place::new(home).service(&id))? else { return Ok(()) };
+    let leaf = find(tx, surroundings, &service, &of.to_string())?;
+    check_purpose(leaf.facts(), Purpose::TlsServer).map_err(Refusal::unacceptable)?;
+    if let Some(domain) = service.custom_domain_name.as_deref()
+        && !leaf.covers(domain)
+    {
+        return Err(Refusal::unacceptable(format_args!(
+            "service {id} shows the certificate as {domain}, which it would not cover"
+        )));
+    }
+    Ok(show_custom(tx, &surroundings.vault, &service, Some(&leaf))?)
 }
 
 /// "ACM ARN, same region, RSA-2048 only, SAN (or CN if no SAN) must cover customDomainName."
-fn check(certificate: &Certificate, domain: Option<&str>, now: Moment) -> Result<(), Refusal> {
-    let Some(facts) = &certificate.facts else {
-        let status = certificate.status(now);
-        return Err(refuse(format_args!("the certificate is {status}, expected ISSUED")));
-    };
+fn check(facts: &Facts, domain: Option<&str>, now: Moment) -> Result<(), Refusal> {
     let Facts { key_algorithm, not_before, not_after, .. } = facts;
     if *key_algorithm != KeyAlgorithm::Rsa2048 {
         let found = key_algorithm.as_str();

@@ -3,36 +3,16 @@
 //! `trellis run --resource-arn` says so. The note lies beside the records of VPC Lattice, so that whoever watches those
 //! learns of hosts that come and go. A configuration may be made before its database is there.
 
-use trellis_model::resource::lattice::{
-    Database, DatabaseArn, Home, ResourceConfiguration, ResourceDefinition,
-};
-use trellis_store::{Read, Transaction};
+use trellis_model::resource::lattice::{Database, Home, ResourceConfiguration, ResourceDefinition};
+use trellis_store::Read;
 
 use super::place::{Place, kind};
 use crate::keys;
-use crate::record::{get, put};
+use crate::record::get;
 use crate::refusal::Refusal;
 
 fn key(home: &Home, arn: impl std::fmt::Display) -> String {
     keys::lattice(home).record(kind::DATABASE, arn)
-}
-
-/// The host that is the database.
-pub(crate) fn find(
-    state: &mut impl Read,
-    home: &Home,
-    arn: &DatabaseArn,
-) -> Result<Option<Database>, Refusal> {
-    get(state, &key(home, arn))
-}
-
-/// The database is that host until [`forget`].
-pub(crate) fn note(tx: &mut Transaction<'_>, home: &Home, arn: &DatabaseArn, database: &Database) {
-    put(tx, &key(home, arn), database);
-}
-
-pub(crate) fn forget(tx: &mut Transaction<'_>, home: &Home, arn: &DatabaseArn) {
-    tx.delete(&key(home, arn));
 }
 
 /// Why nobody can reach the database of a configuration; `None` for other types too.

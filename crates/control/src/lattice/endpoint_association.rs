@@ -10,9 +10,9 @@ use trellis_store::{Reader, Transaction};
 use super::place::Place;
 use super::{Nothing, resource_configuration, service_network};
 use crate::context::Context;
+use crate::lattice::sharing::Want;
 use crate::page::{Listing, Page};
 use crate::refusal::{Kind, Refusal, not_found};
-use crate::sharing::Want;
 
 /// An association that cannot be.
 #[derive(Debug, Serialize)]

@@ -9,8 +9,8 @@ use trellis_model::{
     TargetGroupId, VpcAssociationId,
 };
 
+use crate::lattice::sharing::foreign;
 use crate::refusal::{Kind, Refusal, not_found};
-use crate::sharing::foreign;
 
 /// The id that `text` means: itself, or the last part of an ARN of `home` whose resource is
 /// `{parent}{id}`.
@@ -120,10 +120,7 @@ mod tests {
             assert!(service(&text, &home).is_err(), "{text}");
         }
         let elsewhere = arn.replace("111122223333", "444455556666");
-        assert!(matches!(
-            service(&elsewhere, &home),
-            Err(Refusal::Exception(exception)) if exception.code == "AccessDeniedException"
-        ));
+        assert!(matches!(service(&elsewhere, &home), Err(Refusal::Denied { .. })));
         let (owner, found): (_, ServiceId) = whose(&elsewhere, &home, "service/", Kind::Service).unwrap();
         assert_eq!((owner.account.as_str(), found), ("444455556666", id.clone()));
         let listener_arn = format!("{arn}/listener/listener-00000000000000001");

@@ -11,7 +11,7 @@
 //! network-vpc/{sn}/{snva}                     and vpc-network/{vpc}/{snva}
 //! network-service/{sn}/{svc}                  -> snsa id; and service-network/{svc}/{sn} -> snsa id
 //! network-domain/{sn}/{custom domain}         -> snsa id
-//! vpc-target-group/{vpc}/{tg}                 the group's targets are in the VPC
+//! vpc-target-group/{vpc}/{tg}                 of older releases: removed by super::held
 //! vpc-gateway/{vpc}/{rgw}                     the gateway is in the VPC
 //! gateway-resource/{rgw}/{rcfg}               the configuration is behind the gateway, children among them
 //! group-child/{rcfg}/{rcfg}                   the second is a child of the first
@@ -32,31 +32,7 @@ use trellis_model::{
 
 use crate::keys::{self, Scope};
 
-/// Kinds of records, as record keys and pending keys name them.
-pub(crate) mod kind {
-    pub(crate) const NETWORK: &str = "service-network";
-    pub(crate) const SERVICE: &str = "service";
-    pub(crate) const LISTENER: &str = "listener";
-    pub(crate) const RULE: &str = "rule";
-    pub(crate) const TARGET_GROUP: &str = "target-group";
-    pub(crate) const TARGET: &str = "target";
-    pub(crate) const VPC_ASSOCIATION: &str = "vpc-association";
-    pub(crate) const SERVICE_ASSOCIATION: &str = "service-association";
-    pub(crate) const RESOURCE_GATEWAY: &str = "resource-gateway";
-    pub(crate) const RESOURCE_CONFIGURATION: &str = "resource-configuration";
-    pub(crate) const RESOURCE_ASSOCIATION: &str = "resource-association";
-    pub(crate) const DOMAIN_VERIFICATION: &str = "domain-verification";
-    /// A VPC whose hosts are answered private names: there is one, or none.
-    pub(crate) const PRIVATE_NAMES: &str = "private-names";
-    /// VPCs that have IPv6.
-    pub(crate) const IPV6_VPC: &str = "ipv6-vpc";
-    /// The host that is the database of an ARN.
-    pub(crate) const DATABASE: &str = "database";
-    pub(crate) const RESOURCE_POLICY: &str = "resource-policy";
-    pub(crate) const AUTH_POLICY: &str = "auth-policy";
-    pub(crate) const ACCESS_LOG: &str = "access-log";
-    pub(crate) const CERTIFICATE: &str = "certificate";
-}
+pub(crate) use trellis_model::resource::lattice::kind;
 
 /// What stands for the default action where a rule id is expected.
 pub(crate) const DEFAULT_ACTION: &str = "default";
@@ -137,11 +113,6 @@ impl Place {
 
     pub(crate) fn domain_verification(&self, id: &DomainVerificationId) -> String {
         self.scope.record(kind::DOMAIN_VERIFICATION, id)
-    }
-
-    /// The policy of a service network, a service or a resource configuration.
-    pub(crate) fn resource_policy(&self, id: &str) -> String {
-        self.scope.record(kind::RESOURCE_POLICY, id)
     }
 
     /// What the service shows as `host`, which is lower case.
@@ -255,10 +226,6 @@ impl Place {
 
     pub(crate) fn vpc_target_group(&self, vpc: &VpcId, group: &TargetGroupId) -> String {
         self.scope.index("vpc-target-group", format_args!("{vpc}/{group}"))
-    }
-
-    pub(crate) fn vpc_target_groups(&self, vpc: &VpcId) -> String {
-        self.scope.indexes_of("vpc-target-group", vpc)
     }
 
     pub(crate) fn vpc_gateway(&self, vpc: &VpcId, gateway: &ResourceGatewayId) -> String {

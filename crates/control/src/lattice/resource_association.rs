@@ -23,11 +23,12 @@ use super::{identifier, resource_configuration, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::lattice::quota;
+use crate::lattice::sharing::Want;
 use crate::page::{Listing, Page};
 use crate::record::{count, get, get_id, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota, check_ready, conflict, invalid, not_found, unacceptable};
-use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
+use trellis_model::resource::lattice::Shared;
 
 /// Ids drawn for one whose address is free; more are not needed unless most of the block is taken.
 const DRAWS: usize = 64;
@@ -266,7 +267,7 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
     });
     let network = match network.transpose() {
         Ok(network) => network,
-        Err(Refusal::Exception(exception)) if exception.status == 404 => return nothing(),
+        Err(Refusal::Missing { .. }) => return nothing(),
         Err(refusal) => return Err(refusal),
     };
     let resource = input.resource_configuration_identifier.as_deref();

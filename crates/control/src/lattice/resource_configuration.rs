@@ -8,6 +8,7 @@ pub(crate) mod definition;
 mod listing;
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Services;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     DomainVerification, PortRange, ResourceConfiguration, ResourceConfigurationType, ResourceDefinition,
@@ -23,10 +24,11 @@ use super::place::{Place, kind};
 use super::{Nothing, access_log, database, identifier, resource_association, resource_gateway};
 use crate::context::Context;
 use crate::keys::last_part;
+use crate::lattice::sharing::{self, Want};
 use crate::record::{any, get, put, put_pending, scan_all};
 use crate::refusal::{Kind, Refusal, check_settled, conflict, not_found, unacceptable};
-use crate::sharing::{self, Shared, Want};
 use crate::tag_set;
+use trellis_model::resource::lattice::Shared;
 
 /// Which members go with a type.
 struct Shape {
@@ -334,6 +336,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
 /// One step of the workflow.
 pub(crate) fn settle(
     tx: &mut Transaction<'_>,
+    services: &Services,
     place: &Place,
     id: &ResourceConfigurationId,
     now: Moment,
@@ -349,7 +352,7 @@ pub(crate) fn settle(
         }
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &resource.arn());
-            sharing::forget(tx, place, (Shared::ResourceConfiguration, id.as_str()))?;
+            sharing::forget(tx, services, place, (Shared::ResourceConfiguration, id.as_str()))?;
             access_log::forget_all(tx, place, id.as_str())?;
             for key in indexes(place, &resource) {
                 tx.delete(&key);

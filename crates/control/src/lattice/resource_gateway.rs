@@ -4,6 +4,7 @@
 //! is got or updated.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::reference;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     DnsResolution, ResourceConfigurationType, ResourceGateway, ResourceGatewayIpAddressType, Status,
@@ -147,8 +148,17 @@ pub(crate) fn create(
     tag_set::merge(tx, &place.home, &gateway.arn(), &input.tags)?;
     tx.put(&name_key, gateway.id.as_str().into());
     tx.put(&place.vpc_gateway(&gateway.vpc, &gateway.id), Vec::new());
+    hold(tx, &gateway);
     put_pending(tx, &place.scope, kind::RESOURCE_GATEWAY, &gateway.id, &gateway);
     Ok(Description { created_at: None, last_updated_at: None, ..gateway.into() }.with_vpc_identifier())
+}
+
+/// What of the VPC the gateway needs stays as long as it.
+pub(super) fn hold(tx: &mut Transaction<'_>, gateway: &ResourceGateway) {
+    let ResourceGateway { home, vpc, subnets, security_groups, .. } = gateway;
+    for of in vpc::arns(home, vpc, security_groups, subnets) {
+        reference::hold(tx, &of, &gateway.arn());
+    }
 }
 
 /// The groups named; the VPC's default group where none is.
@@ -218,6 +228,8 @@ pub(crate) fn update(
     if let Some(ids) = &input.security_group_ids {
         let vpc = vpc::find(tx, &place.home, gateway.vpc.as_str())?;
         gateway.security_groups = security_groups(tx, &place, &vpc, ids)?;
+        reference::release_all(tx, &gateway.arn())?;
+        hold(tx, &gateway);
     }
     if let Some(resolution) = input.resource_config_dns_resolution
         && resolution != gateway.dns_resolution
@@ -302,6 +314,7 @@ pub(crate) fn settle(
             tag_set::forget(tx, &place.home, &gateway.arn());
             tx.delete(&place.name(kind::RESOURCE_GATEWAY, &gateway.name));
             tx.delete(&place.vpc_gateway(&gateway.vpc, id));
+            reference::release_all(tx, &gateway.arn())?;
             tx.delete(&place.resource_gateway(id));
         }
         _ => {}

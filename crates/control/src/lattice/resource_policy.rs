@@ -10,8 +10,9 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::Place;
 use super::{Nothing, tags};
 use crate::context::Context;
+use crate::lattice::sharing;
 use crate::refusal::{Kind, Refusal, invalid, not_found};
-use crate::sharing::{self, Shared};
+use trellis_model::resource::lattice::Shared;
 
 /// Kind and id of what `arn` names.
 ///
@@ -59,7 +60,7 @@ pub(crate) struct Description {
 pub(crate) fn get_one(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Description, Refusal> {
     let place = Place::new(ctx.home());
     let (shared, id) = parent(state, &place, &input.resource_arn)?;
-    let policy = sharing::policy_text(state, &place, (shared, &id))?;
+    let policy = sharing::policy_text(state, ctx, &place, (shared, &id))?;
     Ok(Description { policy: policy.ok_or_else(|| not_found(Kind::ResourcePolicy, &input.resource_arn))? })
 }
 

@@ -11,13 +11,14 @@ use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
 use crate::context::Context;
 use crate::lattice::quota;
+use crate::lattice::sharing::{self, Want};
 use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, get_id, put, put_pending};
 use crate::refusal::{
     Kind, Refusal, check_name_is_free, check_quota, conflict, in_status, invalid, not_found,
 };
-use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
+use trellis_model::resource::lattice::Shared;
 
 /// `idleTimeoutSeconds` of a service that says nothing.
 const DEFAULT_IDLE_TIMEOUT: u16 = 60;
@@ -251,7 +252,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     if service.status != Status::DeleteInProgress {
         listener::delete_all(tx, &place, id)?;
         auth_policy::forget(tx, &place, id.as_str());
-        sharing::forget(tx, &place, (Shared::Service, id.as_str()))?;
+        sharing::forget(tx, &ctx.surroundings.services, &place, (Shared::Service, id.as_str()))?;
         access_log::forget_all(tx, &place, id.as_str())?;
         certificate::unassign(tx, &mut service);
         service.status = Status::DeleteInProgress;

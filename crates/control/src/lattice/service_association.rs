@@ -12,11 +12,12 @@ use super::service::DnsEntry;
 use super::{identifier, service, service_network};
 use crate::context::Context;
 use crate::lattice::quota;
+use crate::lattice::sharing::Want;
 use crate::page::{Listing, Page};
 use crate::record::{any, count, get_id};
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
-use crate::sharing::{Shared, Want};
 use crate::tag_set::Tags;
+use trellis_model::resource::lattice::Shared;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -205,7 +206,7 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
 fn asked_service(state: &mut Reader, ctx: &Context, text: &str) -> Result<ServiceId, Refusal> {
     let refusal = match service::reach(state, ctx, text, Want::to("GetService")) {
         Ok(service) => return Ok(service.id),
-        Err(refusal @ Refusal::Exception(_)) => refusal,
+        Err(refusal) if !refusal.is_ours() => refusal,
         Err(ours) => return Err(ours),
     };
     let own = Place::new(ctx.home());

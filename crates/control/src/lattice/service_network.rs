@@ -10,11 +10,12 @@ use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier};
 use crate::context::Context;
 use crate::lattice::quota;
+use crate::lattice::sharing::{self, Want};
 use crate::page::{ListAll, Listing};
 use crate::record::{any, count, get, get_id, put};
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, not_found};
-use crate::sharing::{self, Shared, Want};
 use crate::tag_set::{self, Tags};
+use trellis_model::resource::lattice::Shared;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -190,7 +191,7 @@ pub(crate) fn delete(
         }
     }
     auth_policy::forget(tx, &place, id.as_str());
-    sharing::forget(tx, &place, (Shared::ServiceNetwork, id.as_str()))?;
+    sharing::forget(tx, &ctx.surroundings.services, &place, (Shared::ServiceNetwork, id.as_str()))?;
     access_log::forget_all(tx, &place, id.as_str())?;
     tag_set::forget(tx, &place.home, &network.arn());
     tx.delete(&place.name(kind::NETWORK, &network.name));

@@ -8,26 +8,27 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use trellis_model::InstanceId;
-use trellis_model::TargetGroupId;
+use trellis_frame::reference;
 use trellis_model::health::TargetStatus;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, IpAddressType, Target, TargetGroup, TargetGroupConfig, TargetGroupType,
 };
 use trellis_model::resource::vpc as ec2;
+use trellis_model::{Arn, InstanceId, TargetGroupId};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{action, target_group};
 use crate::context::Context;
-use crate::health_board::{TargetKey, health};
-use crate::keys::{self, last_part};
+use crate::keys;
+use crate::lattice::health;
 use crate::lattice::quota;
 use crate::page::{Listing, Page};
-use crate::record::{count, decode, get, put, scan_all};
+use crate::record::{any, count, decode, get, put, scan_all};
 use crate::refusal::{Kind, Refusal, check_quota};
+use trellis_model::health_board::TargetKey;
 
 /// The code of everything that cannot be a target of its group.
 const UNSUPPORTED: &str = "UnsupportedTarget";
@@ -116,6 +117,9 @@ pub(crate) fn register(tx: &mut Transaction<'_>, ctx: &Context, input: &Change) 
             };
             put(tx, &key, &target);
             tx.delete(&pending_key(&place, &group.id, &id, port));
+            if group.kind == TargetGroupType::Instance {
+                reference::hold(tx, &instance_arn(&place.home, &id), &group.arn());
+            }
         }
         outcome.successful.push(Done { id, port });
     }
@@ -308,40 +312,39 @@ fn status(
     }
 }
 
-/// The instance is to go: what is registered by its id leads nowhere from now on.
-pub(crate) fn lose(tx: &mut Transaction<'_>, instance: &ec2::Instance) -> Result<(), Refusal> {
-    let place = Place::new(instance.home.clone());
-    let groups = scan_all(tx, &place.vpc_target_groups(&instance.vpc))?;
-    for group in groups.iter().filter_map(|entry| last_part(&entry.key).parse::<TargetGroupId>().ok()) {
-        for entry in scan_all(tx, &format!("{}{}|", place.targets(&group), instance.id))? {
-            put(tx, &entry.key, &Target { address: None, ..decode(&entry)? });
+/// The instance `of` is another than it was: when it is to go, what `by`, a target group, has registered by its id leads
+/// nowhere from now on.
+pub(super) fn follow(tx: &mut Transaction<'_>, of: &Arn, by: &Arn) -> Result<(), Refusal> {
+    let (Some(home), Ok(group)) = (Home::of(by), by.resource_id().parse::<TargetGroupId>()) else {
+        return Ok(());
+    };
+    if is_wanted(tx, of)? {
+        return Ok(());
+    }
+    for entry in scan_all(tx, &by_id(&Place::new(home), &group, of.resource_id()))? {
+        let target: Target = decode(&entry)?;
+        if target.address.is_some() {
+            put(tx, &entry.key, &Target { address: None, ..target });
         }
     }
     Ok(())
 }
 
-/// As [`lose`], for every instance that went while nobody saw to its targets.
-pub(crate) fn lose_all(tx: &mut Transaction<'_>) -> Result<(), Refusal> {
-    // lattice/{account}/{region}/target/{tg}/{id}|{port}
-    for entry in scan_all(tx, keys::LATTICE)? {
-        let mut parts = entry.key.splitn(6, '/').skip(1);
-        let (Some(account), Some(region), Some(kind::TARGET), _, Some(id)) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let instance = id.split_once('|').and_then(|(id, _)| id.parse::<InstanceId>().ok());
-        let (Some(instance), Ok(account), Ok(region)) = (instance, account.parse(), region.parse()) else {
-            continue;
-        };
-        let home = Home { account, region };
-        let found: Option<ec2::Instance> = get(tx, &keys::ec2(&home).record("instance", &instance))?;
-        let target: Target = decode(&entry)?;
-        if target.address.is_some() && found.is_none_or(|instance| !instance.state.is_wanted()) {
-            put(tx, &entry.key, &Target { address: None, ..target });
-        }
-    }
-    Ok(())
+/// Whether the instance is there and not to go.
+pub(super) fn is_wanted(state: &mut impl Read, instance: &Arn) -> Result<bool, Refusal> {
+    let Some(home) = Home::of(instance) else { return Ok(false) };
+    let key = keys::ec2(&home).record(ec2::kind::INSTANCE, instance.resource_id());
+    Ok(get::<ec2::Instance>(state, &key)?.is_some_and(|found| found.state.is_wanted()))
+}
+
+/// What the keys of the targets of one id begin with.
+fn by_id(place: &Place, group: &TargetGroupId, id: &str) -> String {
+    format!("{}{id}|", place.targets(group))
+}
+
+/// The ARN of the instance that `id` may be.
+pub(super) fn instance_arn(home: &Home, id: &str) -> String {
+    ec2::ec2_arn(home, format_args!("instance/{id}"))
 }
 
 /// When a draining target began to drain; `None` when it is registered again or gone.
@@ -364,6 +367,10 @@ pub(crate) fn settle(
 ) -> Result<(), Refusal> {
     if draining_since(tx, place, group, key)?.is_some() {
         tx.delete(&place.target(group, &key.id, key.port));
+        if !any(tx, &by_id(place, group, &key.id))? {
+            let by = place.home.lattice_arn(format_args!("targetgroup/{group}"));
+            reference::release(tx, &instance_arn(&place.home, &key.id), &by);
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod config;
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::reference;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     HealthCheckConfig, IpAddressType, LambdaEventStructureVersion, Status, Target, TargetGroup,
@@ -13,7 +14,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use self::config::Config;
 use super::place::{Place, kind};
-use super::{action, health_check, identifier};
+use super::{action, health_check, identifier, vpc};
 use crate::context::Context;
 use crate::lattice::quota;
 use crate::page::{Listing, Page};
@@ -102,7 +103,7 @@ pub(crate) fn create(
     tag_set::merge(tx, &place.home, &group.arn(), &input.tags)?;
     tx.put(&name_key, group.id.as_str().into());
     if let Some(vpc) = vpc_of(&group) {
-        tx.put(&place.vpc_target_group(vpc, &group.id), Vec::new());
+        reference::hold(tx, &vpc::arn(&place.home, vpc), &group.arn());
     }
     put_pending(tx, &place.scope, kind::TARGET_GROUP, &group.id, &group);
     Ok(group.into())
@@ -256,7 +257,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     let text = &input.target_group_identifier;
     let mut group = match find(tx, &place, text) {
         // The operation has no `AccessDeniedException`.
-        Err(Refusal::Exception(exception)) if exception.status == 403 => {
+        Err(Refusal::Denied { .. }) => {
             return Err(not_found(Kind::TargetGroup, text));
         }
         found => found?,
@@ -298,9 +299,7 @@ pub(crate) fn settle(
             for target in all::<Target>(tx, &place.targets(id))? {
                 tx.delete(&place.target(id, &target.id, target.port.unwrap_or(0)));
             }
-            if let Some(vpc) = vpc_of(&group) {
-                tx.delete(&place.vpc_target_group(vpc, id));
-            }
+            reference::release_all(tx, &group.arn())?;
             tag_set::forget(tx, &place.home, &group.arn());
             tx.delete(&place.name(kind::TARGET_GROUP, &group.name));
             tx.delete(&place.target_group(id));

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv6Net};
-use trellis_model::resource::lattice::{Home, ResourceGateway, VpcAssociation};
+use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Subnet};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
-use trellis_store::{Read, Transaction};
+use trellis_store::Read;
 
-use super::association;
-use super::place::{Place, kind};
-use crate::ec2::Tenants;
-use crate::keys::{self, last_part};
+use super::place::kind;
+use crate::keys;
 use crate::record::{self, all};
 use crate::refusal::{Kind, Refusal, invalid, not_found};
 
@@ -58,8 +56,10 @@ impl Vpc {
 /// The VPC, if the account has it.
 pub(crate) fn get(state: &mut impl Read, home: &Home, id: &VpcId) -> Result<Option<Vpc>, Refusal> {
     let scope = keys::ec2(home);
-    let Some(vpc) = record::get::<ec2::Vpc>(state, &scope.record("vpc", id))? else { return Ok(None) };
-    let subnets = all::<Subnet>(state, &scope.records("subnet"))?;
+    let Some(vpc) = record::get::<ec2::Vpc>(state, &scope.record(ec2::kind::VPC, id))? else {
+        return Ok(None);
+    };
+    let subnets = all::<Subnet>(state, &scope.records(ec2::kind::SUBNET))?;
     let subnets = subnets.into_iter().filter(|subnet| subnet.vpc == vpc.id).flat_map(|subnet| {
         let ipv6 = subnet.ipv6.map(|ipv6| ipv6.cidr.into());
         std::iter::once(subnet.cidr.into()).chain(ipv6)
@@ -96,7 +96,8 @@ pub(crate) fn instance(
     home: &Home,
     id: &InstanceId,
 ) -> Result<Option<Instance>, Refusal> {
-    let instance: Option<ec2::Instance> = record::get(state, &keys::ec2(home).record("instance", id))?;
+    let instance: Option<ec2::Instance> =
+        record::get(state, &keys::ec2(home).record(ec2::kind::INSTANCE, id))?;
     Ok(instance.map(|instance| Instance {
         vpc: instance.vpc,
         address: instance.address.into(),
@@ -110,7 +111,8 @@ pub(crate) fn security_group_vpc(
     home: &Home,
     id: &SecurityGroupId,
 ) -> Result<Option<VpcId>, Refusal> {
-    let group: Option<SecurityGroup> = record::get(state, &keys::ec2(home).record("security-group", id))?;
+    let group: Option<SecurityGroup> =
+        record::get(state, &keys::ec2(home).record(ec2::kind::SECURITY_GROUP, id))?;
     Ok(group.map(|group| group.vpc))
 }
 
@@ -157,7 +159,7 @@ pub(crate) fn subnets(
         let missing = || not_found(Kind::Subnet, text);
         let id: SubnetId = text.parse().map_err(|_| missing())?;
         let subnet: Subnet =
-            record::get(state, &keys::ec2(home).record("subnet", &id))?.ok_or_else(missing)?;
+            record::get(state, &keys::ec2(home).record(ec2::kind::SUBNET, &id))?.ok_or_else(missing)?;
         if subnet.vpc != *vpc.id() {
             return Err(invalid("subnetIds", format_args!("{id} is not a subnet of {}", vpc.id())));
         }
@@ -188,10 +190,13 @@ pub(crate) fn reserve(
     subnets: &[SubnetId],
     count: Reserved,
 ) -> Result<BTreeMap<SubnetId, Vec<IpAddr>>, Refusal> {
-    let tenants = Tenants::read(state, home)?;
+    let tenants = ec2::Tenants {
+        instances: all(state, &keys::ec2(home).records(ec2::kind::INSTANCE))?,
+        gateways: all(state, &keys::lattice(home).records(kind::RESOURCE_GATEWAY))?,
+    };
     let mut reserved = BTreeMap::new();
     for id in subnets {
-        let subnet: Subnet = record::get(state, &keys::ec2(home).record("subnet", id))?
+        let subnet: Subnet = record::get(state, &keys::ec2(home).record(ec2::kind::SUBNET, id))?
             .ok_or_else(|| not_found(Kind::Subnet, id))?;
         let taken = tenants.of(id);
         let is_taken = |address: IpAddr| taken.contains_key(&address);
@@ -217,95 +222,19 @@ pub(crate) fn reserve(
     Ok(reserved)
 }
 
-/// Why the subnet cannot be deleted: a gateway that has addresses in it.
-pub(crate) fn subnet_in_use(
-    state: &mut impl Read,
+/// The ARN of the VPC.
+pub(crate) fn arn(home: &Home, vpc: &VpcId) -> String {
+    ec2::ec2_arn(home, format_args!("vpc/{vpc}"))
+}
+
+/// The ARNs of a VPC and of what is in it.
+pub(crate) fn arns(
     home: &Home,
-    id: &SubnetId,
-) -> Result<Option<String>, Refusal> {
-    gateway_that(state, home, |gateway| gateway.subnets.contains(id))
-}
-
-/// Which gateway of the account something is in use by, in the words of a refusal.
-fn gateway_that(
-    state: &mut impl Read,
-    home: &Home,
-    uses: impl Fn(&ResourceGateway) -> bool,
-) -> Result<Option<String>, Refusal> {
-    let gateways: Vec<ResourceGateway> =
-        all(state, &Place::new(home.clone()).scope.records(kind::RESOURCE_GATEWAY))?;
-    Ok(gateways.into_iter().find(uses).map(|gateway| format!("a resource gateway ({})", gateway.id)))
-}
-
-/// Notes whether hosts of the VPC are answered private names: "enableDnsSupport and enableDnsHostnames".
-pub(crate) fn note_dns_attributes(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
-    note(tx, vpc, kind::PRIVATE_NAMES, vpc.dns_support && vpc.dns_hostnames)
-}
-
-/// Notes whether hosts of the VPC may come by IPv6.
-pub(crate) fn note_ipv6(tx: &mut Transaction<'_>, vpc: &ec2::Vpc) -> Result<(), Refusal> {
-    note(tx, vpc, kind::IPV6_VPC, vpc.ipv6.is_some())
-}
-
-/// Has a record of `kind` for the VPC while `holds`; writes only what changes.
-fn note(tx: &mut Transaction<'_>, vpc: &ec2::Vpc, kind: &str, holds: bool) -> Result<(), Refusal> {
-    let key = keys::lattice(&vpc.home).record(kind, &vpc.id);
-    match (holds, tx.get(&key)?) {
-        (true, None) => record::put(tx, &key, &true),
-        (false, Some(_)) => tx.delete(&key),
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The IPv6 address of a subnet's that a resource gateway has: it keeps the subnet's block where it is.
-pub(crate) fn gateway_with_ipv6(
-    state: &mut impl Read,
-    home: &Home,
-    id: &SubnetId,
-) -> Result<Option<String>, Refusal> {
-    gateway_that(state, home, |gateway| {
-        gateway.addresses.get(id).is_some_and(|own| own.iter().any(IpAddr::is_ipv6))
-    })
-}
-
-/// Whether the VPC is in a service network, or about to be.
-pub(crate) fn is_associated(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<bool, Refusal> {
-    record::any(state, &Place::new(home.clone()).vpc_networks(vpc))
-}
-
-/// Why the VPC cannot be deleted: what of VPC Lattice still refers to it.
-pub(crate) fn in_use(state: &mut impl Read, home: &Home, vpc: &VpcId) -> Result<Option<String>, Refusal> {
-    let place = Place::new(home.clone());
-    for (prefix, what) in [
-        (place.vpc_networks(vpc), "a service network association"),
-        (place.vpc_target_groups(vpc), "a target group"),
-        (place.vpc_gateways(vpc), "a resource gateway"),
-    ] {
-        if let Some(entry) = state.scan(&prefix, None, 1)?.first() {
-            return Ok(Some(format!("{what} ({})", last_part(&entry.key))));
-        }
-    }
-    Ok(None)
-}
-
-/// Why the security group cannot be deleted: the association or gateway that has it.
-pub(crate) fn security_group_in_use(
-    state: &mut impl Read,
-    home: &Home,
-    id: &SecurityGroupId,
-) -> Result<Option<String>, Refusal> {
-    let place = Place::new(home.clone());
-    if let Some(vpc) = security_group_vpc(state, home, id)? {
-        // The record may be another account's: that of the network.
-        for entry in record::scan_all(state, &place.vpc_networks(&vpc))? {
-            let user: Option<VpcAssociation> = association::find(state, &place, last_part(&entry.key))?;
-            if let Some(user) = user.filter(|user| user.security_groups.contains(id)) {
-                return Ok(Some(format!("a service network association ({})", user.id)));
-            }
-        }
-    }
-    let gateways: Vec<ResourceGateway> = all(state, &place.scope.records(kind::RESOURCE_GATEWAY))?;
-    let user = gateways.into_iter().find(|user| user.security_groups.contains(id));
-    Ok(user.map(|gateway| format!("a resource gateway ({})", gateway.id)))
+    vpc: &VpcId,
+    security_groups: &[SecurityGroupId],
+    subnets: &[SubnetId],
+) -> Vec<String> {
+    let groups = security_groups.iter().map(|id| ec2::ec2_arn(home, format_args!("security-group/{id}")));
+    let subnets = subnets.iter().map(|id| ec2::ec2_arn(home, format_args!("subnet/{id}")));
+    std::iter::once(arn(home, vpc)).chain(groups).chain(subnets).collect()
 }

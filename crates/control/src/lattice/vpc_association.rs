@@ -13,12 +13,12 @@ use super::{identifier, service_network};
 use crate::context::Context;
 use crate::keys::last_part;
 use crate::lattice::quota;
+use crate::lattice::sharing::Want;
 use crate::page::{Listing, Page};
 use crate::record::count;
 use crate::refusal::{
     Kind, Refusal, access_denied, check_quota, check_settled, conflict, invalid, not_found, unacceptable,
 };
-use crate::sharing::Want;
 use crate::tag_set::Tags;
 
 #[derive(Debug, Deserialize)]
@@ -279,7 +279,9 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
             return Err(invalid("securityGroupIds", "at least one is required"));
         }
         let vpc = vpc::find(tx, &place.home, association.vpc.as_str())?;
+        association::release(tx, &association);
         association.security_groups = vpc::security_groups(tx, &place.home, &vpc, ids)?;
+        association::hold(tx, &association);
     }
     association.private_dns_enabled = input.private_dns_enabled.unwrap_or(association.private_dns_enabled);
     let options = input.dns_options.as_ref().or(association.dns_options.as_ref());

@@ -11,7 +11,7 @@ use super::{arn, invalid, invitation, named, resource, unknown};
 use crate::context::Context;
 use crate::record::all;
 use crate::refusal::Refusal;
-use crate::sharing::Shared;
+use trellis_model::resource::lattice::Shared;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

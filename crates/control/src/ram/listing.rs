@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::record::{all, scan_all};
 use crate::refusal::Refusal;
-use crate::sharing::Shared;
 use crate::tag_set;
+use trellis_model::resource::lattice::Shared;
 
 /// Whose shares are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -136,7 +136,7 @@ pub(super) fn resources_of(share: &Share) -> impl Iterator<Item = (String, Resou
     share.resources.iter().map(|(id, (shared, since))| {
         let resource = Resource {
             arn: shared.arn(&share.home, id),
-            kind: format!("vpc-lattice:{}", shared.as_str()),
+            kind: shared.resource_type().to_owned(),
             resource_share_arn: share.arn(),
             status: "AVAILABLE",
             creation_time: *since,
@@ -168,11 +168,8 @@ impl Resources {
 
 /// A type of resource as RAM names it, in any case.
 fn check_type(text: Option<&str>) -> Result<(), Refusal> {
-    let is_known = |text: &str| {
-        Shared::ALL
-            .iter()
-            .any(|shared| text.eq_ignore_ascii_case(&format!("vpc-lattice:{}", shared.as_str())))
-    };
+    let is_known =
+        |text: &str| Shared::ALL.iter().any(|shared| text.eq_ignore_ascii_case(shared.resource_type()));
     match text {
         Some(text) if !is_known(text) => {
             Err(refuse("InvalidResourceTypeException", format_args!("{} cannot be shared.", shown(text))))
@@ -329,7 +326,7 @@ pub(crate) fn types(_: &mut Reader, _: &Context, input: &ListTypes) -> Result<Ty
     let kinds =
         if input.resource_region_scope.as_deref() == Some("GLOBAL") { &[][..] } else { &Shared::ALL[..] };
     let items = kinds.iter().map(|shared| {
-        let resource_type = format!("vpc-lattice:{}", shared.as_str());
+        let resource_type = shared.resource_type().to_owned();
         let described =
             ResourceType { resource_type, service_name: "vpc-lattice", resource_region_scope: "REGIONAL" };
         (described.resource_type.clone(), described)

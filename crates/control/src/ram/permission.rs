@@ -13,7 +13,7 @@ use super::share;
 use super::{Done, arn, invalid, shown, unknown};
 use crate::context::Context;
 use crate::refusal::Refusal;
-use crate::sharing::Shared;
+use trellis_model::resource::lattice::Shared;
 
 /// One managed permission, the only one of its type.
 struct Managed {
@@ -89,7 +89,7 @@ impl Managed {
     }
 
     fn resource_type(&self) -> String {
-        format!("vpc-lattice:{}", self.shared.as_str())
+        self.shared.resource_type().to_owned()
     }
 
     /// Counted from 1.

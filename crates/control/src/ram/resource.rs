@@ -1,19 +1,15 @@
 //! What callers name in shares: resources, principals, tags.
 
 use serde::{Deserialize, Serialize};
-use trellis_model::resource::lattice::{
-    Home, ResourceConfiguration, ResourceConfigurationType, ServiceNetwork, SharingConfig,
-};
+use trellis_frame::sharing::{self, Shareable};
+use trellis_model::resource::lattice::{Home, Shared};
 use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::page::page;
 use super::{arn, invalid, not_permitted, refuse, shown, unknown};
 use crate::context::Context;
-use crate::lattice::place::Place;
-use crate::record::get;
 use crate::refusal::Refusal;
-use crate::sharing::{self, Shared};
 use crate::tag_set::{self, MAX_TAGS, Tags};
 
 /// Kind and id of a resource of the caller's that may be shared.
@@ -38,32 +34,22 @@ pub(super) fn shareable(
             shown(text)
         )));
     }
-    let place = Place::new(home);
-    let key = place.scope.record(shared.record_kind(), id);
-    let is_there = parsed.region == place.home.region.as_str() && state.get(&key)?.is_some();
+    let kind = kind(ctx, shared).ok_or_else(|| unknown("Resource", text))?;
+    let is_there = parsed.region == home.region.as_str() && state.get(&kind.key(&home, id))?.is_some();
     if !is_there {
         return Err(unknown("Resource", text));
     }
-    match shared {
-        Shared::ServiceNetwork => {
-            let network: Option<ServiceNetwork> = get(state, &key)?;
-            let config = network.and_then(|network| network.sharing_config);
-            if config == Some(SharingConfig { enabled: Some(false) }) {
-                return Err(not_permitted(format_args!("{} was made with sharing disabled.", shown(text))));
-            }
-        }
-        Shared::ResourceConfiguration => {
-            let resource: Option<ResourceConfiguration> = get(state, &key)?;
-            if resource.is_some_and(|resource| resource.kind == ResourceConfigurationType::Child) {
-                return Err(invalid(format_args!(
-                    "{} is the child of a group: it is shared with its group.",
-                    shown(text)
-                )));
-            }
-        }
-        Shared::Service => {}
-    }
+    (kind.check)(state, &home, id).map_err(|refusal| match refusal {
+        Refusal::Denied { message } => not_permitted(message),
+        Refusal::Invalid { message, .. } => invalid(message),
+        ours => ours,
+    })?;
     Ok((shared, id.to_owned()))
+}
+
+/// What its service says of a kind.
+fn kind(ctx: &Context, shared: Shared) -> Option<&'static Shareable> {
+    ctx.surroundings.services.shareable().find(|kind| kind.resource_type == shared.resource_type())
 }
 
 /// The account that a principal means: twelve digits or the ARN of its root.
@@ -169,12 +155,13 @@ pub(crate) fn policies(state: &mut Reader, ctx: &Context, input: &Policies) -> R
     for text in &input.resource_arns {
         let parsed = arn(text)?;
         let named = Shared::of_arn(&parsed).filter(|_| parsed.account == home.account.as_str());
-        let place = Place::new(home.clone());
-        let Some((shared, id)) = named else { return Err(missing(text)) };
-        if state.get(&place.scope.record(shared.record_kind(), id))?.is_none() {
+        let named = named.and_then(|(shared, id)| Some((kind(ctx, shared)?, id)));
+        let Some((kind, id)) = named else { return Err(missing(text)) };
+        if state.get(&kind.key(&home, id))?.is_none() {
             return Err(missing(text));
         }
-        let policy = sharing::shares_as_policy(state, &home, (shared, id), receiver.as_ref())?;
+        let services = &ctx.surroundings.services;
+        let policy = sharing::shares_as_policy(state, services, &home, (kind, id), receiver.as_ref())?;
         items.extend(policy.map(|policy| (text.clone(), policy)));
     }
     let (policies, next_token) = page(items, input.max_results, input.next_token.as_deref())?;

@@ -19,8 +19,9 @@ use crate::context::Context;
 use crate::keys;
 use crate::record::{count, get, put};
 use crate::refusal::Refusal;
-use crate::sharing::{self, Shared};
 use crate::tag_set;
+use trellis_frame::sharing::{self, Given, Shareable, Shares};
+use trellis_model::resource::lattice::Shared;
 
 /// Shares of one account and region: AWS's default quota.
 const MAX_SHARES: usize = 5000;
@@ -164,10 +165,10 @@ pub(super) fn save(
     let (owner, id) = (&any.home, any.id.as_str());
     let grants = [before, after].map(|share| share.map(grants_of).unwrap_or_default());
     for (account, shared, resource) in grants[0].difference(&grants[1]) {
-        sharing::set_share(tx, account, owner, (*shared, resource), id, false)?;
+        sharing::set_share(tx, account, owner, (shared.record_kind(), resource), id, false)?;
     }
     for (account, shared, resource) in grants[1].difference(&grants[0]) {
-        sharing::set_share(tx, account, owner, (*shared, resource), id, true)?;
+        sharing::set_share(tx, account, owner, (shared.record_kind(), resource), id, true)?;
     }
     for resource in before.into_iter().flat_map(|share| share.resources.keys()) {
         tx.delete(&format!("{}{id}", sharing::shares_with(owner, resource)));
@@ -202,13 +203,37 @@ pub(crate) fn drop_account(tx: &mut Transaction<'_>, account: &AccountId) -> Res
     Ok(())
 }
 
+/// Shares, for who asks what accounts have been given.
+#[derive(Debug)]
+pub(super) struct Keeper;
+
+impl Shares for Keeper {
+    fn find(
+        &self,
+        mut state: &mut dyn Read,
+        owner: &Home,
+        share: &str,
+        kind: &Shareable,
+    ) -> Result<Option<Given>, Refusal> {
+        let Some(share) = find(&mut state, owner, share)? else { return Ok(None) };
+        let shared = Shared::ALL.into_iter().find(|shared| shared.resource_type() == kind.resource_type);
+        let actions = shared.map(|shared| share.actions(shared)).unwrap_or_default();
+        Ok(Some(Given { receivers: share.receivers().cloned().collect(), actions }))
+    }
+
+    fn drop_resource(
+        &self,
+        tx: &mut Transaction<'_>,
+        owner: &Home,
+        share: &str,
+        resource: &str,
+    ) -> Result<(), Refusal> {
+        drop_resource(tx, owner, share, resource)
+    }
+}
+
 /// A resource is gone: out of the share with it.
-pub(crate) fn drop_resource(
-    tx: &mut Transaction<'_>,
-    owner: &Home,
-    share: &str,
-    (_, resource): (Shared, &str),
-) -> Result<(), Refusal> {
+fn drop_resource(tx: &mut Transaction<'_>, owner: &Home, share: &str, resource: &str) -> Result<(), Refusal> {
     let Some(before) = find(tx, owner, share)? else { return Ok(()) };
     let mut after = before.clone();
     after.resources.remove(resource);
@@ -311,8 +336,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         let (shared, attached) = permission::attachable(text)?;
         if share.permissions.insert(shared, attached).is_some() {
             return Err(invalid(format_args!(
-                "permissionArns: more than one for vpc-lattice:{}",
-                shared.as_str()
+                "permissionArns: more than one for {}",
+                shared.resource_type()
             )));
         }
     }

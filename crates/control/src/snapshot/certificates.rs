@@ -8,8 +8,8 @@ use trellis_ca::{Facts, Leaf, SealingKey};
 use trellis_model::ServiceId;
 use trellis_model::snapshot::Certificate;
 
-use crate::lattice::place::kind;
 use crate::vault;
+use trellis_model::resource::lattice::kind;
 
 /// What one service shows, by lower-case host name.
 type Shown = BTreeMap<Box<str>, Opened>;

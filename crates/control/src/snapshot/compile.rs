@@ -15,7 +15,7 @@ use trellis_model::snapshot;
 use trellis_model::{TargetGroupId, VpcId};
 
 use super::guards::Guards;
-use crate::health_board::{HealthBoard, TargetKey};
+use trellis_model::health_board::{HealthBoard, TargetKey};
 
 /// Compiled target groups, by id.
 pub(super) type Groups = FxHashMap<TargetGroupId, Arc<snapshot::TargetGroup>>;

@@ -15,11 +15,11 @@ use trellis_model::{
 };
 
 use super::guards::Guards;
-use crate::health_board::{HealthBoard, TargetKey};
 use crate::keys;
-use crate::lattice::place::kind;
 use crate::record::read_changed;
 use crate::resources;
+use trellis_model::health_board::{HealthBoard, TargetKey};
+use trellis_model::resource::lattice::kind;
 
 /// What has to be built anew.
 #[derive(Debug, Default)]

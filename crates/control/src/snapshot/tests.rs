@@ -315,7 +315,7 @@ fn a_fresh_start_of_the_watch_gives_the_same_state_and_keeps_what_is_known_of_ta
     assert_eq!(network(&second).hosts.len() as u64, SERVICES - 1);
     let health = |snapshot: &Snapshot| snapshot.target_groups[&group].targets[0].health.clone();
     assert!(Arc::ptr_eq(&health(&first), &health(&second)));
-    let key = crate::health_board::TargetKey { id: "10.0.0.10".into(), port: 80 };
+    let key = trellis_model::health_board::TargetKey { id: "10.0.0.10".into(), port: 80 };
     assert!(board.status(&TargetGroupId::from_random(2), &key).is_none());
 }
 

@@ -25,6 +25,7 @@ mod paging;
 mod party;
 mod quotas;
 mod reachable_resources;
+mod references;
 mod resource_associations;
 mod resource_configurations;
 mod resource_gateways;

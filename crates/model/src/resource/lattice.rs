@@ -7,6 +7,7 @@ mod action;
 mod association;
 mod database;
 mod domain_verification;
+pub mod kind;
 mod log_destination;
 mod network;
 mod policy;
@@ -14,6 +15,7 @@ mod resource_association;
 mod resource_configuration;
 mod resource_gateway;
 mod service;
+mod shared;
 mod target_group;
 
 pub use action::*;
@@ -27,6 +29,7 @@ pub use resource_association::*;
 pub use resource_configuration::*;
 pub use resource_gateway::*;
 pub use service::*;
+pub use shared::*;
 pub use target_group::*;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,11 @@ pub struct Home {
 }
 
 impl Home {
+    /// Where what `arn` names lives; [`None`] for what has no account or no region.
+    pub fn of(arn: &crate::Arn) -> Option<Self> {
+        Some(Self { account: arn.account.parse().ok()?, region: arn.region.parse().ok()? })
+    }
+
     /// The same region in the account that owns what `arn` names.
     pub fn of_owner(&self, arn: &str) -> Self {
         let account = arn.split(':').nth(4).and_then(|account| account.parse().ok());

@@ -7,10 +7,12 @@
 mod instance;
 mod sandbox;
 mod security_group;
+mod tenants;
 
 pub use instance::*;
 pub use sandbox::*;
 pub use security_group::*;
+pub use tenants::*;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -27,6 +29,14 @@ pub const BLOCK_PREFIXES: std::ops::RangeInclusive<u8> = 16..=28;
 /// Addresses of every subnet that no instance can have: the network, the router, the resolver, one
 /// kept back, and the broadcast address.
 pub const RESERVED_ADDRESSES: u32 = 5;
+
+/// Kinds of records, as their keys name them: `ec2/{account}/{region}/{kind}/{id}`.
+pub mod kind {
+    pub const VPC: &str = "vpc";
+    pub const SUBNET: &str = "subnet";
+    pub const INSTANCE: &str = "instance";
+    pub const SECURITY_GROUP: &str = "security-group";
+}
 
 /// `arn:aws:ec2:{region}:{account}:{resource}`.
 pub fn ec2_arn(home: &Home, resource: impl std::fmt::Display) -> String {

@@ -1,7 +1,7 @@
 //! Certificates that were issued.
 
 use serde::{Deserialize, Serialize};
-use trellis_frame::{Context, Records, Refusal};
+use trellis_frame::{Context, Records, Refusal, certificate};
 use trellis_model::moment::Moment;
 use trellis_store::Reader;
 
@@ -37,21 +37,14 @@ pub(crate) struct Issued {
     pub(crate) requested_by: Option<String>,
 }
 
-/// A certificate with those of its issuers, as PEM.
-#[derive(Debug, Clone)]
-pub struct Certificate {
-    pub certificate: String,
-    pub chain: Option<String>,
-}
-
 impl Issued {
-    pub(crate) fn with_chain(self, authority: &Authority) -> Certificate {
+    pub(crate) fn with_chain(self, authority: &Authority) -> certificate::Issued {
         let installed = authority.installed.as_ref().filter(|_| !self.is_root);
         let chain = installed.map(|installed| {
             let above = installed.chain.as_deref().unwrap_or_default();
             format!("{}\n{above}", installed.certificate.trim_end())
         });
-        Certificate {
+        certificate::Issued {
             certificate: without_last_line_end(&self.certificate),
             chain: chain.as_deref().map(without_last_line_end),
         }
@@ -82,6 +75,6 @@ pub(crate) fn get(
     let Some(issued) = CERTIFICATES.get(state, &authority.home, id)? else {
         return Err(refuse("ResourceNotFoundException", format_args!("Could not find certificate {arn}.")));
     };
-    let Certificate { certificate, chain } = issued.with_chain(&authority);
+    let certificate::Issued { certificate, chain } = issued.with_chain(&authority);
     Ok(wire::GetCertificateOutput { certificate: Some(certificate), certificate_chain: chain })
 }

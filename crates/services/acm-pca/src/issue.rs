@@ -8,6 +8,7 @@ use trellis_api::Exception;
 use trellis_ca::certificate::new_serial;
 use trellis_ca::extension::key_identifier;
 use trellis_ca::{Csr, DistinguishedName, Extension, SignatureAlgorithm, ToBeSigned, certificates_to_pem};
+use trellis_frame::certificate::{self, Order};
 use trellis_frame::token::Token;
 use trellis_frame::{Context, Refusal, Surroundings};
 use trellis_model::moment::Moment;
@@ -15,7 +16,7 @@ use trellis_model::resource::lattice::Home;
 use trellis_store::Transaction;
 
 use crate::authority::{Authority, Status, signature_algorithm};
-use crate::certificate::{CERTIFICATES, Certificate, Issued, serial_text};
+use crate::certificate::{CERTIFICATES, Issued, serial_text};
 use crate::permission::ACM;
 use crate::policy::{self, Want};
 use crate::template::Template;
@@ -24,25 +25,15 @@ use crate::{extensions, refuse, revocation, subject, validity, wire};
 /// "Short-lived certificates have a validity period of at most seven days."
 const SHORT_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// A certificate that another service wants of an authority of the same account: for the key of a request of its own.
-#[derive(Debug, Clone)]
-pub struct Order {
-    pub authority_arn: String,
-    /// PEM.
-    pub csr: String,
-    /// In days from now.
-    pub days: u16,
-}
-
 /// Issues what `order` says with the template for end entities, signed as the authority signs.
 ///
 /// # Errors
 /// As IssueCertificate, in AWS Private CA's codes.
-pub async fn fulfil(
+pub(crate) async fn fulfil(
     surroundings: &Arc<Surroundings>,
     home: &Home,
     order: &Order,
-) -> Result<Certificate, Refusal> {
+) -> Result<certificate::Issued, Refusal> {
     let now = surroundings.clock.now();
     let root = trellis_policy::Caller::root(home.account.as_str());
     let principal_arn = format!("arn:aws:iam::{}:root", home.account);

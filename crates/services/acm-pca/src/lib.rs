@@ -34,13 +34,16 @@ pub(crate) mod wire {
     include!(concat!(env!("OUT_DIR"), "/acm-pca.rs"));
 }
 
-pub use certificate::Certificate;
-pub use issue::{Order, fulfil};
-pub use permission::lets_acm_issue;
 pub use report::Reports;
 
+use std::sync::Arc;
+
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Refusal, Service, Tagged, Workflow, words};
+use trellis_frame::certificate::{Authorities, Issued, Order};
+use trellis_frame::operation::BoxFuture;
+use trellis_frame::{Accounts, Hooks, Refusal, Service, Surroundings, Tagged, Workflow, words};
+use trellis_model::resource::lattice::Home;
+use trellis_store::Read;
 
 /// The service: what the frame has to know of it.
 pub static SERVICE: Service = Service {
@@ -53,8 +56,27 @@ pub static SERVICE: Service = Service {
         Workflow { kind: revocation::KIND, advance: revocation::advance },
         Workflow { kind: report::KIND, advance: report::advance },
     ],
+    hooks: Hooks { authorities: Some(&Authority), ..Hooks::NONE },
     ..Service::new(wire::description)
 };
+
+/// Certificates for ACM.
+struct Authority;
+
+impl Authorities for Authority {
+    fn lets_renew(&self, mut state: &mut dyn Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
+        permission::lets_acm_issue(&mut state, home, arn)
+    }
+
+    fn issue<'a>(
+        &self,
+        surroundings: &'a Arc<Surroundings>,
+        home: &'a Home,
+        order: &'a Order,
+    ) -> BoxFuture<'a, Result<Issued, Refusal>> {
+        Box::pin(issue::fulfil(surroundings, home, order))
+    }
+}
 
 trellis_frame::operations! { wire;
     CreateCertificateAuthority => call authority::create::create,

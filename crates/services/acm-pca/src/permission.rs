@@ -30,7 +30,7 @@ pub(crate) struct Permission {
 ///
 /// # Errors
 /// A state that cannot be read.
-pub fn lets_acm_issue(state: &mut impl Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
+pub(crate) fn lets_acm_issue(state: &mut impl Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
     if let Ok((named, _)) = authority::named(arn)
         && named.account != home.account.as_str()
     {

@@ -57,7 +57,7 @@ pub static SERVICE: Service = Service {
     ],
     pages: PageSizes { default: 100, max: 1000 },
     accounts: Accounts { records: &["iam/"], is_remnant: service_linked_role::is_remnant, ..Accounts::NONE },
-    hooks: Hooks { identify: Some(&identify::Keys), authorise: Some(&authorise::ByPolicies) },
+    hooks: Hooks { identify: Some(&identify::Keys), authorise: Some(&authorise::ByPolicies), ..Hooks::NONE },
     ..Service::new(wire::description)
 };
 

@@ -10,10 +10,11 @@ use crate::context::Context;
 use crate::keys::last_part;
 use crate::lattice::identifier;
 use crate::lattice::place::{Place, kind};
+use crate::lattice::sharing::{self, Want};
 use crate::page::{Listing, Page};
 use crate::record::get;
 use crate::refusal::Refusal;
-use crate::sharing::{self, Shared, Want};
+use trellis_model::resource::lattice::Shared;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -54,8 +54,10 @@ struct Failure {
 impl Failure {
     /// The exception the single operation would have thrown, as data; other failures stay failures.
     fn new(identifier: &str, refusal: Refusal) -> Result<Self, Refusal> {
-        let Refusal::Exception(exception) = refusal else { return Err(refusal) };
-        let Exception { code, message, .. } = *exception;
+        if refusal.is_ours() {
+            return Err(refusal);
+        }
+        let Exception { code, message, .. } = trellis_frame::words::rest_json(refusal);
         Ok(Self {
             rule_identifier: identifier.to_owned(),
             failure_code: code.into_owned(),

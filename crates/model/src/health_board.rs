@@ -6,38 +6,27 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::TargetGroupId;
+use crate::health::{TargetHealth, TargetStatus};
 use rustc_hash::FxHashMap;
-use trellis_frame::Surroundings;
-use trellis_model::TargetGroupId;
-use trellis_model::health::{TargetHealth, TargetStatus};
 
 /// A target within its group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TargetKey {
-    pub(crate) id: String,
+pub struct TargetKey {
+    pub id: String,
     /// 0 where the group's type has no ports.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 type Cells = FxHashMap<TargetGroupId, FxHashMap<TargetKey, Arc<TargetHealth>>>;
 
 /// Shared between the builder, ListTargets and the workflows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HealthBoard(Arc<Mutex<Cells>>);
-
-/// The board of this process.
-pub(crate) fn health(surroundings: &Surroundings) -> &HealthBoard {
-    surroundings.extension().expect("the control plane is started with one")
-}
+pub struct HealthBoard(Arc<Mutex<Cells>>);
 
 impl HealthBoard {
     /// The cell of a target, made with `status` where there is none.
-    pub(crate) fn cell(
-        &self,
-        group: &TargetGroupId,
-        key: &TargetKey,
-        status: TargetStatus,
-    ) -> Arc<TargetHealth> {
+    pub fn cell(&self, group: &TargetGroupId, key: &TargetKey, status: TargetStatus) -> Arc<TargetHealth> {
         let mut cells = self.lock();
         let group = match cells.get_mut(group) {
             Some(group) => group,
@@ -50,18 +39,18 @@ impl HealthBoard {
     }
 
     /// What is known of a target; `None` while no Snapshot has held it.
-    pub(crate) fn status(&self, group: &TargetGroupId, key: &TargetKey) -> Option<TargetStatus> {
+    pub fn status(&self, group: &TargetGroupId, key: &TargetKey) -> Option<TargetStatus> {
         Some(self.lock().get(group)?.get(key)?.status())
     }
 
     /// Whether anyone but the board holds the target's cell.
-    pub(crate) fn is_held(&self, group: &TargetGroupId, key: &TargetKey) -> bool {
+    pub fn is_held(&self, group: &TargetGroupId, key: &TargetKey) -> bool {
         let cells = self.lock();
         cells.get(group).and_then(|group| group.get(key)).is_some_and(|cell| Arc::strong_count(cell) > 1)
     }
 
     /// Forgets one target.
-    pub(crate) fn forget(&self, group: &TargetGroupId, key: &TargetKey) {
+    pub fn forget(&self, group: &TargetGroupId, key: &TargetKey) {
         let mut cells = self.lock();
         if let Some(targets) = cells.get_mut(group) {
             targets.remove(key);
@@ -72,12 +61,12 @@ impl HealthBoard {
     }
 
     /// Forgets a group: gone, out of use, or its health checks were switched on or off.
-    pub(crate) fn forget_group(&self, group: &TargetGroupId) {
+    pub fn forget_group(&self, group: &TargetGroupId) {
         self.lock().remove(group);
     }
 
     /// Forgets the targets for which `keep` is false.
-    pub(crate) fn retain(&self, keep: impl Fn(&TargetGroupId, &TargetKey) -> bool) {
+    pub fn retain(&self, keep: impl Fn(&TargetGroupId, &TargetKey) -> bool) {
         self.lock().retain(|group, targets| {
             targets.retain(|key, _| keep(group, key));
             !targets.is_empty()

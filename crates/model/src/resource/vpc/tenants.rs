@@ -3,35 +3,22 @@
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
-use trellis_model::SubnetId;
-use trellis_model::resource::lattice::{Home, ResourceGateway};
-use trellis_model::resource::vpc::Instance;
-use trellis_store::Read;
 
-use super::place;
-use crate::keys;
-use crate::lattice::place::kind;
-use crate::record;
-use crate::refusal::Refusal;
+use super::Instance;
+use crate::SubnetId;
+use crate::resource::lattice::ResourceGateway;
 
 /// Everybody in the subnets of one account and region.
 #[derive(Debug, Default)]
-pub(crate) struct Tenants {
+pub struct Tenants {
     /// Terminated ones among them; they hold nothing.
-    pub(super) instances: Vec<Instance>,
-    gateways: Vec<ResourceGateway>,
+    pub instances: Vec<Instance>,
+    pub gateways: Vec<ResourceGateway>,
 }
 
 impl Tenants {
-    pub(crate) fn read(state: &mut impl Read, home: &Home) -> Result<Self, Refusal> {
-        Ok(Self {
-            instances: place::all(state, home)?,
-            gateways: record::all(state, &keys::lattice(home).records(kind::RESOURCE_GATEWAY))?,
-        })
-    }
-
     /// The addresses of a subnet that somebody has, and what their owner is called.
-    pub(crate) fn of(&self, subnet: &SubnetId) -> FxHashMap<IpAddr, &str> {
+    pub fn of(&self, subnet: &SubnetId) -> FxHashMap<IpAddr, &str> {
         let hosts = self
             .instances
             .iter()
@@ -42,5 +29,13 @@ impl Tenants {
             own.map(|address| (*address, gateway.id.as_str()))
         });
         hosts.chain(gateways).collect()
+    }
+
+    /// The gateway that has an IPv6 address of the subnet.
+    pub fn gateway_with_ipv6(&self, subnet: &SubnetId) -> Option<&ResourceGateway> {
+        let has_one = |gateway: &&ResourceGateway| {
+            gateway.addresses.get(subnet).is_some_and(|own| own.iter().any(IpAddr::is_ipv6))
+        };
+        self.gateways.iter().find(has_one)
     }
 }

@@ -9,11 +9,10 @@ use trellis_model::resource::lattice::{Home, ResourcePolicy};
 use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Transaction};
 
-use super::Shared;
-use crate::lattice::place::Place;
-use crate::ram::share;
+use super::{Resource, Shareable};
 use crate::record::{get, put, scan_all};
 use crate::refusal::Refusal;
+use crate::service::Services;
 
 /// The receiver of what a policy gives to every account.
 const EVERYBODY: &str = "*";
@@ -30,12 +29,12 @@ pub(super) struct Grant {
     by_policy: bool,
 }
 
-pub(super) fn grants(receiver: &str, region: &str, shared: Shared) -> String {
-    format!("grant/{receiver}/{region}/{}/", shared.record_kind())
+fn grants(receiver: &str, region: &str, kind: &str) -> String {
+    format!("grant/{receiver}/{region}/{kind}/")
 }
 
-fn key(receiver: &str, region: &str, shared: Shared, id: &str) -> String {
-    format!("{}{id}", grants(receiver, region, shared))
+fn key(receiver: &str, region: &str, (kind, id): (&str, &str)) -> String {
+    format!("{}{id}", grants(receiver, region, kind))
 }
 
 /// Writes the grant that `change` makes of the one there is; one without a reason goes.
@@ -43,10 +42,10 @@ fn change(
     tx: &mut Transaction<'_>,
     receiver: &str,
     owner: &Home,
-    (shared, id): (Shared, &str),
+    resource: (&str, &str),
     edit: impl FnOnce(&mut Grant),
 ) -> Result<(), Refusal> {
-    let key = key(receiver, owner.region.as_str(), shared, id);
+    let key = key(receiver, owner.region.as_str(), resource);
     let before: Option<Grant> = get(tx, &key)?;
     let mut grant = before.unwrap_or_else(|| Grant {
         owner: owner.account.clone(),
@@ -62,12 +61,15 @@ fn change(
     Ok(())
 }
 
-/// The share gives the resource to the receiver, or does no longer.
-pub(crate) fn set_share(
+/// The share gives the resource, which is named by the kind of its record and its id, to the receiver, or does no longer.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn set_share(
     tx: &mut Transaction<'_>,
     receiver: &AccountId,
     owner: &Home,
-    resource: (Shared, &str),
+    resource: (&str, &str),
     share: &str,
     is_given: bool,
 ) -> Result<(), Refusal> {
@@ -110,22 +112,26 @@ fn audience(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Puts, replaces or takes away (`None`) the policy of a resource of `place`.
-pub(crate) fn set_policy(
+/// Puts, replaces or takes away (`None`) the policy of a resource of `owner`.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn set_policy(
     tx: &mut Transaction<'_>,
-    place: &Place,
-    resource: (Shared, &str),
+    owner: &Home,
+    resource: Resource<'_>,
     policy: Option<&str>,
 ) -> Result<(), Refusal> {
-    let key = place.resource_policy(resource.1);
+    let key = resource.0.policy_key(owner, resource.1);
+    let record = (resource.0.record_kind, resource.1);
     let before: Option<ResourcePolicy> = get(tx, &key)?;
     let before = before.map(|before| audience(&before.policy)).unwrap_or_default();
     let after = policy.map(audience).unwrap_or_default();
     for receiver in before.difference(&after) {
-        change(tx, receiver, &place.home, resource, |grant| grant.by_policy = false)?;
+        change(tx, receiver, owner, record, |grant| grant.by_policy = false)?;
     }
     for receiver in after.difference(&before) {
-        change(tx, receiver, &place.home, resource, |grant| grant.by_policy = true)?;
+        change(tx, receiver, owner, record, |grant| grant.by_policy = true)?;
     }
     match policy {
         Some(policy) => put(tx, &key, &ResourcePolicy { policy: policy.to_owned() }),
@@ -135,20 +141,25 @@ pub(crate) fn set_policy(
 }
 
 /// A resource goes: its policy and its place in shares go too.
-pub(crate) fn forget(
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn forget(
     tx: &mut Transaction<'_>,
-    place: &Place,
-    resource: (Shared, &str),
+    services: &Services,
+    owner: &Home,
+    resource: Resource<'_>,
 ) -> Result<(), Refusal> {
-    set_policy(tx, place, resource, None)?;
-    for entry in scan_all(tx, &shares_with(&place.home, resource.1))? {
-        share::drop_resource(tx, &place.home, crate::keys::last_part(&entry.key), resource)?;
+    set_policy(tx, owner, resource, None)?;
+    let Some(shares) = services.hooks().shares else { return Ok(()) };
+    for entry in scan_all(tx, &shares_with(owner, resource.1))? {
+        shares.drop_resource(tx, owner, crate::key::last_part(&entry.key), resource.1)?;
     }
     Ok(())
 }
 
 /// What the names of shares that have the resource begin with.
-pub(crate) fn shares_with(owner: &Home, id: &str) -> String {
+pub fn shares_with(owner: &Home, id: &str) -> String {
     format!("shared/{}/{}/{id}/", owner.account, owner.region)
 }
 
@@ -157,19 +168,21 @@ pub(super) fn of(
     state: &mut impl Read,
     receiver: &AccountId,
     owner: &Home,
-    (shared, id): (Shared, &str),
+    (shared, id): Resource<'_>,
 ) -> Result<Option<Grant>, Refusal> {
-    get(state, &key(receiver.as_str(), owner.region.as_str(), shared, id))
+    get(state, &key(receiver.as_str(), owner.region.as_str(), (shared.record_kind, id)))
 }
 
 /// Who shares the resource with the account of `home`, or with everybody.
 pub(super) fn owner(
     state: &mut impl Read,
     home: &Home,
-    (shared, id): (Shared, &str),
+    (shared, id): Resource<'_>,
 ) -> Result<Option<Home>, Refusal> {
     for receiver in [home.account.as_str(), EVERYBODY] {
-        if let Some(grant) = get::<Grant>(state, &key(receiver, home.region.as_str(), shared, id))? {
+        if let Some(grant) =
+            get::<Grant>(state, &key(receiver, home.region.as_str(), (shared.record_kind, id)))?
+        {
             return Ok(Some(Home { account: grant.owner, region: home.region.clone() }));
         }
     }
@@ -177,8 +190,9 @@ pub(super) fn owner(
 }
 
 /// What the grants to the account of `home`, and those to everybody, begin with.
-pub(super) fn prefixes(home: &Home, shared: Shared) -> [String; 2] {
-    [home.account.as_str(), EVERYBODY].map(|receiver| grants(receiver, home.region.as_str(), shared))
+pub(super) fn prefixes(home: &Home, shared: &Shareable) -> [String; 2] {
+    [home.account.as_str(), EVERYBODY]
+        .map(|receiver| grants(receiver, home.region.as_str(), shared.record_kind))
 }
 
 #[cfg(test)]
