@@ -29,8 +29,7 @@ MODEL_NAMES = {
 
 def descriptions():
     """The description of every service but the toy, which is nobody's but ours."""
-    folders = ["crates/api/idl", "crates/services/*"]
-    found = (path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.idl"))
+    found = REPOSITORY.glob("crates/services/*/*.idl")
     return sorted(path for path in found if path.name != "toy.idl")
 
 

@@ -12,12 +12,12 @@ pub struct Schema {
 
 /// Name and text of every description in this crate.
 pub(crate) const DESCRIPTIONS: [(&str, &str); 6] = [
-    ("vpc-lattice.idl", include_str!("../idl/vpc-lattice.idl")),
-    ("ec2.idl", include_str!("../idl/ec2.idl")),
+    ("vpc-lattice.idl", include_str!("../../services/lattice/vpc-lattice.idl")),
+    ("ec2.idl", include_str!("../../services/ec2/ec2.idl")),
     ("sts.idl", include_str!("../../services/sts/sts.idl")),
     ("tagging.idl", include_str!("../../services/tagging/tagging.idl")),
-    ("ram.idl", include_str!("../idl/ram.idl")),
-    ("acm.idl", include_str!("../idl/acm.idl")),
+    ("ram.idl", include_str!("../../services/ram/ram.idl")),
+    ("acm.idl", include_str!("../../services/acm/acm.idl")),
 ];
 
 impl Schema {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use trellis_ec2::{self as ec2, HostError};
 use trellis_frame::{Refusal, Surroundings};
 use trellis_metadata::{Credentials, Known, Network, Unusable};
 use trellis_model::resource::iam::Role;
@@ -18,7 +19,6 @@ use trellis_store::Reader;
 use trellis_sts::{ForService, assume_for_service};
 
 use crate::Control;
-use crate::ec2::{self, HostError};
 
 /// How long credentials of an instance are good.
 const DURATION: i32 = 6 * 3600;

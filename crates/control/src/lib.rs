@@ -1,24 +1,13 @@
-//! The operations themselves: requests become transactions, statuses move, Snapshots are built.
+//! The control plane: the services there are, and their start.
 //!
 //! [`Control`] is the whole of it: [`Control::serve`] is the life of an API call,
 //! [`Control::snapshots`] what proxies act on. An operation is one function over one transaction in
 //! the store; whatever takes longer is a status that a workflow moves, and that survives a restart.
 
-mod acm;
-mod certificate_renewal;
-mod domain_proof;
-mod ec2;
+mod hosts;
 mod instance_metadata;
-mod keys;
-mod lattice;
-mod log_subscriptions;
-mod ram;
-mod refusal;
-mod resources;
 mod revocation;
 mod services;
-mod snapshot;
-mod workflow;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,34 +17,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use jiff::SignedDuration;
 use tokio::sync::watch;
 use trellis_acm_pca::Reports;
-use trellis_frame::{
-    Extensions, Frame, access_key, page, record, settling, tags as tag_set, token, token_key, vault,
-};
-use trellis_model::fabric::FabricPlan;
+use trellis_frame::{Extensions, Frame};
 use trellis_model::health_board::HealthBoard;
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_model::{AccountId, Region};
+use trellis_publish::Published;
 use trellis_store::{Revision, Store, StoreError};
 use trellis_sts::IssuerKeys;
 
-pub use domain_proof::{Answer, TxtLookup};
-pub use ec2::{HostError, RunInstance};
 pub use trellis_ca::{IssueError, SealingKey};
+pub use trellis_ec2::{HostError, RunInstance};
 pub use trellis_frame::access_key::SecretAccessKey;
 pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
 pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
 pub use trellis_frame::{Clock, Peer, Random, SourceVpc, StartError};
+pub use trellis_lattice::{Answer, TxtLookup};
 pub use trellis_model::resource::vpc::Instance;
 pub use trellis_sts::{HttpsGet, MAX_ANSWER};
-
-/// What an operation is given, as the rooms of the services name it.
-mod context {
-    pub(crate) use trellis_frame::{Context, Surroundings};
-}
 
 /// How the control plane is set up.
 #[derive(Debug, Clone)]
@@ -122,9 +103,7 @@ pub struct Control {
 
 struct Inner {
     frame: Frame,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    plans: watch::Receiver<Arc<FabricPlan>>,
-    log_subscriptions: watch::Receiver<Arc<AccessLogSubscriptions>>,
+    published: Published,
     instance_roles: instance_metadata::InstanceRoles,
 }
 
@@ -153,10 +132,15 @@ impl Control {
             random,
         } = config;
         let (health, endpoints) = (HealthBoard::default(), trellis_route53::Board::default());
-        let mut extensions = Extensions::default()
-            .with(health.clone())
-            .with(endpoints.clone())
-            .with(IssuerKeys::new(https_get));
+        let lattice = trellis_lattice::Settings {
+            drain_limit,
+            txt_lookup,
+            txt_lookup_interval,
+            certificate_check_interval,
+            health: health.clone(),
+        };
+        let mut extensions =
+            Extensions::default().with(lattice).with(endpoints.clone()).with(IssuerKeys::new(https_get));
         if let Some(folder) = audit_reports {
             extensions = extensions.with(Reports(folder));
         }
@@ -173,29 +157,9 @@ impl Control {
             extensions,
         };
         let frame = Frame::start(store, services::ALL, config).await?;
-        let surroundings = frame.surroundings();
-        let store = &surroundings.store;
-        certificate_renewal::renew(surroundings).await?;
-
-        let mut changes = store.watch_each(snapshot::WATCHED)?;
-        let mut builder = snapshot::Builder::new(health, endpoints, surroundings.vault.sealing_key());
-        builder.apply(changes.next().await?);
-        let first = builder.build().unwrap_or_default();
-        let (publish, snapshots) = watch::channel(first);
-        let pending = store.watch(keys::LATTICE_PENDING)?;
-        let unproven = store.watch(keys::UNPROVEN)?;
-
-        let (plans, follow_plans) = ec2::start(surroundings).await?;
-        let (log_subscriptions, follow_log_subscriptions) = log_subscriptions::publish(store.clone()).await?;
-        frame.spawn(follow_plans);
-        frame.spawn(follow_log_subscriptions);
-        frame.spawn(snapshot::follow(builder, changes, publish));
-        let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
-        frame.spawn(workflow::run(surroundings.clone(), pending, drain_limit));
-        frame.spawn(domain_proof::run(surroundings.clone(), unproven, txt_lookup, txt_lookup_interval));
-        frame.spawn(certificate_renewal::run(surroundings.clone(), certificate_check_interval));
+        let published = trellis_publish::start(&frame, health, endpoints).await?;
         let instance_roles = Default::default();
-        Ok(Self { inner: Arc::new(Inner { frame, snapshots, plans, log_subscriptions, instance_roles }) })
+        Ok(Self { inner: Arc::new(Inner { frame, published, instance_roles }) })
     }
 
     /// What all services stand on: accounts and their keys among it.
@@ -234,7 +198,7 @@ impl Control {
 
     /// What proxies and the resolver act on, newest last; never behind the store for long.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.inner.snapshots.clone()
+        self.inner.published.snapshots.clone()
     }
 
     /// A certificate of the private CA for host names and addresses: for the API itself, not for a service.
@@ -253,7 +217,7 @@ impl Control {
 
     /// The access log subscriptions of every account, newest last.
     pub fn log_subscriptions(&self) -> watch::Receiver<Arc<AccessLogSubscriptions>> {
-        self.inner.log_subscriptions.clone()
+        self.inner.published.log_subscriptions.clone()
     }
 
     /// The data plane acts on the Snapshot of `revision` and so on every earlier one: associations

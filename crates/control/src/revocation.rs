@@ -7,8 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, header};
 use trellis_ca::ocsp::MAX_REQUEST;
-
-use crate::context::Surroundings;
+use trellis_frame::Surroundings;
 
 const QUESTION: &str = "application/ocsp-request";
 

@@ -2,17 +2,15 @@
 
 use trellis_frame::Service;
 
-use crate::{acm, ec2, lattice, ram};
-
 pub(crate) const ALL: &[&Service] = &[
-    &lattice::SERVICE,
-    &ec2::SERVICE,
+    &trellis_lattice::SERVICE,
+    &trellis_ec2::SERVICE,
     &trellis_iam::SERVICE,
     &trellis_sts::SERVICE,
     &trellis_organizations::SERVICE,
     &trellis_tagging::SERVICE,
-    &ram::SERVICE,
-    &acm::SERVICE,
+    &trellis_ram::SERVICE,
+    &trellis_acm::SERVICE,
     &trellis_route53::SERVICE,
     &trellis_acm_pca::SERVICE,
 ];

@@ -47,8 +47,11 @@ pub struct Shareable {
     /// [`Refusal::Invalid`].
     pub check: fn(&mut dyn Read, &Home, &str) -> Result<(), Refusal>,
     /// What it is shared with, when it is not shared by itself.
-    pub group: fn(&mut dyn Read, &Home, &str) -> Result<Option<String>, Refusal>,
+    pub group: GroupOf,
 }
+
+/// Finds the id of what the resource with an id is shared with.
+pub type GroupOf = fn(&mut dyn Read, &Home, &str) -> Result<Option<String>, Refusal>;
 
 /// A resource that can be shared, by kind and id.
 pub type Resource<'a> = (&'static Shareable, &'a str);

@@ -12,16 +12,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use trellis_frame::record::read_changed;
 use trellis_model::VpcId;
 use trellis_model::fabric::{FabricPlan, HostPlan, SubnetPlan, VpcPlan};
-use trellis_model::resource::lattice::VpcAssociation;
-use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc, private_dns_domain};
+use trellis_model::resource::lattice::{VpcAssociation, kind as lattice};
+use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc, kind, private_dns_domain};
 use trellis_store::{Event, Store, StoreError, Watch};
 
-use crate::record::read_changed;
 use crate::{keys, resources};
-use trellis_model::resource::lattice::kind as lattice;
-use trellis_model::resource::vpc::kind;
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The state could not be read.
-pub(super) async fn publish(
+pub(crate) async fn publish(
     store: Store,
 ) -> Result<(watch::Receiver<Arc<FabricPlan>>, impl Future<Output = ()> + Send + 'static), StoreError> {
     let mut changes = watch(&store)?;

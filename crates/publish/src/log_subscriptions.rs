@@ -7,12 +7,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use trellis_model::resource::lattice::{
-    AccessLogSubscription, AccessLogSubscriptions, ResourceConfiguration, ResourceConfigurationType,
+    AccessLogSubscription, AccessLogSubscriptions, ResourceConfiguration, ResourceConfigurationType, kind,
 };
 use trellis_store::{Event, Store, StoreError, Watch};
 
 use crate::keys;
-use trellis_model::resource::lattice::kind;
 
 /// Between attempts to watch again after the store failed.
 const RETRY: Duration = Duration::from_secs(1);

@@ -10,18 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use trellis_frame::record::read_changed;
 use trellis_model::resource::lattice::{
     Database, DomainVerification, PortRange, ResourceAssociation, ResourceConfiguration, ResourceDefinition,
-    ResourceGateway, ResourceIpAddressType, VpcAssociation,
+    ResourceGateway, ResourceIpAddressType, VpcAssociation, kind,
 };
 use trellis_model::snapshot::{AddressFamily, Destination, Resource};
 use trellis_model::{
     DomainVerificationId, ResourceAssociationId, ResourceConfigurationId, ResourceGatewayId,
     ServiceNetworkId, VpcId,
 };
-
-use crate::record::read_changed;
-use trellis_model::resource::lattice::kind;
 
 /// What a change concerns.
 #[derive(Debug, Default)]

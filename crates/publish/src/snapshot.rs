@@ -13,23 +13,24 @@ mod index;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certificates::Certificates;
+use compile::Groups;
+use index::{Index, Touched};
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use trellis_ca::SealingKey;
+use trellis_frame::{access_key, token_key};
+use trellis_model::health_board::HealthBoard;
 use trellis_model::snapshot::{Ingress, Network, Resources, Service, Snapshot};
 use trellis_model::{ServiceId, ServiceNetworkId, VpcId};
 use trellis_route53::Publication;
-use trellis_store::{Event, Revision, StoreError, Watch};
+use trellis_store::{Event, Revision, Store, StoreError, Watch};
 
-use crate::{access_key, keys, token_key};
-use certificates::Certificates;
-use compile::Groups;
-use index::{Index, Touched};
-use trellis_model::health_board::HealthBoard;
+use crate::keys;
 
 /// Prefixes of everything a Snapshot is made of.
-pub(crate) const WATCHED: &[&str] = &[
+const WATCHED: &[&str] = &[
     keys::LATTICE,
     keys::TAGS,
     access_key::PREFIX,
@@ -47,6 +48,23 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a commit waits for company: transactions that share an fsync arrive together.
 const GATHER: Duration = Duration::from_micros(500);
+
+/// The first Snapshot, of the state as it is now, and the task that keeps it current.
+///
+/// # Errors
+/// The state could not be read.
+pub(crate) async fn publish(
+    store: &Store,
+    board: HealthBoard,
+    endpoints: trellis_route53::Board,
+    sealing_key: Arc<SealingKey>,
+) -> Result<(watch::Receiver<Arc<Snapshot>>, impl Future<Output = ()> + Send + 'static), StoreError> {
+    let mut changes = store.watch_each(WATCHED)?;
+    let mut builder = Builder::new(board, endpoints, sealing_key);
+    builder.apply(changes.next().await?);
+    let (publish, snapshots) = watch::channel(builder.build().unwrap_or_default());
+    Ok((snapshots, follow(builder, changes, publish)))
+}
 
 /// Builds Snapshots out of changes.
 #[derive(Debug)]
@@ -227,11 +245,7 @@ impl Builder {
 }
 
 /// Follows `changes` and publishes, until the store is closed.
-pub(crate) async fn follow(
-    mut builder: Builder,
-    mut changes: Watch,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-) {
+async fn follow(mut builder: Builder, mut changes: Watch, snapshots: watch::Sender<Arc<Snapshot>>) {
     let mut earliest = Instant::now();
     loop {
         match gather(&mut builder, &mut changes, earliest).await {

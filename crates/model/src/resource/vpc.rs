@@ -5,11 +5,13 @@
 //! made from what is. Tags are kept with all others, by ARN.
 
 mod instance;
+mod prefix_list;
 mod sandbox;
 mod security_group;
 mod tenants;
 
 pub use instance::*;
+pub use prefix_list::*;
 pub use sandbox::*;
 pub use security_group::*;
 pub use tenants::*;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use trellis_model::fabric::{Firewall, FirewallRule, FirewallTraffic, GatewayPlan};
 use trellis_model::resource::lattice::{ResourceGateway, VpcAssociation};
-use trellis_model::resource::vpc::{Direction, Instance, IpProtocol, Peer, SecurityGroup, Traffic};
+use trellis_model::resource::vpc::{
+    Direction, Instance, IpProtocol, Peer, PrefixList, SecurityGroup, Traffic,
+};
 use trellis_model::{Region, ResourceGatewayId, SecurityGroupId, VpcId};
-
-use crate::ec2::prefix_list;
 
 /// The groups of one VPC and who has them.
 pub(super) struct Rules<'a> {
@@ -119,7 +119,7 @@ impl<'a> Rules<'a> {
             Peer::Ipv4(block) => Some([(*block).into()].into()),
             Peer::Ipv6(block) => Some([(*block).into()].into()),
             Peer::Group { group, .. } => self.members.get(group).cloned(),
-            Peer::PrefixList(id) => Some(prefix_list::blocks(self.region, id).into()),
+            Peer::PrefixList(id) => Some(PrefixList::blocks_of(self.region, id).into()),
         }
     }
 }

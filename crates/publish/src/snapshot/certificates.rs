@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use trellis_ca::{Facts, Leaf, SealingKey};
+use trellis_frame::vault;
 use trellis_model::ServiceId;
-use trellis_model::snapshot::Certificate;
-
-use crate::vault;
 use trellis_model::resource::lattice::kind;
+use trellis_model::snapshot::Certificate;
 
 /// What one service shows, by lower-case host name.
 type Shown = BTreeMap<Box<str>, Opened>;

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use trellis_model::health::{self, StatusMatcher, TargetStatus};
+use trellis_model::health_board::{HealthBoard, TargetKey};
 use trellis_model::matching::{self, Text, TextMatch};
 use trellis_model::resource::lattice::{
     HeaderMatchType, HealthCheckConfig, HttpMatch, Listener, ListenerProtocol, Matcher, PathMatchType, Rule,
     RuleAction, RuleMatch, Service, ServiceNetwork, Target, TargetGroup, TargetGroupProtocol,
     TargetGroupProtocolVersion,
 };
-use trellis_model::snapshot;
-use trellis_model::{TargetGroupId, VpcId};
+use trellis_model::{TargetGroupId, VpcId, snapshot};
 
 use super::guards::Guards;
-use trellis_model::health_board::{HealthBoard, TargetKey};
 
 /// Compiled target groups, by id.
 pub(super) type Groups = FxHashMap<TargetGroupId, Arc<snapshot::TargetGroup>>;

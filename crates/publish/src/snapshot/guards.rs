@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use trellis_frame::tags::Tags;
 use trellis_model::resource::lattice::{AuthPolicy, AuthType};
 use trellis_model::snapshot::Auth;
 use trellis_policy::{Policy, PolicyKind};
-
-use crate::tag_set::Tags;
 
 /// Policies by the id of their service or network, tags by the ARN of their service.
 #[derive(Debug, Default)]

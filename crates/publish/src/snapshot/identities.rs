@@ -8,17 +8,16 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use trellis_ca::SealingKey;
+use trellis_frame::access_key::{self, Rights, SealedSecret, Status};
 use trellis_frame::key::TAGS;
+use trellis_frame::record::read_changed;
+use trellis_frame::tags::Tags;
+use trellis_frame::token_key::{self, Dated};
 use trellis_model::AccountId;
 use trellis_model::resource::iam::{self, AWS_MANAGED, Group, ManagedPolicy, Permissions, Role, User};
 use trellis_model::resource::organization::{self, Tree};
 use trellis_model::snapshot::{AccessKey, Identities, Organizations, Principal, PrincipalKind, TokenKey};
 use trellis_policy::{Organization, Policy, PolicyKind};
-
-use crate::access_key::{self, Rights, SealedSecret, Status};
-use crate::record::read_changed;
-use crate::tag_set::Tags;
-use crate::token_key::{self, Dated};
 
 /// What the keys of IAM's records begin with.
 pub(super) const PREFIX: &str = "iam/";

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use trellis_frame::record::read_changed;
+use trellis_model::health_board::{HealthBoard, TargetKey};
 use trellis_model::resource::lattice::{
     AuthPolicy, Listener, Rule, RuleAction, Service, ServiceAssociation, ServiceNetwork, Target, TargetGroup,
-    VpcAssociation,
+    VpcAssociation, kind,
 };
 use trellis_model::{
     ListenerId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId, TargetGroupId, VpcAssociationId,
@@ -16,10 +18,7 @@ use trellis_model::{
 
 use super::guards::Guards;
 use crate::keys;
-use crate::record::read_changed;
 use crate::resources;
-use trellis_model::health_board::{HealthBoard, TargetKey};
-use trellis_model::resource::lattice::kind;
 
 /// What has to be built anew.
 #[derive(Debug, Default)]

@@ -1,24 +1,68 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trellis_frame::key::Scope;
 use trellis_model::resource::lattice::{
     AuthType, FixedResponseAction, ForwardAction, Home, HttpMatch, Listener, ListenerProtocol, PathMatch,
     PathMatchType, Rule, RuleAction, RuleMatch, Service as ServiceRecord, ServiceAssociation, ServiceNetwork,
     Status, Target, TargetGroup, TargetGroupConfig, TargetGroupProtocol, TargetGroupType, VpcAssociation,
-    WeightedTargetGroup,
+    WeightedTargetGroup, kind,
 };
+use trellis_model::snapshot::Certificate;
 use trellis_model::{
     ListenerId, RuleId, ServiceAssociationId, TargetGroupId, VpcAssociationId, moment::Moment,
 };
 use trellis_store::{Change, Entry};
 
-use trellis_model::snapshot::Certificate;
-
 use super::*;
-use crate::lattice::place::{Place, kind};
 
 const SERVICES: u64 = 1000;
 const RULES: u64 = 10;
+
+/// Keys of records, as VPC Lattice has them.
+struct Place(Scope);
+
+impl Place {
+    fn new(home: Home) -> Self {
+        Self(Scope::new("lattice", &home))
+    }
+
+    fn network(&self, id: &ServiceNetworkId) -> String {
+        self.0.record(kind::NETWORK, id)
+    }
+
+    fn service(&self, id: &ServiceId) -> String {
+        self.0.record(kind::SERVICE, id)
+    }
+
+    fn listener(&self, service: &ServiceId, id: &ListenerId) -> String {
+        self.0.record(kind::LISTENER, format_args!("{service}/{id}"))
+    }
+
+    fn rule(&self, listener: &ListenerId, id: &RuleId) -> String {
+        self.0.record(kind::RULE, format_args!("{listener}/{id}"))
+    }
+
+    fn target_group(&self, id: &TargetGroupId) -> String {
+        self.0.record(kind::TARGET_GROUP, id)
+    }
+
+    fn target(&self, group: &TargetGroupId, id: &str, port: u16) -> String {
+        self.0.record(kind::TARGET, format_args!("{group}/{id}|{port}"))
+    }
+
+    fn association(&self, kind: &str, id: &str) -> String {
+        self.0.record(kind, id)
+    }
+
+    fn auth_policy(&self, id: &str) -> String {
+        self.0.record(kind::AUTH_POLICY, id)
+    }
+
+    fn certificate(&self, service: &ServiceId, host: &str) -> String {
+        self.0.record(kind::CERTIFICATE, format_args!("{service}/{host}"))
+    }
+}
 
 fn home() -> Home {
     Home { account: "111122223333".parse().unwrap(), region: "us-east-1".parse().unwrap() }
@@ -442,7 +486,7 @@ fn a_policy_is_compiled_once_and_guards_its_service_while_that_wants_iam() {
 
 #[test]
 fn who_may_call_is_the_same_arc_until_their_record_changes() {
-    use crate::access_key::{AccessKey, Rights, SealedSecret};
+    use trellis_frame::access_key::{AccessKey, Rights, SealedSecret};
 
     let mut builder = builder(HealthBoard::default());
     let key = |id: &str, secret: &str, rights| {
@@ -485,7 +529,7 @@ fn who_may_call_is_the_same_arc_until_their_record_changes() {
 fn an_iam_users_key_has_the_policies_of_the_user_and_its_groups_within_the_boundary() {
     use trellis_model::resource::iam::{Group, Permissions, User};
 
-    use crate::access_key::{AccessKey, Rights, SealedSecret, Status};
+    use trellis_frame::access_key::{AccessKey, Rights, SealedSecret, Status};
 
     let mut builder = builder(HealthBoard::default());
     let account = home().account;

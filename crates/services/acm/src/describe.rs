@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_ca::Facts;
+use trellis_frame::{Context, Refusal};
 use trellis_store::Reader;
 
 use super::Identify;
 use super::record::Certificate;
 use super::request::Requested;
-use crate::context::Context;
-use crate::refusal::Refusal;
 
 pub(super) fn describe(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Value, Refusal> {
     let home = ctx.home();

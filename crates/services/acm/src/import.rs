@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_ca::import::{self, ImportError, Material, Place as Position, Purpose};
 use trellis_ca::{Facts, Leaf};
-use trellis_frame::reference;
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal, reference};
 use trellis_store::Transaction;
 use zeroize::Zeroizing;
 
 use super::record::Certificate;
 use super::tags::{self, Tag};
 use super::{invalid, read};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
 
 /// Certificates in one account and region: AWS's default.
 pub(super) const MAX_CERTIFICATES: usize = 2500;

@@ -15,31 +15,33 @@ mod list;
 mod request;
 mod tags;
 
-pub(crate) mod record;
+mod record;
 
+/// Types of the description.
+#[allow(clippy::all, dead_code, unreachable_pub, unused_qualifications)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/acm.rs"));
+}
+
+use record::Certificate;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Hooks, Service, Tagged, Workflow, words};
+use trellis_frame::{Accounts, Context, Hooks, Refusal, Service, Tagged, Workflow, tags as tag_set, words};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Transaction};
 
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set;
-use record::Certificate;
-
 /// The service: what the frame has to know of it.
-pub(crate) static SERVICE: Service = Service {
+pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
     tagged: Some(Tagged { arn_service: "acm", locate }),
-    accounts: Accounts { records: &[crate::keys::ACM], ..Accounts::NONE },
+    accounts: Accounts { records: &["acm/"], ..Accounts::NONE },
     start: Some(|surroundings| Box::pin(async move { record::adopt(&surroundings).await })),
     hooks: Hooks { certificates: Some(&record::Keeper), ..Hooks::NONE },
     workflows: &[Workflow { kind: record::CERTIFICATE, advance: request::advance }],
-    ..Service::new(|| trellis_api::service_by_signing_name("acm").expect("described"))
+    ..Service::new(wire::description)
 };
 
 trellis_frame::operations! {

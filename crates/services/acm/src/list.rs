@@ -4,15 +4,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_api::Exception;
 use trellis_ca::{Facts, KeyAlgorithm};
+use trellis_frame::page::{from_token, to_token};
+use trellis_frame::{Context, Refusal};
 use trellis_model::moment::Moment;
 use trellis_store::Reader;
 
 use super::describe::{names, without_nulls};
 use super::invalid;
 use super::record::Certificate;
-use crate::context::Context;
-use crate::page::{from_token, to_token};
-use crate::refusal::Refusal;
 
 /// Items on a page when `MaxItems` is absent; also the most there may be.
 const MAX_ITEMS: usize = 1000;

@@ -4,17 +4,16 @@ use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
 use trellis_ca::{Facts, KeyAlgorithm, Leaf};
 use trellis_frame::certificate::{Certificates, Kept};
-use trellis_frame::{Surroundings, reference};
+use trellis_frame::key::Scope;
+use trellis_frame::record::{all, get, put, put_pending};
+use trellis_frame::vault::{Vault, VaultFault};
+use trellis_frame::{Refusal, Surroundings, reference};
 use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Transaction};
 
 use super::request::Requested;
-use crate::keys::Scope;
-use crate::record::{all, get, put, put_pending};
-use crate::refusal::Refusal;
-use crate::vault::{Vault, VaultFault};
 
 pub(super) const CERTIFICATE: &str = "certificate";
 const MATERIAL: &str = "material";

@@ -19,7 +19,7 @@ use trellis_ca::{
 use trellis_frame::certificate::{Authorities, Order};
 use trellis_frame::operation::BoxFuture;
 use trellis_frame::token::Token;
-use trellis_frame::{Progress, Surroundings, Work, reference};
+use trellis_frame::{Context, Progress, Refusal, Surroundings, Work, reference};
 use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
@@ -29,8 +29,6 @@ use super::import::MAX_CERTIFICATES;
 use super::record::Certificate;
 use super::tags::{self, Tag};
 use super::{invalid, read};
-use crate::context::Context;
-use crate::refusal::Refusal;
 
 /// "ACM private certificates are valid for 13 months."
 const VALIDITY_DAYS: u16 = 395;

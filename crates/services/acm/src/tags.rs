@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trellis_api::Exception;
+use trellis_frame::tags::{self as tag_set, MAX_TAGS, Tags};
+use trellis_frame::{Context, Refusal};
 use trellis_store::{Reader, Transaction};
 
 use super::record::Certificate;
 use super::{Identify, invalid};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::{self, MAX_TAGS, Tags};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

@@ -2,10 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::{Context, Refusal};
 
 use super::input::Request;
-use crate::context::Context;
-use crate::refusal::Refusal;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::record::put;
+use trellis_frame::{Context, Refusal, Surroundings, settling};
 use trellis_model::InstanceId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, Tenants};
@@ -17,10 +19,6 @@ use trellis_store::{Read, Transaction};
 use super::host::{HostError, settle};
 use super::input::Request;
 use super::{fault, instance, place};
-use crate::context::{Context, Surroundings};
-use crate::record::put;
-use crate::refusal::Refusal;
-use crate::settling;
 
 /// Secondary addresses of one interface: more than the pods a node has.
 const MAX_SECONDARY: usize = 256;
@@ -147,7 +145,7 @@ pub(super) async fn unassign(ctx: &Context, input: Value) -> Result<Value, Refus
 }
 
 /// As `assign` with a number, for the binary.
-pub(super) async fn assign_to_host(
+pub async fn assign_to_host(
     surroundings: &Surroundings,
     id: &InstanceId,
     count: usize,
@@ -166,7 +164,7 @@ pub(super) async fn assign_to_host(
 }
 
 /// As `unassign`, for the binary.
-pub(super) async fn unassign_from_host(
+pub async fn unassign_from_host(
     surroundings: &Surroundings,
     id: &InstanceId,
     addresses: &[Ipv4Addr],

@@ -4,13 +4,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use trellis_frame::Refusal;
 use trellis_model::VpcId;
-use trellis_model::resource::vpc::BLOCK_PREFIXES;
+use trellis_model::resource::vpc::{BLOCK_PREFIXES, stable_suffix};
 use trellis_model::snapshot::RESOURCE_BLOCK;
 
 use super::fault;
-use super::listing::stable_suffix;
-use crate::refusal::Refusal;
 
 /// Ranges that mean something else wherever they appear.
 const REFUSED: [Ipv4Net; 6] = [

@@ -7,6 +7,8 @@
 use ipnet::Ipv6Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::record::put;
+use trellis_frame::{Context, Refusal};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc, VpcIpv6};
 use trellis_model::{SecurityGroupRuleId, SubnetId, VpcId};
@@ -14,9 +16,6 @@ use trellis_store::Read;
 
 use super::input::Request;
 use super::{block, fault, place, security_group, subnet, traits};
-use crate::context::Context;
-use crate::record::put;
-use crate::refusal::Refusal;
 
 const VPC_RANGE: &str = "InvalidVpc.Range";
 const SUBNET_RANGE: &str = "InvalidSubnet.Range";

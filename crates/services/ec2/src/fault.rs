@@ -3,8 +3,7 @@
 use std::fmt::Display;
 
 use trellis_api::Exception;
-
-use crate::refusal::Refusal;
+use trellis_frame::Refusal;
 
 /// At most this much of what a caller sent is quoted back.
 const QUOTED: usize = 128;

@@ -4,8 +4,8 @@
 
 pub(super) mod names;
 
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
+use trellis_frame::Refusal;
+use trellis_frame::tags::Tags;
 
 use super::fault;
 use super::input::Filter;

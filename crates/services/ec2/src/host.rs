@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use trellis_frame::reference;
+use trellis_frame::record::{self, put};
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Refusal, Surroundings, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::iam::InstanceProfile;
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home};
@@ -20,10 +22,6 @@ use trellis_store::{Read, TransactError, Transaction};
 
 use super::instance::profile;
 use super::{instance, place, tag, traits};
-use crate::context::Surroundings;
-use crate::record::{self, put};
-use crate::refusal::Refusal;
-use crate::tag_set::{self, Tags};
 
 /// How long a terminated instance is kept to be described.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -157,7 +155,7 @@ fn check_sandbox(sandbox: &Sandbox) -> Result<(), HostError> {
 ///
 /// # Errors
 /// Whatever of [`HostError`] the request deserves; nothing is written then.
-pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
+pub async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
     check_name(&spec.name)?;
     check_command(&spec.command)?;
     check_sandbox(&spec.sandbox)?;
@@ -324,7 +322,7 @@ fn choose_groups(
 ///
 /// # Errors
 /// [`HostError::NoHost`].
-pub(crate) async fn terminate_named(
+pub async fn terminate_named(
     surroundings: &Arc<Surroundings>,
     name_or_id: &str,
 ) -> Result<Instance, HostError> {
@@ -409,7 +407,7 @@ fn forget(tx: &mut Transaction<'_>, home: &Home, instance: &Instance) {
 ///
 /// # Errors
 /// The state could not be read.
-pub(crate) fn list(surroundings: &Surroundings) -> Result<Vec<Instance>, HostError> {
+pub fn list(surroundings: &Surroundings) -> Result<Vec<Instance>, HostError> {
     let mut hosts: Vec<Instance> = place::every::<Instance>(&mut surroundings.store.read()?)?;
     hosts.retain(|instance| instance.state.holds_resources());
     hosts.sort_by(|one, other| (one.launched_at, &one.id).cmp(&(other.launched_at, &other.id)));

@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::reference;
+use trellis_frame::{Context, Refusal, record, reference};
 use trellis_model::VpcId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Subnet, Vpc, ec2_arn};
@@ -17,9 +17,6 @@ use super::input::{Filter, Request};
 use super::listing::Page;
 use super::place;
 use super::{fault, prefix_list, tag};
-use crate::context::Context;
-use crate::record;
-use crate::refusal::Refusal;
 
 fn table_id(vpc: &Vpc) -> String {
     format!("rtb-{}", vpc.id.suffix())

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use trellis_frame::Refusal;
 
 use super::fault;
-use crate::refusal::Refusal;
 
 /// A request without its `DryRun`.
 pub(super) struct Request<T> {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal, record, settling};
 use trellis_model::fabric::mac_of;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
@@ -22,11 +24,6 @@ use super::input::{Filter, Request, check_dry_run};
 use super::listing::Page;
 use super::place;
 use super::{fault, host, tag, zone};
-use crate::context::Context;
-use crate::record;
-use crate::refusal::Refusal;
-use crate::settling;
-use crate::tag_set::Tags;
 
 /// Instances of one TerminateInstances call.
 const MAX_TERMINATED: usize = 1000;

@@ -1,21 +1,20 @@
 //! EC2: VPCs, subnets, instances and security groups, as far as an application network needs them.
 //!
-//! The API records what should be; [`fabric`] publishes it for the kernel; [`status`] moves states
-//! when the kernel reports. Instances are made by `trellis run` ([`host`]), not by RunInstances.
+//! The API records what should be; [`status`] moves states when the kernel reports that it is. Instances are made by `trellis run` ([`host`]), not by RunInstances.
 
 mod account;
 mod address;
 mod block;
 mod cidr;
-mod fabric;
 mod fault;
 mod filter;
 mod host;
 mod implied;
 mod input;
 mod instance;
+mod keys;
 mod listing;
-pub(crate) mod place;
+mod place;
 mod prefix_list;
 mod quota;
 mod security_group;
@@ -26,45 +25,40 @@ mod traits;
 mod vpc;
 mod zone;
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+/// Types of the description.
+#[allow(clippy::all, dead_code, unreachable_pub, unused_qualifications)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/ec2.rs"));
+}
 
 use serde_json::Value;
-use tokio::sync::watch;
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Context, Refusal, Service, Surroundings, Tagged};
-use trellis_model::fabric::FabricPlan;
-use trellis_model::resource::vpc::{Direction, Instance};
-use trellis_model::{InstanceId, VpcId};
-
-use crate::Control;
+use trellis_frame::{Accounts, Context, Refusal, Service, Tagged};
+use trellis_model::resource::vpc::Direction;
 
 pub use host::{HostError, RunInstance};
-pub(crate) use instance::metadata::{Described, describe as describe_instance};
+pub use instance::metadata::{Described, describe as describe_instance};
 
-/// The plans for the kernel, the first of which is there, and the task that keeps them current.
-///
-/// # Errors
-/// The state could not be read.
-pub(crate) async fn start(
-    surroundings: &Surroundings,
-) -> Result<(watch::Receiver<Arc<FabricPlan>>, impl Future<Output = ()> + Send + 'static), Refusal> {
-    Ok(fabric::publish(surroundings.store.clone()).await?)
+/// Hosts, for who makes them otherwise than by the API, and what the kernel reports of them and of VPCs.
+pub mod hosts {
+    pub use crate::address::{assign_to_host, unassign_from_host};
+    pub use crate::host::{list, run, terminate_named};
+    pub use crate::status::{host_failed, host_gone, host_ready, vpc_ready};
 }
 
 /// The service: what the frame has to know of it.
-pub(crate) static SERVICE: Service = Service {
+pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
     quotas: quota::ALL,
     tagged: Some(Tagged { arn_service: "ec2", locate: tag::locate }),
     accounts: Accounts {
-        records: &[crate::keys::EC2],
+        records: &[keys::EC2],
         is_remnant: place::forget_terminated_instance,
         ..Accounts::NONE
     },
     start: Some(|surroundings| Box::pin(async move { status::recover(&surroundings).await })),
-    ..Service::new(|| trellis_api::service_by_signing_name("ec2").expect("described"))
+    ..Service::new(wire::description)
 };
 
 trellis_frame::operations! {
@@ -170,92 +164,4 @@ async fn revoke_ingress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
 
 async fn revoke_egress(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     security_group::rule::revoke(ctx, input, Direction::Egress).await
-}
-
-/// What the binary asks and reports: hosts from the command line, states from the kernel.
-impl Control {
-    /// What should be in the kernel, newest last; the first is there when [`Control::start`] returns.
-    pub fn fabric_plans(&self) -> watch::Receiver<Arc<FabricPlan>> {
-        self.inner.plans.clone()
-    }
-
-    /// Records a new host, `pending` until [`Control::host_ready`].
-    ///
-    /// # Errors
-    /// Whatever of [`HostError`] the request deserves; nothing has changed then.
-    pub async fn run_instance(&self, spec: RunInstance) -> Result<Instance, HostError> {
-        host::run(self.inner.frame.surroundings(), spec).await
-    }
-
-    /// Ends the host called `name_or_id`; one that is ending already stays as it is.
-    ///
-    /// # Errors
-    /// [`HostError::NoHost`], or a state that cannot be written.
-    pub async fn terminate_instance(&self, name_or_id: &str) -> Result<Instance, HostError> {
-        host::terminate_named(self.inner.frame.surroundings(), name_or_id).await
-    }
-
-    /// Gives the host with `id` as many more addresses of its subnet as `count` says, and returns them. They are in
-    /// force once [`Control::fabric_plans`] has been applied, as every address is.
-    ///
-    /// # Errors
-    /// [`HostError::NoHost`], [`HostError::SubnetHasNotSoMany`], [`HostError::TooManyAddresses`]; nothing has changed then.
-    pub async fn assign_private_addresses(
-        &self,
-        id: &InstanceId,
-        count: usize,
-    ) -> Result<Vec<Ipv4Addr>, HostError> {
-        address::assign_to_host(self.inner.frame.surroundings(), id, count).await
-    }
-
-    /// Takes secondary addresses of the host with `id` away; what it does not have is passed over.
-    ///
-    /// # Errors
-    /// [`HostError::NoHost`], or a state that cannot be written.
-    pub async fn unassign_private_addresses(
-        &self,
-        id: &InstanceId,
-        addresses: &[Ipv4Addr],
-    ) -> Result<(), HostError> {
-        address::unassign_from_host(self.inner.frame.surroundings(), id, addresses).await
-    }
-
-    /// Every host of the installation that is not terminated, in the order they were made.
-    ///
-    /// # Errors
-    /// The state could not be read.
-    pub fn instances(&self) -> Result<Vec<Instance>, HostError> {
-        host::list(self.inner.frame.surroundings())
-    }
-
-    /// The kernel has the VPC.
-    pub async fn vpc_ready(&self, vpc: &VpcId) {
-        status::vpc_ready(self.inner.frame.surroundings(), vpc).await;
-    }
-
-    /// The kernel could not make the VPC. It stays `pending`, as EC2 has no other word, and is tried
-    /// again.
-    pub async fn vpc_failed(&self, vpc: &VpcId, reason: &str) {
-        tracing::warn!(%vpc, reason, "a VPC stays pending");
-    }
-
-    /// The kernel no longer has the VPC. Its record went when it was deleted.
-    pub async fn vpc_gone(&self, vpc: &VpcId) {
-        tracing::debug!(%vpc, "a VPC is gone");
-    }
-
-    /// The kernel has the host.
-    pub async fn host_ready(&self, instance: &InstanceId) {
-        status::host_ready(self.inner.frame.surroundings(), instance).await;
-    }
-
-    /// The kernel could not make the host; it is tried again until somebody ends it.
-    pub async fn host_failed(&self, instance: &InstanceId, reason: &str) {
-        status::host_failed(self.inner.frame.surroundings(), instance, reason).await;
-    }
-
-    /// The kernel no longer has the host.
-    pub async fn host_gone(&self, instance: &InstanceId) {
-        status::host_gone(self.inner.frame.surroundings(), instance).await;
-    }
 }

@@ -1,9 +1,11 @@
 //! Pages of Describe operations: in id order, at most a thousand on a page.
 
+use trellis_frame::Refusal;
+use trellis_frame::page::{from_token, to_token};
+use trellis_model::resource::vpc::stable_suffix;
+
 use super::fault;
 use super::filter::Filters;
-use crate::page::{from_token, to_token};
-use crate::refusal::Refusal;
 
 /// `MaxResults`, where given. EC2 wants no pages smaller than five.
 const PAGE_SIZES: std::ops::RangeInclusive<i64> = 5..=1000;
@@ -53,7 +55,8 @@ impl Page {
                 )));
             }
         };
-        let list = format!("{:016x}", fingerprint(list));
+        // A caller who forges one only gets to start elsewhere in a list of their own.
+        let list = format!("{:016x}", stable_suffix(list));
         let after = match next_token {
             None | Some("") => None,
             Some(token) => {
@@ -79,18 +82,6 @@ impl Page {
         };
         (page, next)
     }
-}
-
-/// FNV-1a. A caller who forges one only gets to start elsewhere in a list of their own.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// The same for ids that have to be stable rather than unique.
-pub(super) fn stable_suffix(text: &str) -> u64 {
-    fingerprint(text)
 }
 
 #[cfg(test)]

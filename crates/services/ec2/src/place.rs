@@ -10,6 +10,7 @@
 //! ```
 
 use serde::de::DeserializeOwned;
+use trellis_frame::{Refusal, record};
 use trellis_model::resource::lattice::{self, Home};
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Tenants, Vpc, kind};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
@@ -17,8 +18,6 @@ use trellis_store::{Entry, Read, Transaction};
 
 use super::fault;
 use crate::keys;
-use crate::record;
-use crate::refusal::Refusal;
 
 /// A record with an id, kept under EC2.
 pub(crate) trait Resource: DeserializeOwned {
@@ -173,7 +172,7 @@ pub(super) fn forget_terminated_instance(tx: &mut Transaction<'_>, entry: &Entry
     {
         return Ok(false);
     }
-    forget_place(tx, keys::last_part(&entry.key));
+    forget_place(tx, trellis_frame::key::last_part(&entry.key));
     Ok(true)
 }
 

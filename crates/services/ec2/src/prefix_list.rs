@@ -1,58 +1,25 @@
-//! The managed prefix lists of VPC Lattice: the ranges that services and resources are found in.
-//!
-//! "The names are `com.amazonaws.<region>.vpc-lattice` and `com.amazonaws.<region>.ipv6.vpc-lattice`."
-//! They belong to AWS, cannot be changed, and have the same ids for as long as a region has its name.
+//! The managed prefix lists, as EC2 describes them: see [`PrefixList`].
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal};
+use trellis_model::resource::vpc::PrefixList;
 use trellis_model::{PrefixListId, Region};
 
 use super::fault;
 use super::filter::Filters;
 use super::input::{Filter, Request};
-use super::listing::{Page, stable_suffix};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
-
-struct PrefixList {
-    id: String,
-    name: String,
-    family: &'static str,
-    /// In the order of their texts.
-    cidrs: &'static [&'static str],
-}
-
-/// Both lists of `region`, in id order.
-fn lists(region: &Region) -> [PrefixList; 2] {
-    let list = |label: &str, family, cidrs| {
-        let name = format!("com.amazonaws.{region}.{label}");
-        let id = PrefixListId::from_random(stable_suffix(&name)).to_string();
-        PrefixList { id, name, family, cidrs }
-    };
-    let mut lists = [
-        list("vpc-lattice", "IPv4", &["129.224.0.0/17", "169.254.171.0/24"]),
-        list("ipv6.vpc-lattice", "IPv6", &["fd00:ec2:80::/64"]),
-    ];
-    lists.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    lists
-}
+use super::listing::Page;
 
 /// Whether rules of security groups in `region` may name it.
 pub(super) fn exists(region: &Region, id: &PrefixListId) -> bool {
-    lists(region).iter().any(|list| list.id == id.as_str())
-}
-
-/// The addresses a list stands for; none for one there is not.
-pub(super) fn blocks(region: &Region, id: &PrefixListId) -> Vec<ipnet::IpNet> {
-    let lists = lists(region);
-    let cidrs = lists.iter().find(|list| list.id == id.as_str()).map_or(&[][..], |list| list.cidrs);
-    cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect()
+    PrefixList::all(region).iter().any(|list| list.id == id.as_str())
 }
 
 /// What all lists together stand for.
 pub(super) fn every_block(region: &Region) -> Vec<ipnet::IpNet> {
-    lists(region).iter().flat_map(|list| list.cidrs).filter_map(|cidr| cidr.parse().ok()).collect()
+    PrefixList::all(region).iter().flat_map(PrefixList::blocks).collect()
 }
 
 fn chosen(region: &Region, ids: &[String]) -> Result<Vec<PrefixList>, Refusal> {
@@ -63,11 +30,11 @@ fn chosen(region: &Region, ids: &[String]) -> Result<Vec<PrefixList>, Refusal> {
         })?;
         find(region, id)?;
     }
-    Ok(lists(region).into_iter().filter(|list| ids.is_empty() || ids.contains(&list.id)).collect())
+    Ok(PrefixList::all(region).into_iter().filter(|list| ids.is_empty() || ids.contains(&list.id)).collect())
 }
 
 fn find(region: &Region, id: &str) -> Result<PrefixList, Refusal> {
-    lists(region).into_iter().find(|list| list.id == id).ok_or_else(|| {
+    PrefixList::all(region).into_iter().find(|list| list.id == id).ok_or_else(|| {
         let id = fault::quoted(id);
         let message = format!("The prefix list ID '{id}' does not exist");
         fault::refuse("InvalidPrefixListID.NotFound", message)

@@ -8,7 +8,8 @@ pub(super) mod rule;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::reference;
+use trellis_frame::record::{self, put};
+use trellis_frame::{Context, Refusal, reference, tags as tag_set};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     DEFAULT_GROUP, Direction, Instance, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
@@ -21,11 +22,7 @@ use super::input::{Filter, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
 use super::{fault, tag};
-use crate::context::Context;
-use crate::ec2::quota;
-use crate::record::{self, put};
-use crate::refusal::Refusal;
-use crate::tag_set;
+use crate::quota;
 
 /// Longest name and description.
 const MAX_TEXT: usize = 255;

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use trellis_frame::reference;
+use trellis_frame::record::put;
+use trellis_frame::{Refusal, Surroundings, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::vpc::{Instance, InstanceState, Vpc, VpcState};
 use trellis_model::{InstanceId, VpcId};
 use trellis_store::{TransactError, Transaction};
 
 use super::{host, place, traits};
-use crate::context::Surroundings;
-use crate::record::put;
-use crate::refusal::Refusal;
 
 /// Runs `work`; what goes wrong is ours, so it is logged and the state stays as it is.
 async fn move_state<F>(surroundings: &Surroundings, mut work: F)
@@ -26,7 +24,7 @@ where
 }
 
 /// The kernel has the VPC: `pending` becomes `available`.
-pub(crate) async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
+pub async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
     let id = vpc.clone();
     move_state(surroundings, move |tx| {
         let Some(mut vpc) = place::find_anywhere::<Vpc>(tx, id.as_str())? else { return Ok(()) };
@@ -40,7 +38,7 @@ pub(crate) async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
 }
 
 /// The kernel has the host: `pending` becomes `running`.
-pub(crate) async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
+pub async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
     let id = instance.clone();
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
@@ -55,7 +53,7 @@ pub(crate) async fn host_ready(surroundings: &Surroundings, instance: &InstanceI
 }
 
 /// The kernel does not have the host yet, and why. It is tried again until somebody ends it.
-pub(crate) async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, reason: &str) {
+pub async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, reason: &str) {
     let (id, reason) = (instance.clone(), reason.chars().take(512).collect::<String>());
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
@@ -70,7 +68,7 @@ pub(crate) async fn host_failed(surroundings: &Surroundings, instance: &Instance
 
 /// The kernel no longer has the host: `shutting-down` becomes `terminated`. A host that was still
 /// wanted is made again and is `pending` until then.
-pub(crate) async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) {
+pub async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) {
     let (id, inside) = (instance.clone(), surroundings.clone());
     let now = Moment::from(surroundings.clock.now());
     move_state(surroundings, move |tx| {

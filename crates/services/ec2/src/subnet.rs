@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::reference;
+use trellis_frame::record::put;
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, Refusal, reference};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Tenants, Vpc};
 use trellis_model::{SubnetId, VpcId};
@@ -13,11 +15,7 @@ use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::place;
 use super::{block, cidr, fault, tag, zone};
-use crate::context::Context;
-use crate::ec2::quota;
-use crate::record::put;
-use crate::refusal::Refusal;
-use crate::tag_set::{self, Tags};
+use crate::quota;
 
 const RANGE: &str = "InvalidSubnet.Range";
 

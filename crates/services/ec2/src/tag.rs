@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::tags::{self as tag_set, MAX_TAGS, Tags};
+use trellis_frame::{Context, Refusal};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, SecurityGroup, Subnet, Vpc};
@@ -13,9 +15,6 @@ use super::input::{Filter, Request, Tag, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::security_group::rule;
 use super::{implied, instance, place};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::{self, MAX_TAGS, Tags};
 
 /// Resources of one CreateTags or DeleteTags call.
 const MAX_RESOURCES: usize = 1000;

@@ -1,13 +1,13 @@
 //! What others have to know of VPCs and hosts without following them: beside the records of VPC Lattice there is a note
 //! of each VPC whose hosts are answered private names, of each that has IPv6, and of the host that is a database.
 
+use trellis_frame::Refusal;
+use trellis_frame::record::{get, put};
 use trellis_model::resource::lattice::{Database, DatabaseArn, Home, kind};
 use trellis_model::resource::vpc::Vpc;
 use trellis_store::{Read, Transaction};
 
 use crate::keys;
-use crate::record::{get, put};
-use crate::refusal::Refusal;
 
 /// Notes whether hosts of the VPC are answered private names: "enableDnsSupport and enableDnsHostnames".
 pub(super) fn note_dns_attributes(tx: &mut Transaction<'_>, vpc: &Vpc) -> Result<(), Refusal> {

@@ -2,23 +2,20 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::{Services, reference};
+use trellis_frame::record::{self, count, put};
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, Refusal, Services, reference, settling};
 use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind};
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind, stable_suffix};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
 
 use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
-use super::listing::{Page, stable_suffix};
+use super::listing::Page;
 use super::{block, cidr, fault, implied, place, security_group, subnet, tag, traits};
-use crate::context::Context;
-use crate::ec2::quota;
 use crate::keys;
-use crate::record::{self, count, put};
-use crate::refusal::Refusal;
-use crate::settling;
-use crate::tag_set::{self, Tags};
+use crate::quota;
 
 const RANGE: &str = "InvalidVpc.Range";
 

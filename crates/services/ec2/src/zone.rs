@@ -2,15 +2,14 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal};
 use trellis_model::Region;
 use trellis_model::resource::vpc::Zone;
 
 use super::fault;
 use super::filter::{Filters, names};
 use super::input::{Filter, Request};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
 
 /// `us-east-1a`.
 pub(super) fn name(region: &Region, zone: Zone) -> String {

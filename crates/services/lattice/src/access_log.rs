@@ -2,6 +2,10 @@
 //! configuration go. Whether the destination is there is seen when something is delivered to it.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{get, get_id, put, scan_all};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::AccessLogSubscriptionId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
@@ -12,11 +16,7 @@ use trellis_store::{Read, Reader, Transaction};
 use super::auth_policy::names_service;
 use super::place::Place;
 use super::{Nothing, identifier, resource_configuration, service, service_network};
-use crate::context::Context;
-use crate::page::{Listing, Page};
-use crate::record::{get, get_id, put, scan_all};
 use crate::refusal::{Kind, Refusal, conflict, invalid, not_found};
-use crate::tag_set::{self, Tags};
 
 /// The stream of parents that have only one.
 const ONLY_STREAM: &str = "-";

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use trellis_frame::Context;
+use trellis_frame::record::{get, scan_all};
 use trellis_model::TargetGroupId;
 use trellis_model::resource::lattice::{
     FixedResponseAction, ForwardAction, Listener, ListenerProtocol, RuleAction, Service, Status, TargetGroup,
@@ -11,9 +13,7 @@ use trellis_store::{Read, Transaction};
 
 use super::identifier;
 use super::place::Place;
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::record::{get, scan_all};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, in_status, invalid, not_found};
 
 /// "100 when omitted".

@@ -7,23 +7,20 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use trellis_frame::reference;
-use trellis_model::AccountId;
-use trellis_model::ServiceNetworkId;
+use trellis_frame::record::{any, decode, get, get_id, put, put_pending};
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
-    Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, Status, VpcAssociation,
+    Home, ResourceAssociation, ServiceAssociation, ServiceNetwork, Shared, Status, VpcAssociation,
 };
+use trellis_model::{AccountId, ServiceNetworkId};
 use trellis_store::{Entry, Read, Transaction};
 
 use super::place::{Place, kind};
 use super::{identifier, vpc};
-use crate::context::Context;
-use crate::lattice::sharing::{self, Want};
-use crate::record::{any, decode, get, get_id, put, put_pending};
 use crate::refusal::{Kind, Refusal, access_denied, check_settled, conflict, not_found};
-use crate::tag_set::{self, Tags};
-use trellis_model::resource::lattice::Shared;
+use crate::sharing::{self, Want};
 
 /// A tie between a service network and something else, each of which has an owner.
 pub(crate) trait Association: Serialize + DeserializeOwned {

@@ -1,6 +1,8 @@
 //! Auth policies of services and service networks: kept to the letter, one for each.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::record::{get, put};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{AuthPolicy, AuthType};
 use trellis_policy::{Policy, PolicyKind};
@@ -8,8 +10,6 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;
 use super::{Nothing, service, service_network};
-use crate::context::Context;
-use crate::record::{get, put};
 use crate::refusal::{Refusal, invalid};
 
 /// "10 KB quota": bytes.

@@ -8,17 +8,16 @@ use jiff::Timestamp;
 use trellis_ca::import::{Purpose, check_purpose};
 use trellis_ca::{Facts, KeyAlgorithm, Leaf};
 use trellis_frame::certificate::Kept;
-use trellis_frame::reference;
+use trellis_frame::record::{get, scan_all};
+use trellis_frame::vault::{Vault, VaultFault};
+use trellis_frame::{Context, Surroundings, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Home, Service};
 use trellis_model::{Arn, ServiceId};
 use trellis_store::{Read, Transaction};
 
 use super::place::Place;
-use crate::context::{Context, Surroundings};
-use crate::record::{get, scan_all};
 use crate::refusal::{Refusal, invalid};
-use crate::vault::{Vault, VaultFault};
 
 /// A certificate that is made and sealed, and where it belongs.
 #[derive(Debug, Clone)]

@@ -5,33 +5,25 @@
 //! handshake. What cannot be issued is tried again the next time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use trellis_frame::record::{decode, get};
+use trellis_frame::{Surroundings, task};
 use trellis_model::resource::lattice::{Service, Status};
-use trellis_store::{Entry, Read, Reader, StoreError};
+use trellis_store::{Entry, Read, Reader};
 
-use crate::context::Surroundings;
-use crate::keys;
-use crate::lattice::certificate::{self, Sealed};
-use crate::lattice::place::{Place, kind};
-use crate::record::{decode, get};
+use crate::certificate::{self, Sealed};
+use crate::place::{Place, kind};
 use crate::refusal::Refusal;
+use crate::{keys, settings};
 
 /// Records looked at, and so most certificates issued, in one transaction.
 const STEP: usize = 256;
 
-/// Renews for ever, first after `every`. Ends when the store is closed.
-pub(crate) async fn run(surroundings: Arc<Surroundings>, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        match renew(&surroundings).await {
-            Ok(()) => {}
-            Err(Refusal::Store(StoreError::Closed)) => return,
-            Err(refusal) => {
-                tracing::error!(?refusal, "certificates could not be looked through; it is tried again");
-            }
-        }
-    }
+/// Renews for ever, first after a while. Ends when the store is closed.
+pub(crate) async fn run(surroundings: Arc<Surroundings>) {
+    let every = settings(&surroundings).certificate_check_interval;
+    let what = "certificates could not be looked through";
+    task::every(every, what, || renew(&surroundings)).await;
 }
 
 /// Issues everything that is due now.

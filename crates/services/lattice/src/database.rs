@@ -3,12 +3,12 @@
 //! `trellis run --resource-arn` says so. The note lies beside the records of VPC Lattice, so that whoever watches those
 //! learns of hosts that come and go. A configuration may be made before its database is there.
 
+use trellis_frame::record::get;
 use trellis_model::resource::lattice::{Database, Home, ResourceConfiguration, ResourceDefinition};
 use trellis_store::Read;
 
 use super::place::{Place, kind};
 use crate::keys;
-use crate::record::get;
 use crate::refusal::Refusal;
 
 fn key(home: &Home, arn: impl std::fmt::Display) -> String {

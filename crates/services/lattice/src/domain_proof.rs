@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
+use trellis_frame::Surroundings;
+use trellis_frame::record::{get, scan_all};
+use trellis_frame::task::Changes;
 use trellis_model::DomainVerificationId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{DomainVerification, Home, VerificationStatus};
-use trellis_store::{Entry, StoreError, Watch};
+use trellis_store::{Entry, StoreError};
 
-use crate::context::Surroundings;
-use crate::keys;
-use crate::lattice::domain_verification;
-use crate::lattice::place::Place;
-use crate::record::{get, scan_all};
+use crate::domain_verification;
+use crate::place::Place;
 use crate::refusal::Refusal;
+use crate::{Settings, keys, settings};
 
 /// How long a record is waited for before the verification times out.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(72);
@@ -60,12 +61,9 @@ impl fmt::Debug for TxtLookup {
 }
 
 /// Looks for every record that is awaited, for ever. Ends when the store is closed.
-pub(crate) async fn run(
-    surroundings: Arc<Surroundings>,
-    mut awaited: Watch,
-    look_up: TxtLookup,
-    every: Duration,
-) {
+pub(crate) async fn run(surroundings: Arc<Surroundings>) {
+    let Settings { txt_lookup: look_up, txt_lookup_interval: every, .. } = settings(&surroundings).clone();
+    let mut awaited = Changes::of(&surroundings.store, keys::UNPROVEN);
     loop {
         match round(&surroundings, &look_up).await {
             Ok(()) => {}
@@ -73,7 +71,7 @@ pub(crate) async fn run(
             Err(refusal) => tracing::error!(?refusal, "domains could not be verified; it is tried again"),
         }
         tokio::select! {
-            event = awaited.next() => if event.is_err() { return },
+            event = awaited.next() => if event.is_none() { return },
             () = tokio::time::sleep(every) => {}
         }
     }

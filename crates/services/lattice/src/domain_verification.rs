@@ -3,6 +3,10 @@
 //! What looks for the record is [`crate::domain_proof`]; until it has, a verification is PENDING.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{ListAll, Listing};
+use trellis_frame::record::{count, decode, get, get_id, put, scan_all};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{DomainVerification, ResourceConfiguration, VerificationStatus};
 use trellis_model::{DomainVerificationId, name};
@@ -10,13 +14,9 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
 use super::{Nothing, identifier};
-use crate::context::Context;
 use crate::keys::{self, last_part};
-use crate::lattice::quota;
-use crate::page::{ListAll, Listing};
-use crate::record::{count, decode, get, get_id, put, scan_all};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, conflict, invalid, not_found};
-use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

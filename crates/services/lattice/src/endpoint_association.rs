@@ -4,15 +4,15 @@
 //! none: the operations check what they are asked about and answer that.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
 use trellis_model::ResourceEndpointAssociationId;
 use trellis_store::{Reader, Transaction};
 
 use super::place::Place;
 use super::{Nothing, resource_configuration, service_network};
-use crate::context::Context;
-use crate::lattice::sharing::Want;
-use crate::page::{Listing, Page};
 use crate::refusal::{Kind, Refusal, not_found};
+use crate::sharing::Want;
 
 /// An association that cannot be.
 #[derive(Debug, Serialize)]

@@ -1,6 +1,8 @@
 //! What VPC Lattice needs of other services, as the table of references has it: VPCs, subnets, security groups and
 //! instances of EC2, certificates of ACM.
 
+use trellis_frame::Surroundings;
+use trellis_frame::record::decode;
 use trellis_frame::reference::{self, Told};
 use trellis_model::resource::lattice::{
     Home, ResourceGateway, Service, Target, TargetGroup, VpcAssociation, kind,
@@ -9,10 +11,8 @@ use trellis_model::{Arn, InstanceId};
 use trellis_store::{Entry, Read, Transaction};
 
 use super::{association, certificate, resource_gateway, target, vpc};
-use crate::context::Surroundings;
 use crate::keys;
-use crate::lattice::place::Place;
-use crate::record::decode;
+use crate::place::Place;
 use crate::refusal::Refusal;
 
 /// That every reference of a state which older releases wrote is in the table.

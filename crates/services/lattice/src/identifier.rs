@@ -9,8 +9,8 @@ use trellis_model::{
     TargetGroupId, VpcAssociationId,
 };
 
-use crate::lattice::sharing::foreign;
 use crate::refusal::{Kind, Refusal, not_found};
+use crate::sharing::foreign;
 
 /// The id that `text` means: itself, or the last part of an ARN of `home` whose resource is
 /// `{parent}{id}`.

@@ -9,16 +9,20 @@ pub(crate) mod action;
 pub(crate) mod association;
 pub(crate) mod auth_policy;
 pub(crate) mod certificate;
+mod certificate_renewal;
 pub(crate) mod database;
+mod domain_proof;
 pub(crate) mod domain_verification;
 pub(crate) mod endpoint_association;
 pub(crate) mod health_check;
 mod held;
 pub(crate) mod identifier;
+mod keys;
 pub(crate) mod listener;
 pub(crate) mod named;
 pub(crate) mod place;
 mod quota;
+mod refusal;
 pub(crate) mod resource_association;
 pub(crate) mod resource_configuration;
 pub(crate) mod resource_gateway;
@@ -33,26 +37,61 @@ pub(crate) mod target;
 pub(crate) mod target_group;
 pub(crate) mod vpc;
 pub(crate) mod vpc_association;
+mod workflow;
+
+/// Types of the description.
+#[allow(clippy::all, dead_code, unreachable_pub, unused_qualifications)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/vpc-lattice.rs"));
+}
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trellis_frame as frame;
+use trellis_frame::task::Task;
+use trellis_frame::token::Token;
+use trellis_frame::{Context, settling};
 use trellis_model::health_board::HealthBoard;
 use trellis_model::resource::lattice::{Home, Status};
 use trellis_store::{Reader, Transaction};
 
-use crate::context::Context;
 use crate::refusal::{Refusal, invalid};
-use crate::settling;
-use crate::token::Token;
 
-/// The health of the targets of this process.
+pub use domain_proof::{Answer, TxtLookup};
+
+/// What VPC Lattice is given at the start, as an extension of the frame.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a deregistered target waits for its requests to end, at most.
+    pub drain_limit: Duration,
+    /// How domain verifications look for their TXT records.
+    pub txt_lookup: TxtLookup,
+    /// How often a record that was not there is looked for again.
+    pub txt_lookup_interval: Duration,
+    /// How often certificates are looked through for those that need a successor.
+    pub certificate_check_interval: Duration,
+    /// The health of the targets of this process.
+    pub health: HealthBoard,
+}
+
+pub(crate) fn settings(surroundings: &frame::Surroundings) -> &Settings {
+    surroundings.extension().expect("the control plane is started with them")
+}
+
 pub(crate) fn health(surroundings: &frame::Surroundings) -> &HealthBoard {
-    surroundings.extension().expect("the control plane is started with one")
+    &settings(surroundings).health
+}
+
+/// References and certificates that earlier processes owe.
+async fn start(surroundings: Arc<frame::Surroundings>) -> Result<(), Refusal> {
+    held::start(&surroundings).await?;
+    certificate_renewal::renew(&surroundings).await
 }
 
 /// The service part of idempotency tokens' keys.
@@ -63,16 +102,24 @@ const TOKENS: &str = "vpc-lattice";
 pub(crate) struct Nothing {}
 
 /// The service: what the frame has to know of it.
-pub(crate) static SERVICE: frame::Service = frame::Service {
+pub static SERVICE: frame::Service = frame::Service {
     words: frame::words::rest_json,
     operations: OPERATIONS,
     quotas: quota::ALL,
     tagged: Some(frame::Tagged { arn_service: "vpc-lattice", locate: tags::locate_arn }),
     holder: Some(frame::Holder { arn_service: "vpc-lattice", noun: held::noun, told: held::told }),
     shareable: sharing::ALL,
-    start: Some(|surroundings| Box::pin(async move { held::start(&surroundings).await })),
-    accounts: frame::Accounts { records: &[crate::keys::LATTICE], ..frame::Accounts::NONE },
-    ..frame::Service::new(|| trellis_api::service_by_signing_name("vpc-lattice").expect("described"))
+    start: Some(|surroundings| Box::pin(start(surroundings))),
+    tasks: &[
+        Task { name: "workflow", run: |surroundings| Box::pin(workflow::run(surroundings)) },
+        Task { name: "domain proof", run: |surroundings| Box::pin(domain_proof::run(surroundings)) },
+        Task {
+            name: "certificate renewal",
+            run: |surroundings| Box::pin(certificate_renewal::run(surroundings)),
+        },
+    ],
+    accounts: frame::Accounts { records: &[keys::LATTICE], ..frame::Accounts::NONE },
+    ..frame::Service::new(wire::description)
 };
 
 /// Maps operations to functions: `read` over a consistent state, `write` as one transaction, `create`

@@ -1,6 +1,10 @@
 //! Listeners: a port and protocol of a service, with a default action.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{all, count, decode, get, get_id, put};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Listener, ListenerProtocol, Rule, RuleAction};
 use trellis_model::{ListenerId, RuleId, ServiceId};
@@ -8,12 +12,8 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{DEFAULT_ACTION, Place};
 use super::{Nothing, action, identifier, rule, service};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::page::{Listing, Page};
-use crate::record::{all, count, decode, get, get_id, put};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, invalid, not_found};
-use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

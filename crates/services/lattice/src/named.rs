@@ -1,13 +1,13 @@
 //! What an ARN of VPC Lattice names: its kind, and the record it has while it is there.
 
 use serde_json::Value;
+use trellis_frame::record::decode;
 use trellis_model::resource::lattice::{Home, Listener};
 use trellis_model::{Arn, ListenerId, RuleId, ServiceId};
 use trellis_store::{Entry, Read};
 
 use super::association;
 use super::place::{Place, kind};
-use crate::record::decode;
 use crate::refusal::{Kind, Refusal};
 
 /// The kind of what `resource`, the last part of an ARN of `home`, names, and its record; a default rule's is its

@@ -20,14 +20,14 @@ pub(super) use self::managed::{adopt, release};
 use super::association::{self, Association as _, Deleted};
 use super::place::{Place, kind};
 use super::{identifier, resource_configuration, service_network};
-use crate::context::Context;
 use crate::keys::last_part;
-use crate::lattice::quota;
-use crate::lattice::sharing::Want;
-use crate::page::{Listing, Page};
-use crate::record::{count, get, get_id, scan_all};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, check_ready, conflict, invalid, not_found, unacceptable};
-use crate::tag_set::Tags;
+use crate::sharing::Want;
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{count, get, get_id, scan_all};
+use trellis_frame::tags::Tags;
 use trellis_model::resource::lattice::Shared;
 
 /// Ids drawn for one whose address is free; more are not needed unless most of the block is taken.

@@ -22,12 +22,12 @@ use self::definition::Definition;
 pub(crate) use self::listing::list;
 use super::place::{Place, kind};
 use super::{Nothing, access_log, database, identifier, resource_association, resource_gateway};
-use crate::context::Context;
 use crate::keys::last_part;
-use crate::lattice::sharing::{self, Want};
-use crate::record::{any, get, put, put_pending, scan_all};
 use crate::refusal::{Kind, Refusal, check_settled, conflict, not_found, unacceptable};
-use crate::tag_set;
+use crate::sharing::{self, Want};
+use trellis_frame::Context;
+use trellis_frame::record::{any, get, put, put_pending, scan_all};
+use trellis_frame::tags as tag_set;
 use trellis_model::resource::lattice::Shared;
 
 /// Which members go with a type.

@@ -4,7 +4,10 @@
 //! is got or updated.
 
 use serde::{Deserialize, Serialize};
-use trellis_frame::reference;
+use trellis_frame::page::{ListAll, Listing};
+use trellis_frame::record::{any, count, decode, get, get_id, put, put_pending};
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     DnsResolution, ResourceConfigurationType, ResourceGateway, ResourceGatewayIpAddressType, Status,
@@ -15,14 +18,10 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{identifier, resource_configuration};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::page::{ListAll, Listing};
-use crate::record::{any, count, decode, get, get_id, put, put_pending};
+use crate::quota;
 use crate::refusal::{
     Kind, Refusal, check_name_is_free, check_quota, check_settled, conflict, invalid, not_found,
 };
-use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

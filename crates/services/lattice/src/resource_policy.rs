@@ -3,16 +3,16 @@
 //! there are; where none is, the policy that the shares amount to is shown.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
 use trellis_model::Arn;
+use trellis_model::resource::lattice::Shared;
 use trellis_policy::{Policy, PolicyKind};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;
 use super::{Nothing, tags};
-use crate::context::Context;
-use crate::lattice::sharing;
 use crate::refusal::{Kind, Refusal, invalid, not_found};
-use trellis_model::resource::lattice::Shared;
+use crate::sharing;
 
 /// Kind and id of what `arn` names.
 ///

@@ -4,6 +4,10 @@
 //! only UpdateListener changes it.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{count, get, get_id, put};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::RuleId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
@@ -13,14 +17,10 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::place::Place;
 use super::{Nothing, action, identifier, listener, service};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::page::{Listing, Page};
-use crate::record::{count, get, get_id, put};
+use crate::quota;
 use crate::refusal::{
     Kind, Refusal, check_name_is_free, check_quota, conflict, invalid, not_found, unacceptable,
 };
-use crate::tag_set::{self, Tags};
 
 /// The name of every default rule.
 const DEFAULT_NAME: &str = "default";

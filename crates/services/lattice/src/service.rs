@@ -1,24 +1,23 @@
 //! Services: the name clients call, its settings and its life from CREATE_IN_PROGRESS to gone.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{ListAll, Listing};
+use trellis_frame::record::{any, count, get, get_id, put, put_pending};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::{AuthType, Service, Status};
+use trellis_model::resource::lattice::{AuthType, Service, Shared, Status};
 use trellis_model::{ServiceId, name};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::certificate::{self, Sealed};
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier, listener};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::lattice::sharing::{self, Want};
-use crate::page::{ListAll, Listing};
-use crate::record::{any, count, get, get_id, put, put_pending};
+use crate::quota;
 use crate::refusal::{
     Kind, Refusal, check_name_is_free, check_quota, conflict, in_status, invalid, not_found,
 };
-use crate::tag_set::{self, Tags};
-use trellis_model::resource::lattice::Shared;
+use crate::sharing::{self, Want};
 
 /// `idleTimeoutSeconds` of a service that says nothing.
 const DEFAULT_IDLE_TIMEOUT: u16 = 60;

@@ -1,8 +1,12 @@
 //! Associations of service networks with services: what can be reached through a network.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{any, count, get_id};
+use trellis_frame::tags::Tags;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::{Home, ServiceAssociation, Status};
+use trellis_model::resource::lattice::{Home, ServiceAssociation, Shared, Status};
 use trellis_model::{AccountId, ServiceAssociationId, ServiceId, ServiceNetworkId};
 use trellis_store::{Read, Reader, Transaction};
 
@@ -10,14 +14,9 @@ use super::association::{self, Association as _, Deleted};
 use super::place::Place;
 use super::service::DnsEntry;
 use super::{identifier, service, service_network};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::lattice::sharing::Want;
-use crate::page::{Listing, Page};
-use crate::record::{any, count, get_id};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, conflict, in_status, not_found, unacceptable};
-use crate::tag_set::Tags;
-use trellis_model::resource::lattice::Shared;
+use crate::sharing::Want;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,21 +1,20 @@
 //! Service networks: synchronous, without a status.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{ListAll, Listing};
+use trellis_frame::record::{any, count, get, get_id, put};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::ServiceNetworkId;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::{AuthType, ServiceNetwork, SharingConfig};
+use trellis_model::resource::lattice::{AuthType, ServiceNetwork, Shared, SharingConfig};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::place::{Place, kind};
 use super::{access_log, auth_policy, identifier};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::lattice::sharing::{self, Want};
-use crate::page::{ListAll, Listing};
-use crate::record::{any, count, get, get_id, put};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, conflict, not_found};
-use crate::tag_set::{self, Tags};
-use trellis_model::resource::lattice::Shared;
+use crate::sharing::{self, Want};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
+use trellis_frame::record::get;
 use trellis_frame::sharing::{self as frame, Resource, Shareable};
 use trellis_frame::{Context, Listing, Page, Services};
 use trellis_model::resource::lattice::{
@@ -13,7 +14,6 @@ use trellis_model::resource::lattice::{
 use trellis_store::{Read, Transaction};
 
 use super::place::Place;
-use crate::record::get;
 use crate::refusal::{Kind, Refusal, access_denied};
 
 pub(crate) use trellis_frame::sharing::Want;

@@ -1,14 +1,14 @@
 //! TagResource, UntagResource, ListTagsForResource: tags of whatever an ARN of VPC Lattice names.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
 use super::{Nothing, named};
-use crate::context::Context;
 use crate::refusal::{Refusal, access_denied, invalid, not_found};
-use crate::tag_set::{self, Tags};
 
 /// For the Resource Groups Tagging API.
 pub(super) fn locate_arn(mut state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {

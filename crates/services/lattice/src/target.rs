@@ -8,8 +8,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use trellis_frame::reference;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{any, count, decode, get, put, scan_all};
+use trellis_frame::{Context, reference};
 use trellis_model::health::TargetStatus;
+use trellis_model::health_board::TargetKey;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, IpAddressType, Target, TargetGroup, TargetGroupConfig, TargetGroupType,
@@ -21,14 +24,10 @@ use trellis_store::{Read, Reader, Transaction};
 use super::place::{Place, kind};
 use super::vpc::{self, Vpc};
 use super::{action, target_group};
-use crate::context::Context;
+use crate::health;
 use crate::keys;
-use crate::lattice::health;
-use crate::lattice::quota;
-use crate::page::{Listing, Page};
-use crate::record::{any, count, decode, get, put, scan_all};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota};
-use trellis_model::health_board::TargetKey;
 
 /// The code of everything that cannot be a target of its group.
 const UNSUPPORTED: &str = "UnsupportedTarget";

@@ -3,7 +3,10 @@
 mod config;
 
 use serde::{Deserialize, Serialize};
-use trellis_frame::reference;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::{all, any, count, decode, get, get_id, put, put_pending};
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     HealthCheckConfig, IpAddressType, LambdaEventStructureVersion, Status, Target, TargetGroup,
@@ -15,14 +18,10 @@ use trellis_store::{Read, Reader, Transaction};
 use self::config::Config;
 use super::place::{Place, kind};
 use super::{action, health_check, identifier, vpc};
-use crate::context::Context;
-use crate::lattice::quota;
-use crate::page::{Listing, Page};
-use crate::record::{all, any, count, decode, get, get_id, put, put_pending};
+use crate::quota;
 use crate::refusal::{
     Kind, Refusal, check_name_is_free, check_quota, check_settled, conflict, invalid, not_found,
 };
-use crate::tag_set::{self, Tags};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

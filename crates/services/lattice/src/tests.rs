@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use trellis_api::Service;
 use trellis_api::schema::{Kind, ShapeId};
 
-use super::{IMPLEMENTED, accepts};
+use super::{IMPLEMENTED, accepts, wire};
 
 /// An input with every member the description has, `depth` levels deep; unions take the member
 /// `choice` picks.
@@ -36,7 +36,7 @@ fn maximal(service: &Service, shape: ShapeId, choice: usize) -> Value {
 }
 
 fn service() -> &'static Service {
-    trellis_api::service_by_signing_name("vpc-lattice").expect("described")
+    wire::description()
 }
 
 #[test]

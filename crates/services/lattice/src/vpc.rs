@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv6Net};
+use trellis_frame::record::{self, all};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{self as ec2, InstanceState, SecurityGroup, Subnet};
 use trellis_model::{InstanceId, SecurityGroupId, SubnetId, VpcId};
@@ -11,7 +12,6 @@ use trellis_store::Read;
 
 use super::place::kind;
 use crate::keys;
-use crate::record::{self, all};
 use crate::refusal::{Kind, Refusal, invalid, not_found};
 
 /// A VPC and where its hosts can be.

@@ -1,6 +1,10 @@
 //! Associations of service networks with VPCs: whose hosts may call the network's services.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::count;
+use trellis_frame::tags::Tags;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{DnsOptions, Home, PrivateDnsPreference, Status, VpcAssociation};
 use trellis_model::{AccountId, SecurityGroupId, ServiceNetworkId, VpcAssociationId, VpcId};
@@ -10,16 +14,12 @@ use super::association::{self, Association as _, Deleted};
 use super::place::Place;
 use super::vpc;
 use super::{identifier, service_network};
-use crate::context::Context;
 use crate::keys::last_part;
-use crate::lattice::quota;
-use crate::lattice::sharing::Want;
-use crate::page::{Listing, Page};
-use crate::record::count;
+use crate::quota;
 use crate::refusal::{
     Kind, Refusal, access_denied, check_quota, check_settled, conflict, invalid, not_found, unacceptable,
 };
-use crate::tag_set::Tags;
+use crate::sharing::Want;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

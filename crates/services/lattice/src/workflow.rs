@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use trellis_frame::{InForce, Services};
+use trellis_frame::record::{get, scan_all};
+use trellis_frame::task::Changes;
+use trellis_frame::{InForce, Services, Surroundings};
 use trellis_model::health_board::TargetKey;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     Home, ResourceAssociation, Service, ServiceAssociation, Status, VpcAssociation,
 };
-use trellis_store::{Entry, Read, Revision, Transaction, Watch};
+use trellis_store::{Entry, Read, Revision, Transaction};
 
-use crate::context::Surroundings;
+use crate::certificate::Sealed;
+use crate::health;
 use crate::keys;
-use crate::lattice::certificate::Sealed;
-use crate::lattice::health;
-use crate::lattice::place::{Place, kind};
-use crate::lattice::{association, resource_configuration, resource_gateway, service, target, target_group};
-use crate::record::{get, scan_all};
+use crate::place::{Place, kind};
 use crate::refusal::Refusal;
+use crate::{association, resource_configuration, resource_gateway, service, settings, target, target_group};
 
 /// Most pieces of work in one transaction.
 const STEP: usize = 128;
@@ -39,7 +39,10 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Moves everything pending, for ever. Ends when the store is closed.
-pub(crate) async fn run(surroundings: Arc<Surroundings>, mut pending: Watch, drain_limit: SignedDuration) {
+pub(crate) async fn run(surroundings: Arc<Surroundings>) {
+    let drain_limit = settings(&surroundings).drain_limit;
+    let drain_limit = SignedDuration::try_from(drain_limit).unwrap_or(SignedDuration::MAX);
+    let mut pending = Changes::of(&surroundings.store, keys::LATTICE_PENDING);
     let mut applied = surroundings.in_force.clone();
     let mut back_off = BACK_OFF.0;
     loop {
@@ -58,7 +61,7 @@ pub(crate) async fn run(surroundings: Arc<Surroundings>, mut pending: Watch, dra
         };
         back_off = BACK_OFF.0;
         tokio::select! {
-            event = pending.next() => if event.is_err() { return },
+            event = pending.next() => if event.is_none() { return },
             changed = applied.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait) => {}
         }

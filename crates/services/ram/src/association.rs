@@ -1,17 +1,16 @@
 //! What is in a share, and who: resources and principals come and go.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::record::all;
+use trellis_frame::{Context, Refusal};
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::Shared;
 use trellis_store::{Read, Reader, Transaction};
 
 use super::page::page;
 use super::share::{self, Share};
 use super::{arn, invalid, invitation, named, resource, unknown};
-use crate::context::Context;
-use crate::record::all;
-use crate::refusal::Refusal;
-use trellis_model::resource::lattice::Shared;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use trellis_frame::record::{all, get, put};
+use trellis_frame::{Context, Refusal};
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
@@ -10,9 +12,6 @@ use trellis_store::{Read, Reader, Transaction};
 use super::page::page;
 use super::share::{self, Principal, Share};
 use super::{listing, named, refuse, shown};
-use crate::context::Context;
-use crate::record::{all, get, put};
-use crate::refusal::Refusal;
 
 /// An invitation that is not answered lapses: "within seven days" in AWS.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);

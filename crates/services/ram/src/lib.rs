@@ -13,18 +13,22 @@ mod resource;
 pub(crate) mod share;
 pub(crate) mod tags;
 
+/// Types of the description.
+#[allow(clippy::all, dead_code, unreachable_pub, unused_qualifications)]
+pub(crate) mod wire {
+    include!(concat!(env!("OUT_DIR"), "/ram.rs"));
+}
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trellis_api::Exception;
 use trellis_frame as frame;
+use trellis_frame::token::Token;
+use trellis_frame::{Context, Refusal};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Reader, Transaction};
-
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::token::Token;
 
 /// The service part of idempotency tokens' keys.
 const TOKENS: &str = "ram";
@@ -48,17 +52,13 @@ impl Done {
 }
 
 /// The service: what the frame has to know of it.
-pub(crate) static SERVICE: frame::Service = frame::Service {
+pub static SERVICE: frame::Service = frame::Service {
     words,
     operations: OPERATIONS,
     tagged: Some(frame::Tagged { arn_service: "ram", locate: share::locate_arn }),
-    accounts: frame::Accounts {
-        records: &[crate::keys::RAM],
-        forget: share::drop_account,
-        ..frame::Accounts::NONE
-    },
+    accounts: frame::Accounts { records: &["ram/"], forget: share::drop_account, ..frame::Accounts::NONE },
     hooks: frame::Hooks { shares: Some(&share::Keeper), ..frame::Hooks::NONE },
-    ..frame::Service::new(|| trellis_api::service_by_signing_name("ram").expect("described"))
+    ..frame::Service::new(wire::description)
 };
 
 /// Maps operations to functions: `read` over a consistent state, `write` as one transaction that a client

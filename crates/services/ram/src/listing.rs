@@ -1,20 +1,17 @@
 //! Shares, resources and principals, as their owner lists them and as those they are shared with do.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::record::{all, scan_all};
+use trellis_frame::{Context, Refusal, tags as tag_set};
 use trellis_model::AccountId;
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::Home;
+use trellis_model::resource::lattice::{Home, Shared};
 use trellis_store::{Read, Reader};
 
 use super::page::page;
 use super::share::{self, Share};
 use super::{arn, invalid, named, refuse, resource, shown, unknown};
-use crate::context::Context;
-use crate::keys::last_part;
-use crate::record::{all, scan_all};
-use crate::refusal::Refusal;
-use crate::tag_set;
-use trellis_model::resource::lattice::Shared;
+use trellis_frame::key::last_part;
 
 /// Whose shares are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

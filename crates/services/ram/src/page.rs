@@ -1,8 +1,9 @@
 //! Paging of lists that are put together in memory: every item has a key, a token is the last one's.
 
+use trellis_frame::Refusal;
+use trellis_frame::page::{from_token, to_token};
+
 use super::refuse;
-use crate::page::{from_token, to_token};
-use crate::refusal::Refusal;
 
 /// Items on a page when `maxResults` is absent; also the most there may be.
 const DEFAULT_LIMIT: usize = 500;

@@ -5,15 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use trellis_frame::{Context, Refusal};
 use trellis_model::moment::Moment;
+use trellis_model::resource::lattice::Shared;
 use trellis_store::{Reader, Transaction};
 
 use super::page::page;
 use super::share;
 use super::{Done, arn, invalid, shown, unknown};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use trellis_model::resource::lattice::Shared;
 
 /// One managed permission, the only one of its type.
 struct Managed {

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::sharing::{self, Shareable};
+use trellis_frame::tags::{self as tag_set, MAX_TAGS, Tags};
+use trellis_frame::{Context, Refusal};
 use trellis_model::resource::lattice::{Home, Shared};
 use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Reader, Transaction};
 
 use super::page::page;
 use super::{arn, invalid, not_permitted, refuse, shown, unknown};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set::{self, MAX_TAGS, Tags};
 
 /// Kind and id of a resource of the caller's that may be shared.
 ///

@@ -6,8 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::record::{count, get, put};
+use trellis_frame::sharing::{self, Given, Shareable, Shares};
+use trellis_frame::{Context, Refusal, tags as tag_set};
 use trellis_model::moment::Moment;
-use trellis_model::resource::lattice::Home;
+use trellis_model::resource::lattice::{Home, Shared};
 use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Reader, Transaction};
 
@@ -15,13 +18,6 @@ use super::invitation;
 use super::permission::{self, Attached};
 use super::resource::{self, Tag};
 use super::{Done, arn, invalid, named, not_permitted, refuse, shown, unknown};
-use crate::context::Context;
-use crate::keys;
-use crate::record::{count, get, put};
-use crate::refusal::Refusal;
-use crate::tag_set;
-use trellis_frame::sharing::{self, Given, Shareable, Shares};
-use trellis_model::resource::lattice::Shared;
 
 /// Shares of one account and region: AWS's default quota.
 const MAX_SHARES: usize = 5000;
@@ -113,7 +109,7 @@ pub(crate) fn arn_of(home: &Home, id: &str) -> String {
 
 /// What every share of `home` begins with.
 pub(super) fn shares_of(home: &Home) -> String {
-    format!("{}{}/{}/share/", keys::RAM, home.account, home.region)
+    format!("ram/{}/{}/share/", home.account, home.region)
 }
 
 fn key(home: &Home, id: &str) -> String {

@@ -1,13 +1,11 @@
 //! TagResource and UntagResource: tags of resource shares. Managed permissions have none.
 
 use serde::Deserialize;
+use trellis_frame::{Context, Refusal, tags as tag_set};
 use trellis_store::Transaction;
 
 use super::resource::{Tag, merge_tags};
 use super::{Nothing, invalid, refuse, share};
-use crate::context::Context;
-use crate::refusal::Refusal;
-use crate::tag_set;
 
 /// "You must specify either resourceShareArn or resourceArn."
 fn target<'a>(share: Option<&'a str>, resource: Option<&'a str>) -> Result<&'a str, Refusal> {

@@ -1,7 +1,6 @@
 //! Authorities that another account may use, as far as the resource policy says.
 
 use serde_json::{Value, json};
-use trellis_acm_pca::lets_acm_issue;
 use trellis_model::resource::lattice::Home;
 
 use crate::installation::{Installation, of, order, quick, request, template, with};
@@ -23,7 +22,9 @@ async fn another_account_may_do_with_an_authority_what_its_policy_says_and_no_mo
     let receiver = (id.as_str(), secret.as_str());
     let root = pca.root(quick("ROOT", "root")).await;
     let home = Home { account: RECEIVER.parse().unwrap(), region: "us-east-1".parse().unwrap() };
-    let lets = || lets_acm_issue(&mut pca.frame.surroundings().store.read().unwrap(), &home, &root).unwrap();
+    let authorities = trellis_acm_pca::SERVICE.hooks.authorities.unwrap();
+    let lets =
+        || authorities.lets_renew(&mut pca.frame.surroundings().store.read().unwrap(), &home, &root).unwrap();
 
     let refused = pca.call_as(receiver, "DescribeCertificateAuthority", of(&root)).await.unwrap_err();
     assert_eq!(refused.code, "AccessDeniedException");

@@ -3,7 +3,7 @@
 //! All of them are taken. What there is no value for here matches nothing, as a value that no resource has would.
 
 /// DescribeInstances.
-pub(in crate::ec2) const INSTANCES: &[&str] = &[
+pub(crate) const INSTANCES: &[&str] = &[
     "affinity",
     "architecture",
     "availability-zone",
@@ -143,7 +143,7 @@ pub(in crate::ec2) const INSTANCES: &[&str] = &[
 ];
 
 /// DescribeInstanceStatus.
-pub(in crate::ec2) const INSTANCE_STATUSES: &[&str] = &[
+pub(crate) const INSTANCE_STATUSES: &[&str] = &[
     "application-status.status",
     "attached-ebs-status.status",
     "availability-zone",
@@ -165,7 +165,7 @@ pub(in crate::ec2) const INSTANCE_STATUSES: &[&str] = &[
 ];
 
 /// DescribeNetworkInterfaces.
-pub(in crate::ec2) const NETWORK_INTERFACES: &[&str] = &[
+pub(crate) const NETWORK_INTERFACES: &[&str] = &[
     "addresses.association.owner-id",
     "addresses.association.public-ip",
     "addresses.primary",
@@ -205,7 +205,7 @@ pub(in crate::ec2) const NETWORK_INTERFACES: &[&str] = &[
 ];
 
 /// DescribeRouteTables.
-pub(in crate::ec2) const ROUTE_TABLES: &[&str] = &[
+pub(crate) const ROUTE_TABLES: &[&str] = &[
     "association.gateway-id",
     "association.main",
     "association.route-table-association-id",
@@ -228,7 +228,7 @@ pub(in crate::ec2) const ROUTE_TABLES: &[&str] = &[
 ];
 
 /// DescribeNetworkAcls.
-pub(in crate::ec2) const NETWORK_ACLS: &[&str] = &[
+pub(crate) const NETWORK_ACLS: &[&str] = &[
     "association.association-id",
     "association.network-acl-id",
     "association.subnet-id",
@@ -249,7 +249,7 @@ pub(in crate::ec2) const NETWORK_ACLS: &[&str] = &[
 ];
 
 /// DescribeSubnets.
-pub(in crate::ec2) const SUBNETS: &[&str] = &[
+pub(crate) const SUBNETS: &[&str] = &[
     "availability-zone",
     "availability-zone-id",
     "availabilityZone",
@@ -281,7 +281,7 @@ pub(in crate::ec2) const SUBNETS: &[&str] = &[
 ];
 
 /// DescribeVpcs.
-pub(in crate::ec2) const VPCS: &[&str] = &[
+pub(crate) const VPCS: &[&str] = &[
     "cidr",
     "cidr-block",
     "cidr-block-association.association-id",
@@ -302,7 +302,7 @@ pub(in crate::ec2) const VPCS: &[&str] = &[
 ];
 
 /// DescribeAvailabilityZones.
-pub(in crate::ec2) const ZONES: &[&str] = &[
+pub(crate) const ZONES: &[&str] = &[
     "group-long-name",
     "group-name",
     "message",
@@ -318,4 +318,4 @@ pub(in crate::ec2) const ZONES: &[&str] = &[
 ];
 
 /// DescribeIamInstanceProfileAssociations.
-pub(in crate::ec2) const PROFILE_ASSOCIATIONS: &[&str] = &["instance-id", "state"];
+pub(crate) const PROFILE_ASSOCIATIONS: &[&str] = &["instance-id", "state"];

@@ -2,11 +2,11 @@
 //! no value, and no filter for it matches.
 
 use serde_json::Value;
+use trellis_frame::tags::Tags;
 use trellis_model::fabric::mac_of;
 use trellis_model::resource::vpc::Instance;
 
 use super::Surroundings;
-use crate::tag_set::Tags;
 
 impl Surroundings {
     /// Of an instance, whose interface has `interface_tags`.

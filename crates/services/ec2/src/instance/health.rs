@@ -3,16 +3,15 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal};
 use trellis_model::resource::vpc::{Instance, InstanceState};
 
 use super::{Surroundings, state_value};
-use crate::context::Context;
-use crate::ec2::filter::{Filters, names};
-use crate::ec2::input::{Filter, Request};
-use crate::ec2::listing::Page;
-use crate::ec2::{fault, place, tag};
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
+use crate::filter::{Filters, names};
+use crate::input::{Filter, Request};
+use crate::listing::Page;
+use crate::{fault, place, tag};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -40,7 +39,7 @@ fn summary(state: InstanceState) -> (&'static str, Option<&'static str>) {
 
 /// "By default, only running instances are described, unless you specifically indicate to return the status of all
 /// instances."
-pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<Input>::read(input)?.into_read()?;
     if !input.instance_ids.is_empty() && input.max_results.is_some() {
         let message = "The parameter instancesSet cannot be used with the parameter maxResults";

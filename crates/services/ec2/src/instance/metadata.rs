@@ -2,18 +2,17 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::record::{self, put};
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Refusal};
 use trellis_model::VpcId;
 use trellis_model::resource::iam::{InstanceProfile, Role};
 use trellis_model::resource::vpc::{Instance, MetadataOptions, SecurityGroup, Subnet, Vpc};
 use trellis_store::Read;
 
 use super::profile;
-use crate::context::Context;
-use crate::ec2::input::{Request, check_dry_run};
-use crate::ec2::{fault, place, tag, zone};
-use crate::record::{self, put};
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
+use crate::input::{Request, check_dry_run};
+use crate::{fault, place, tag, zone};
 
 /// The API's word for what is on or off.
 pub(super) fn switched(is_on: bool) -> &'static str {
@@ -44,7 +43,7 @@ struct ModifyInput {
     instance_metadata_tags: Option<String>,
 }
 
-pub(in crate::ec2) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<ModifyInput>::read(input)?.into_parts();
     if input.http_tokens.as_deref() == Some("optional") {
         return Err(fault::unsupported("HttpTokens is always required: IMDSv1 is not served."));
@@ -91,20 +90,24 @@ fn is_path(key: &str) -> bool {
 }
 
 /// What the metadata service has to know of an instance.
-pub(crate) struct Described {
-    pub(crate) instance: Instance,
-    pub(crate) vpc: Vpc,
-    pub(crate) subnet: Subnet,
-    pub(crate) zone: (String, String),
-    pub(crate) groups: Vec<(String, String)>,
+#[derive(Debug)]
+pub struct Described {
+    pub instance: Instance,
+    pub vpc: Vpc,
+    pub subnet: Subnet,
+    pub zone: (String, String),
+    pub groups: Vec<(String, String)>,
     /// Those that it may be shown.
-    pub(crate) tags: Tags,
+    pub tags: Tags,
     /// The profile it has and that profile's role, as far as they are there.
-    pub(crate) profile: Option<(InstanceProfile, Option<Role>)>,
+    pub profile: Option<(InstanceProfile, Option<Role>)>,
 }
 
 /// `None` for one that is not there, or not in `vpc`.
-pub(crate) fn describe(state: &mut impl Read, vpc: &VpcId, id: &str) -> Result<Option<Described>, Refusal> {
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn describe(state: &mut impl Read, vpc: &VpcId, id: &str) -> Result<Option<Described>, Refusal> {
     let found: Option<Instance> = place::find_anywhere(state, id)?;
     let Some(instance) = found.filter(|found| found.vpc == *vpc && found.state.holds_resources()) else {
         return Ok(None);

@@ -4,21 +4,19 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::{Records, key};
+use trellis_frame::record::put;
+use trellis_frame::tags::Tags;
+use trellis_frame::{Context, Records, Refusal, key};
 use trellis_model::moment::Moment;
 use trellis_model::resource::iam::{self, InstanceProfile, Named, Role};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, ProfileAssociation};
 use trellis_store::Read;
 
-use crate::context::Context;
-use crate::ec2::filter::{Filters, names};
-use crate::ec2::input::{Filter, Request};
-use crate::ec2::listing::Page;
-use crate::ec2::{fault, place};
-use crate::record::put;
-use crate::refusal::Refusal;
-use crate::tag_set::Tags;
+use crate::filter::{Filters, names};
+use crate::input::{Filter, Request};
+use crate::listing::Page;
+use crate::{fault, place};
 
 const PROFILES: Records<InstanceProfile> = Records::new(iam::SERVICE, iam::INSTANCE_PROFILE);
 const ROLES: Records<Role> = Records::new(iam::SERVICE, iam::ROLE);
@@ -46,7 +44,7 @@ impl Specification {
 }
 
 /// The profile that a name or an ARN means in `home`.
-pub(in crate::ec2) fn find(
+pub(crate) fn find(
     state: &mut impl Read,
     home: &Home,
     text: &str,
@@ -75,7 +73,7 @@ fn find_asked(state: &mut impl Read, home: &Home, text: &str) -> Result<Instance
 }
 
 /// The role of a profile, where it has one that is there.
-pub(in crate::ec2) fn role_of(
+pub(crate) fn role_of(
     state: &mut impl Read,
     home: &Home,
     profile: &InstanceProfile,
@@ -85,7 +83,7 @@ pub(in crate::ec2) fn role_of(
 }
 
 /// What an instance has from now on.
-pub(in crate::ec2) fn associate(profile: &InstanceProfile, bits: u64, since: Moment) -> ProfileAssociation {
+pub(crate) fn associate(profile: &InstanceProfile, bits: u64, since: Moment) -> ProfileAssociation {
     ProfileAssociation {
         id: format!("{PREFIX}{bits:017x}"),
         arn: profile.arn(),
@@ -128,7 +126,7 @@ struct AssociateInput {
     instance_id: String,
 }
 
-pub(in crate::ec2) async fn associate_with(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) async fn associate_with(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let asked = input.clone();
     let input = Request::<AssociateInput>::read(input)?.into_read()?;
     let profile = handed_over(ctx, &asked, input.iam_instance_profile.text()?)?;
@@ -187,7 +185,7 @@ fn with_association(
     })
 }
 
-pub(in crate::ec2) async fn disassociate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) async fn disassociate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<AssociationInput>::read(input)?.into_read()?;
     let home = ctx.home();
     ctx.transact(move |tx| {
@@ -200,7 +198,7 @@ pub(in crate::ec2) async fn disassociate(ctx: &Context, input: Value) -> Result<
     .await
 }
 
-pub(in crate::ec2) async fn replace(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) async fn replace(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let asked = input.clone();
     let input = Request::<AssociationInput>::read(input)?.into_read()?;
     let profile = handed_over(ctx, &asked, input.iam_instance_profile.text()?)?;
@@ -228,7 +226,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, names::PROFILE_ASSOCIATIONS)?;
     let page = Page::of(

@@ -4,14 +4,13 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use trellis_model::PrefixListId;
-use trellis_model::SecurityGroupId;
+use trellis_frame::Refusal;
 use trellis_model::resource::vpc::{Direction, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic};
+use trellis_model::{PrefixListId, SecurityGroupId};
 use trellis_store::Read;
 
 use super::{MAX_TEXT, is_allowed};
-use crate::ec2::{fault, place, prefix_list};
-use crate::refusal::Refusal;
+use crate::{fault, place, prefix_list};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trellis_frame::record::put;
+use trellis_frame::tags::{self as tag_set, Tags};
+use trellis_frame::{Context, Refusal};
 use trellis_model::SecurityGroupRuleId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Direction, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, ec2_arn};
@@ -9,15 +12,11 @@ use trellis_store::Read;
 
 use super::identified;
 use super::permission::{self, Allowance, IpPermission};
-use crate::context::Context;
-use crate::ec2::filter::Filters;
-use crate::ec2::input::{Filter, Request, TagSpecification, check_dry_run};
-use crate::ec2::listing::Page;
-use crate::ec2::quota;
-use crate::ec2::{fault, place, tag};
-use crate::record::put;
-use crate::refusal::Refusal;
-use crate::tag_set::{self, Tags};
+use crate::filter::Filters;
+use crate::input::{Filter, Request, TagSpecification, check_dry_run};
+use crate::listing::Page;
+use crate::quota;
+use crate::{fault, place, tag};
 
 /// Rules that one request may bring: more than a group may have by default.
 const MAX_RULES: usize = 1000;
@@ -106,11 +105,7 @@ impl ChangeInput {
     }
 }
 
-pub(in crate::ec2) async fn authorize(
-    ctx: &Context,
-    input: Value,
-    direction: Direction,
-) -> Result<Value, Refusal> {
+pub(crate) async fn authorize(ctx: &Context, input: Value, direction: Direction) -> Result<Value, Refusal> {
     let (mut input, dry_run) = Request::<ChangeInput>::read(input)?.into_parts();
     if !input.security_group_rule_ids.is_empty() {
         return Err(fault::combination("securityGroupRuleIds belongs to the Revoke operations"));
@@ -180,11 +175,7 @@ fn limit_exceeded(limit: u64) -> Refusal {
     fault::refuse("RulesPerSecurityGroupLimitExceeded", message)
 }
 
-pub(in crate::ec2) async fn revoke(
-    ctx: &Context,
-    input: Value,
-    direction: Direction,
-) -> Result<Value, Refusal> {
+pub(crate) async fn revoke(ctx: &Context, input: Value, direction: Direction) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<ChangeInput>::read(input)?.into_parts();
     let home = ctx.home();
     let (group, gone) = ctx
@@ -267,7 +258,7 @@ impl Replacement {
 }
 
 /// Each named rule becomes what is said in its place; it keeps its id and its direction.
-pub(in crate::ec2) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let (input, dry_run) = Request::<ModifyInput>::read(input)?.into_parts();
     let home = ctx.home();
     ctx.transact(move |tx| {
@@ -322,7 +313,7 @@ struct RuleDescription {
 }
 
 /// Rules named by what they allow or by id get another description, or none.
-pub(in crate::ec2) async fn update_descriptions(
+pub(crate) async fn update_descriptions(
     ctx: &Context,
     input: Value,
     direction: Direction,
@@ -378,7 +369,7 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
-pub(in crate::ec2) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
+pub(crate) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
     let filters = Filters::new(input.filters, &["group-id", "security-group-rule-id"])?;
     let page =

@@ -1,16 +1,16 @@
 //! The managed associations: those of the children of an associated group.
 
+use trellis_frame::Context;
 use trellis_model::ResourceConfigurationId;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{ResourceAssociation, ResourceConfiguration, Status};
 use trellis_store::{Read, Transaction};
 
 use super::{new_id, of_resource};
-use crate::context::Context;
-use crate::lattice::association::{self, Association as _};
-use crate::lattice::place::Place;
-use crate::lattice::resource_configuration;
+use crate::association::{self, Association as _};
+use crate::place::Place;
 use crate::refusal::Refusal;
+use crate::resource_configuration;
 
 /// Begins one for each child of the group that `association` has just been begun for.
 pub(super) fn begin_all(

@@ -1,6 +1,9 @@
 //! A new resource configuration: what is asked for, and whether it can be.
 
 use serde::Deserialize;
+use trellis_frame::Context;
+use trellis_frame::record::{count, get, get_id, put_pending};
+use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::resource::lattice::{
     DomainVerification, ResourceConfiguration, ResourceConfigurationType, ResourceGateway, ResourceProtocol,
     Status,
@@ -10,13 +13,10 @@ use trellis_store::{Read, Transaction};
 
 use super::definition::{self, Definition};
 use super::{Description, describe, find, indexes, shape, unexpected};
-use crate::context::Context;
-use crate::lattice::place::{Place, kind};
-use crate::lattice::quota;
-use crate::lattice::{identifier, resource_association, resource_gateway};
-use crate::record::{count, get, get_id, put_pending};
+use crate::place::{Place, kind};
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_name_is_free, check_quota, check_ready, invalid, not_found};
-use crate::tag_set::{self, Tags};
+use crate::{identifier, resource_association, resource_gateway};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

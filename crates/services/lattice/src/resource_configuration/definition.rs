@@ -11,8 +11,8 @@ use trellis_model::resource::lattice::{
 };
 use trellis_store::Read;
 
-use crate::lattice::vpc;
 use crate::refusal::{Refusal, invalid};
+use crate::vpc;
 
 /// Ranges of ports one resource may have.
 const MAX_PORT_RANGES: usize = 100;

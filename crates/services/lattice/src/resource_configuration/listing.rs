@@ -2,19 +2,18 @@
 //! verification or gateway.
 
 use serde::Deserialize;
-use trellis_model::resource::lattice::ResourceConfiguration;
+use trellis_frame::Context;
+use trellis_frame::page::{Listing, Page};
+use trellis_frame::record::get;
+use trellis_model::resource::lattice::{ResourceConfiguration, Shared};
 use trellis_store::{Read, Reader};
 
 use super::{Description, describe};
-use crate::context::Context;
+use crate::identifier;
 use crate::keys::last_part;
-use crate::lattice::identifier;
-use crate::lattice::place::{Place, kind};
-use crate::lattice::sharing::{self, Want};
-use crate::page::{Listing, Page};
-use crate::record::get;
+use crate::place::{Place, kind};
 use crate::refusal::Refusal;
-use trellis_model::resource::lattice::Shared;
+use crate::sharing::{self, Want};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

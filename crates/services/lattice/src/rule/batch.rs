@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
+use trellis_frame::Context;
+use trellis_frame::record::{put, scan_all};
 use trellis_model::resource::lattice::{Listener, Rule, RuleAction, RuleMatch, Service};
 use trellis_model::{ListenerId, RuleId};
 use trellis_store::{Read, Transaction};
 
 use super::{Description, find_for_change, find_parents, normalise, priority_taken};
-use crate::context::Context;
-use crate::lattice::action;
-use crate::lattice::place::Place;
-use crate::lattice::quota;
-use crate::record::{put, scan_all};
+use crate::action;
+use crate::place::Place;
+use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, invalid};
 
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,9 @@ use trellis_model::resource::lattice::{
 };
 use trellis_store::Read;
 
-use crate::lattice::place::Place;
-use crate::lattice::{health_check, vpc};
+use crate::place::Place;
 use crate::refusal::{Refusal, invalid};
+use crate::{health_check, vpc};
 
 /// `config` as a request has it: the VPC is text until it has been looked up.
 #[derive(Debug, Default, Deserialize)]

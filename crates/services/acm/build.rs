@@ -1,0 +1,5 @@
+//! Types and tables of the service from its description.
+
+fn main() {
+    trellis_idl::generate("acm.idl");
+}
