@@ -7,6 +7,7 @@ import botocore.exceptions
 import pytest
 
 from instance import PYTHON, eventually, fixed, unique
+from test_sharing import Account
 
 # What a host asks its resolver, over UDP or TCP, and all of what it is told.
 QUERY = r"""
@@ -258,3 +259,36 @@ def test_the_aws_cli_makes_a_zone_with_tags_and_takes_it_away(shared, world):
     shared.aws("route53", "delete-hosted-zone", "--id", zone)
     listed = shared.aws("route53", "list-hosted-zones")["HostedZones"]
     assert made["HostedZone"]["Id"] not in [found["Id"] for found in listed]
+
+
+def test_a_zone_answers_in_a_vpc_of_another_account_once_both_have_said_so(own):
+    route53, other = own.client("route53"), Account(own, "other")
+    vpc, _ = own.vpc("10.61.0.0/16", "10.61.1.0/24")
+    theirs, subnet = other.view().vpc("10.62.0.0/16", "10.62.1.0/24")
+    client = other.view().host(subnet)
+    zone = route53.create_hosted_zone(Name="shared.test", CallerReference=unique("zone"),
+                                      VPC={"VPCRegion": "us-east-1", "VPCId": vpc})["HostedZone"]["Id"].split("/")[-1]
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [{
+        "Action": "CREATE", "ResourceRecordSet": {"Name": "www.shared.test", "Type": "A", "TTL": 60,
+                                                  "ResourceRecords": [{"Value": "10.61.1.7"}]}}]})
+    which = {"HostedZoneId": zone, "VPC": {"VPCRegion": "us-east-1", "VPCId": theirs}}
+    receiver = other.client("route53")
+    refused = lambda code: pytest.raises(botocore.exceptions.ClientError, match=code)
+    with refused("NotAuthorizedException"):
+        receiver.associate_vpc_with_hosted_zone(**which)
+    with refused("NoSuchHostedZone"):
+        receiver.get_hosted_zone(Id=zone)
+    # The owner of the zone cannot do it alone either: the VPC is not the owner's.
+    route53.create_vpc_association_authorization(**which)
+    with refused("InvalidVPCId|NotAuthorized"):
+        route53.associate_vpc_with_hosted_zone(**which)
+    receiver.associate_vpc_with_hosted_zone(**which)
+    eventually(lambda: texts(ask(own, client, "www.shared.test")) == ["10.61.1.7"], what="an answer in the other account")
+    [summary] = receiver.list_hosted_zones_by_vpc(VPCId=theirs, VPCRegion="us-east-1")["HostedZoneSummaries"]
+    assert summary["Owner"]["OwningAccount"] != other.id
+    route53.delete_vpc_association_authorization(**which)
+    assert texts(ask(own, client, "www.shared.test")) == ["10.61.1.7"], "what was made stays"
+    receiver.disassociate_vpc_from_hosted_zone(**which)
+    eventually(lambda: texts(ask(own, client, "www.shared.test")) == [], what="no answer any more")
+    with refused("NotAuthorizedException"):
+        receiver.associate_vpc_with_hosted_zone(**which)
