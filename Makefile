@@ -34,13 +34,19 @@ bench: ## Side by side with nginx, HAProxy and Envoy; results go to docs/benchma
 	@$(CARGO) build --release -p trellis -p trellis-bench
 	@target/release/trellis-bench run $(BENCH)
 	@$(if $(BENCH),,target/release/trellis-bench protocols)
+	@$(if $(BENCH),,$(MAKE) bench-dns)
 
 bench-protocols: ## The TLS, HTTP/2, gRPC and passthrough part of bench alone
 	@scripts/setup bench
 	@$(CARGO) build --release -p trellis-bench
 	@target/release/trellis-bench protocols $(BENCH)
 
+bench-dns: ## DNS answers beside unbound; part of bench
+	@scripts/setup bench
+	@$(CARGO) build --release -p trellis
+	@TRELLIS_BIN="$(CURDIR)/$(TRELLIS)" $(VENV)/bin/python bench/dns.py $(if $(BENCH),$(BENCH),--write)
+
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo test soak check bench bench-protocols fuzz
+.PHONY: help build demo test soak check bench bench-protocols bench-dns fuzz
