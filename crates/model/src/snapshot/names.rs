@@ -3,11 +3,12 @@
 //! Names are text as Route 53 writes it: lower case, no dot at the end, every byte of a label that is not a letter, a
 //! digit, `-` or `_` as `\ooo`. So a dot always is between two labels, and `\052` is the label of a wildcard.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::health::{TargetHealth, TargetStatus};
 use crate::id::VpcId;
@@ -197,9 +198,45 @@ impl Zones {
 #[derive(Debug, Clone)]
 pub struct Zone {
     name: Arc<str>,
-    nodes: FxHashMap<Arc<str>, Arc<Node>>,
+    nodes: Nodes,
     /// How many of its record sets name each check.
     checks: FxHashMap<Box<str>, u32>,
+}
+
+/// The names of a zone, in parts: a change to one name copies its part, not what may be a hundred thousand names.
+#[derive(Debug, Clone)]
+struct Nodes(Box<[Arc<Part>]>);
+
+type Part = FxHashMap<Arc<str>, Arc<Node>>;
+
+/// A zone without names costs two kilobytes for them.
+const PARTS: usize = 256;
+
+impl Nodes {
+    fn new() -> Self {
+        Self(vec![Arc::default(); PARTS].into())
+    }
+
+    /// Other bits of the hash than those that the maps go by.
+    fn part(name: &str) -> usize {
+        (FxBuildHasher.hash_one(name) >> 24) as usize % PARTS
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Node>> {
+        self.0[Self::part(name)].get(name)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn part_mut(&mut self, name: &str) -> &mut Part {
+        Arc::make_mut(&mut self.0[Self::part(name)])
+    }
+
+    fn node_mut(&mut self, name: &str) -> &mut Node {
+        Arc::make_mut(self.part_mut(name).entry(name.into()).or_default())
+    }
 }
 
 /// A name of a zone.
@@ -255,7 +292,8 @@ impl Zone {
     /// A zone without records.
     pub fn new(name: &str) -> Self {
         let name: Arc<str> = name.into();
-        let nodes = [(name.clone(), Arc::default())].into_iter().collect();
+        let mut nodes = Nodes::new();
+        nodes.node_mut(&name);
         Self { nodes, name, checks: FxHashMap::default() }
     }
 
@@ -287,10 +325,10 @@ impl Zone {
         if !self.contains(name) {
             return;
         }
-        if !self.nodes.contains_key(name) {
+        if !self.nodes.contains(name) {
             self.count_below(name, 1);
         }
-        let node = Arc::make_mut(self.nodes.entry(name.into()).or_default());
+        let node = self.nodes.node_mut(name);
         let check = set.check.clone();
         let before = match node.sets.iter_mut().find(|known| known.kind == set.kind && known.id == set.id) {
             Some(known) => std::mem::replace(known, set).check,
@@ -305,8 +343,10 @@ impl Zone {
 
     /// Takes a record set out; nothing happens when it is not there.
     pub fn remove(&mut self, name: &str, kind: u16, id: &str) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        let node = Arc::make_mut(node);
+        if !self.nodes.contains(name) {
+            return;
+        }
+        let node = self.nodes.node_mut(name);
         let place = node.sets.iter().position(|set| set.kind == kind && *set.id == *id);
         let removed = place.map(|place| node.sets.remove(place));
         self.count_check(removed.and_then(|set| set.check), -1);
@@ -328,7 +368,7 @@ impl Zone {
         }
         // RFC 4592, 3.3.1: the wildcard right below the closest encloser, and no other.
         let mut encloser = parent(name)?;
-        while !self.nodes.contains_key(encloser) {
+        while !self.nodes.contains(encloser) {
             encloser = parent(encloser)?;
         }
         self.nodes.get(format!("{WILDCARD}.{encloser}").as_str()).map(|node| &*node.sets)
@@ -340,10 +380,10 @@ impl Zone {
             return;
         }
         let Some(above) = parent(name) else { return };
-        if !self.nodes.contains_key(above) {
+        if !self.nodes.contains(above) {
             self.count_below(above, 1);
         }
-        let node = Arc::make_mut(self.nodes.entry(above.into()).or_default());
+        let node = self.nodes.node_mut(above);
         node.below = node.below.saturating_add_signed(change);
         if change < 0 {
             self.prune(above);
@@ -354,7 +394,7 @@ impl Zone {
     fn prune(&mut self, name: &str) {
         let is_needed = |node: &Arc<Node>| !node.sets.is_empty() || node.below > 0;
         if *name != *self.name && self.nodes.get(name).is_some_and(|node| !is_needed(node)) {
-            self.nodes.remove(name);
+            self.nodes.part_mut(name).remove(name);
             self.count_below(name, -1);
         }
     }
@@ -473,7 +513,22 @@ mod tests {
             assert_eq!(zone.look_up(gone), None, "{gone}");
         }
         assert_eq!(zone.look_up("example.com"), Some(&[][..]));
-        assert_eq!(zone.nodes.len(), 1);
+        assert_eq!(zone.nodes.0.iter().map(|part| part.len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn a_change_copies_no_more_than_the_part_of_its_name() {
+        let mut zone = Zone::new("example.com");
+        for number in 0..2000 {
+            zone.put(&format!("h{number}.example.com"), simple(1));
+        }
+        let before = zone.clone();
+        zone.put("h7.example.com", simple(16));
+        let copied =
+            before.nodes.0.iter().zip(&*zone.nodes.0).filter(|(one, other)| !Arc::ptr_eq(one, other));
+        assert_eq!(copied.count(), 1);
+        assert!(before.nodes.0.iter().all(|part| part.len() < 40), "names are spread over the parts");
+        assert_eq!((before.at("h7.example.com").len(), zone.at("h7.example.com").len()), (1, 2));
     }
 
     #[test]
