@@ -46,3 +46,9 @@ pub use leaf::{Leaf, StoredFault};
 pub use pem::{PemFault, certificates_of_pem, certificates_to_pem};
 pub use seal::{SealError, SealingKey};
 pub use signature::SignatureAlgorithm;
+
+/// SHA-256 of `text`.
+pub fn sha256(text: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

@@ -192,6 +192,14 @@ pub fn new_secret(random: &Random) -> SecretAccessKey {
     random.text(40, BASE_64).into()
 }
 
+/// The id of every account.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn all_ids(state: &mut impl Read) -> Result<Vec<AccountId>, Refusal> {
+    Ok(all::<Account>(state, PREFIX)?.into_iter().map(|account| account.id).collect())
+}
+
 /// What an operator asks on the machine itself.
 impl Frame {
     /// Makes an account: the one of `id`, or of a number drawn at random.

@@ -36,6 +36,7 @@ pub mod token_key;
 pub mod vault;
 pub mod words;
 pub mod workflow;
+pub mod zone;
 
 pub use call::{Peer, SourceVpc};
 pub use caller::{Caller, Identity};

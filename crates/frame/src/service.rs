@@ -21,6 +21,7 @@ use crate::task::{Start, Task};
 use crate::words;
 use crate::words::Words;
 use crate::workflow::Workflow;
+use crate::zone::Zones;
 
 /// Gives the description of a service: `wire::description`, which the generator makes.
 pub type Description = fn() -> &'static trellis_api::Service;
@@ -142,11 +143,19 @@ pub struct Hooks {
     pub authorities: Option<&'static dyn Authorities>,
     /// Knows what accounts have been given. Default: nothing.
     pub shares: Option<&'static dyn Shares>,
+    /// Knows what stands in the zones of domain names. Default: nothing does.
+    pub zones: Option<&'static dyn Zones>,
 }
 
 impl Hooks {
-    pub const NONE: Self =
-        Self { identify: None, authorise: None, certificates: None, authorities: None, shares: None };
+    pub const NONE: Self = Self {
+        identify: None,
+        authorise: None,
+        certificates: None,
+        authorities: None,
+        shares: None,
+        zones: None,
+    };
 }
 
 /// The services of one control plane.
@@ -167,6 +176,7 @@ impl Services {
             certificates: list.iter().find_map(|service| service.hooks.certificates),
             authorities: list.iter().find_map(|service| service.hooks.authorities),
             shares: list.iter().find_map(|service| service.hooks.shares),
+            zones: list.iter().find_map(|service| service.hooks.zones),
         };
         Self { list, by_name, schema, hooks }
     }

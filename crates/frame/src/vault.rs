@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trellis_ca::{Authority, IssueError, Leaf, LeafRequest, SealError, SealingKey, StoredFault, SubjectName};
+use trellis_ca::{
+    Authority, IssueError, KeyAlgorithm, Leaf, LeafRequest, SealError, SealingKey, StoredFault, SubjectName,
+};
 use trellis_store::{Read, Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -40,6 +42,9 @@ pub struct Vault {
     sealing_key: Arc<SealingKey>,
     authority: Authority,
 }
+
+/// "ACM certificates are valid for 13 months (395 days)."
+const USERS_VALIDITY: Duration = Duration::from_secs(395 * 24 * 3600);
 
 impl Vault {
     /// Opens the authority of `store`, or makes one.
@@ -93,6 +98,12 @@ impl Vault {
     /// A certificate of the authority for `host`, 90 days, with a new P-256 key.
     pub fn issue(&self, host: &str, now: Timestamp) -> Result<Leaf, VaultFault> {
         Ok(self.authority.issue(&LeafRequest::for_hosts([host]), now)?)
+    }
+
+    /// A certificate of the authority for host names that are somebody's, with a new key of that kind, for 395 days.
+    pub fn issue_to(&self, names: &[String], key: KeyAlgorithm, now: Timestamp) -> Result<Leaf, VaultFault> {
+        let request = LeafRequest::for_hosts(names.iter().map(String::as_str));
+        Ok(self.authority.issue(&LeafRequest { validity: USERS_VALIDITY, key, ..request }, now)?)
     }
 
     /// A certificate of the authority for names and addresses.

@@ -115,7 +115,21 @@ async fn what_cannot_be_requested_is_refused() {
     let trellis = Installation::new().await;
     let authority = authority(&trellis, 10).await;
     for (code, input) in [
-        ("ValidationException", json!({"DomainName": "cart.example.com"})),
+        ("ValidationException", json!({"DomainName": "cart.example.com", "ValidationMethod": "EMAIL"})),
+        (
+            "InvalidDomainValidationOptionsException",
+            json!({
+                "DomainName": "cart.example.com",
+                "DomainValidationOptions": [{"DomainName": "cart.example.com", "ValidationDomain": "example.com"}],
+            }),
+        ),
+        (
+            "LimitExceededException",
+            json!({
+                "DomainName": "cart.example.com",
+                "SubjectAlternativeNames": (0..10).map(|number| format!("{number}.example.com")).collect::<Vec<_>>(),
+            }),
+        ),
         ("ValidationException", json!({"DomainName": "not a name", "CertificateAuthorityArn": authority})),
         (
             "InvalidParameterException",
@@ -127,6 +141,30 @@ async fn what_cannot_be_requested_is_refused() {
     }
     let all = trellis.acm("ListCertificates", json!({})).await.unwrap();
     assert_eq!(all["CertificateSummaryList"], json!([]));
+}
+
+#[tokio::test]
+async fn a_domain_that_nobody_proves_in_three_days_is_given_up() {
+    let trellis = Installation::new().await;
+    let input = json!({"DomainName": "cart.example.com", "ValidationMethod": "DNS"});
+    let arn = trellis.acm("RequestCertificate", input).await.unwrap()["CertificateArn"].clone();
+    trellis.advance_clock(3 * DAY - Duration::from_secs(3600));
+    let trellis = trellis.restart().await;
+    assert_eq!(describe(&trellis, &arn).await["Status"], "PENDING_VALIDATION");
+    trellis.advance_clock(Duration::from_secs(7200));
+    let trellis = trellis.restart().await;
+    let described = loop {
+        let described = describe(&trellis, &arn).await;
+        if described["Status"] != "PENDING_VALIDATION" {
+            break described;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(
+        (&described["Status"], &described["FailureReason"]),
+        (&json!("VALIDATION_TIMED_OUT"), &Value::Null)
+    );
+    assert_eq!(described["DomainValidationOptions"][0]["ValidationStatus"], "FAILED");
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use trellis_frame::{Context, Refusal};
 use trellis_store::Reader;
 
 use super::Identify;
-use super::record::Certificate;
-use super::request::Requested;
+use super::record::{Certificate, TIMED_OUT};
+use super::request::{PENDING_VALIDATION, Requested};
+use super::validation;
 
 pub(super) fn describe(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Value, Refusal> {
     let home = ctx.home();
@@ -36,6 +37,10 @@ pub(super) fn describe(state: &mut Reader, ctx: &Context, input: &Identify) -> R
     }
     if let Some(requested) = &certificate.requested {
         extend(&mut detail, asked(requested));
+        if requested.authority_arn.is_none() {
+            let options = validation::described(state, &ctx.surroundings, &home, requested)?;
+            extend(&mut detail, json!({"DomainValidationOptions": options}));
+        }
     }
     Ok(json!({"Certificate": without_nulls(detail)}))
 }
@@ -69,16 +74,18 @@ fn stated(facts: &Facts) -> Value {
 fn asked(requested: &Requested) -> Value {
     let renewal = requested.renewal_failure.as_ref().map(|(reason, at)| {
         json!({
-            "RenewalStatus": "FAILED",
+            "RenewalStatus": if reason == PENDING_VALIDATION { PENDING_VALIDATION } else { "FAILED" },
             "DomainValidationOptions": [],
-            "RenewalStatusReason": reason,
+            "RenewalStatusReason": (reason != PENDING_VALIDATION).then_some(reason),
             "UpdatedAt": at,
         })
     });
+    let renewal = renewal.map(without_nulls);
+    let failure = requested.failure.as_deref().filter(|failure| *failure != TIMED_OUT);
     json!({
         "CertificateAuthorityArn": requested.authority_arn,
         "IssuedAt": requested.issued_at,
-        "FailureReason": requested.failure,
+        "FailureReason": failure,
         "RenewalSummary": renewal,
         "Options": {
             "CertificateTransparencyLoggingPreference": requested.transparency_logging,

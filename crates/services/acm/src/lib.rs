@@ -6,14 +6,16 @@
 //! ```
 //!
 //! Who shows a certificate holds it in the table of references, and is told when another takes its place. A private key
-//! comes in by ImportCertificate or is made for RequestCertificate and goes to handshakes, and nowhere else: no answer,
-//! no log and no error has a byte of it.
+//! comes in by ImportCertificate or is made for RequestCertificate and goes to handshakes, and to who exports it with a
+//! passphrase, sealed with that; no other answer, no log and no error has a byte of it.
 
 mod describe;
+mod export;
 mod import;
 mod list;
 mod request;
 mod tags;
+mod validation;
 
 mod record;
 
@@ -48,12 +50,16 @@ trellis_frame::operations! {
     AddTagsToCertificate => write tags::add,
     DeleteCertificate => write delete,
     DescribeCertificate => read describe::describe,
+    ExportCertificate => call export::export,
     GetCertificate => read describe::pem,
     ImportCertificate => call import::import,
     ListCertificates => read list::list,
     ListTagsForCertificate => read tags::list,
     RemoveTagsFromCertificate => write tags::remove,
+    RenewCertificate => write export::renew,
     RequestCertificate => call request::request,
+    ResendValidationEmail => write export::resend,
+    UpdateCertificateOptions => write export::update,
 }
 
 fn words(refusal: Refusal) -> Exception {

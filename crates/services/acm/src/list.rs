@@ -141,6 +141,7 @@ fn summary(state: &mut Reader, ctx: &Context, certificate: &Certificate) -> Resu
         "ExtendedKeyUsages": extended_usages(facts),
         "ExportOption": certificate.export_option(),
         "InUse": is_in_use,
+        "Exported": certificate.requested.as_ref().is_some_and(|requested| requested.is_exported),
         "RenewalEligibility": certificate.renewal_eligibility(is_in_use),
         "NotBefore": facts.map(|facts| facts.not_before),
         "NotAfter": facts.map(|facts| facts.not_after),

@@ -18,6 +18,9 @@ use super::request::Requested;
 pub(super) const CERTIFICATE: &str = "certificate";
 const MATERIAL: &str = "material";
 
+/// The status of one whose domains nobody proved in time; kept where failures are.
+pub(super) const TIMED_OUT: &str = "VALIDATION_TIMED_OUT";
+
 /// Everything that is not secret of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Certificate {
@@ -47,18 +50,23 @@ impl Certificate {
 
     /// `PENDING_VALIDATION` or `FAILED` before it is issued, `EXPIRED` once it is over.
     pub(crate) fn status(&self, now: Moment) -> &'static str {
-        let is_failed = self.requested.as_ref().is_some_and(|requested| requested.failure.is_some());
+        let failure = self.requested.as_ref().and_then(|requested| requested.failure.as_deref());
         match &self.facts {
-            None if is_failed => "FAILED",
+            None if failure == Some(TIMED_OUT) => TIMED_OUT,
+            None if failure.is_some() => "FAILED",
             None => "PENDING_VALIDATION",
             Some(facts) if now > facts.not_after => "EXPIRED",
             Some(_) => "ISSUED",
         }
     }
 
-    /// `IMPORTED` or `PRIVATE`.
+    /// `IMPORTED`, `PRIVATE`, or `AMAZON_ISSUED` by this installation's own authority.
     pub(crate) fn kind(&self) -> &'static str {
-        if self.requested.is_some() { "PRIVATE" } else { "IMPORTED" }
+        match &self.requested {
+            None => "IMPORTED",
+            Some(Requested { authority_arn: Some(_), .. }) => "PRIVATE",
+            Some(_) => "AMAZON_ISSUED",
+        }
     }
 
     /// Who made its key.
@@ -94,7 +102,9 @@ impl Certificate {
 
     /// Whether a workflow renews it: one of ours that somebody uses.
     pub(crate) fn renewal_eligibility(&self, is_in_use: bool) -> &'static str {
-        if self.requested.is_some() && self.facts.is_some() && is_in_use { "ELIGIBLE" } else { "INELIGIBLE" }
+        let is_exported = self.requested.as_ref().is_some_and(|requested| requested.is_exported);
+        let is_kept = self.requested.is_some() && self.facts.is_some();
+        if is_kept && (is_in_use || is_exported) { "ELIGIBLE" } else { "INELIGIBLE" }
     }
 
     /// The certificate of `id`.

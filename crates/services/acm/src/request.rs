@@ -1,5 +1,5 @@
-//! RequestCertificate from a private CA of the account: kept as PENDING_VALIDATION, ISSUED by the workflow, renewed by it
-//! well before the end.
+//! RequestCertificate, from a private CA of the account or, once its domains are proved, from this installation's own:
+//! kept as PENDING_VALIDATION, ISSUED by the workflow, renewed by it well before the end.
 //!
 //! The key is made here and stays; the authority sees a request and answers with a certificate. Services that show the
 //! certificate show its successor from the same transaction on.
@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trellis_api::Exception;
@@ -26,12 +26,24 @@ use trellis_model::resource::lattice::Home;
 use trellis_store::Transaction;
 
 use super::import::MAX_CERTIFICATES;
-use super::record::Certificate;
+use super::record::{Certificate, TIMED_OUT};
 use super::tags::{self, Tag};
-use super::{invalid, read};
+use super::{invalid, read, validation};
 
 /// "ACM private certificates are valid for 13 months."
 const VALIDITY_DAYS: u16 = 395;
+
+/// "Number of domain names per ACM certificate: 10."
+const MAX_PUBLIC_NAMES: usize = 10;
+
+/// "If ACM is not able to validate the domain name within 72 hours, the request times out."
+const PATIENCE: SignedDuration = SignedDuration::from_hours(72);
+
+/// How often proofs are looked for, of a request that is young and of one that waits long.
+const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Of a renewal: the domains are not proved any more.
+pub(super) const PENDING_VALIDATION: &str = "PENDING_VALIDATION";
 
 /// The longest wait until a certificate is looked at again: a clock may be set.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -42,7 +54,8 @@ const MAX_COMMON_NAME: usize = 64;
 /// What was asked for, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Requested {
-    pub(crate) authority_arn: String,
+    /// None: this installation's own.
+    pub(crate) authority_arn: Option<String>,
     /// Lower case, `DomainName` first, each once.
     pub(crate) names: Vec<String>,
     pub(crate) key_algorithm: KeyAlgorithm,
@@ -53,6 +66,12 @@ pub(crate) struct Requested {
     pub(crate) failure: Option<String>,
     /// Why the last renewal did not happen, and when.
     pub(crate) renewal_failure: Option<(String, Moment)>,
+    /// Somebody has its key.
+    #[serde(default)]
+    pub(crate) is_exported: bool,
+    /// RenewCertificate asked for it; the workflow has not done it yet.
+    #[serde(default)]
+    pub(crate) is_renewal_wanted: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,10 +93,10 @@ struct Request {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Options {
-    certificate_transparency_logging_preference: Option<String>,
-    export: Option<String>,
-    validation_method: Option<String>,
+pub(super) struct Options {
+    pub(super) certificate_transparency_logging_preference: Option<String>,
+    pub(super) export: Option<String>,
+    pub(super) validation_method: Option<String>,
 }
 
 pub(super) async fn request(ctx: &Context, mut input: Value) -> Result<Value, Refusal> {
@@ -87,7 +106,9 @@ pub(super) async fn request(ctx: &Context, mut input: Value) -> Result<Value, Re
     let tags = tags::check(&request.tags)?;
     let requested = check(request)?;
     // ACM asks the authority in the caller's name.
-    ctx.authorise("acm-pca:IssueCertificate", &requested.authority_arn, &asked)?;
+    if let Some(authority) = &requested.authority_arn {
+        ctx.authorise("acm-pca:IssueCertificate", authority, &asked)?;
+    }
     let certificate = Certificate {
         id: ctx.surroundings.random.uuid(),
         home: ctx.home(),
@@ -120,21 +141,24 @@ pub(super) async fn request(ctx: &Context, mut input: Value) -> Result<Value, Re
 
 fn check(request: Request) -> Result<Requested, Exception> {
     let parameter = |message: String| Exception::plain("InvalidParameterException", 400, message);
-    let Some(authority_arn) = request.certificate_authority_arn else {
-        return Err(invalid(
-            "a certificate without CertificateAuthorityArn is not served here: give the ARN of a private CA",
-        ));
-    };
-    let only_public = request.validation_method.is_some()
-        || request.options.validation_method.is_some()
-        || request.domain_validation_options.is_some();
-    if only_public {
-        return Err(parameter(
-            "a certificate of a private CA is not validated: leave the validation out".into(),
-        ));
+    let authority_arn = request.certificate_authority_arn;
+    let method = request.validation_method.as_ref().or(request.options.validation_method.as_ref());
+    if authority_arn.is_some() {
+        if method.is_some() || request.domain_validation_options.is_some() {
+            let message = "a certificate of a private CA is not validated: leave the validation out";
+            return Err(parameter(message.into()));
+        }
+    } else {
+        if method.is_some_and(|method| method != "DNS") {
+            return Err(invalid("domains are validated by DNS alone: give ValidationMethod DNS"));
+        }
+        if request.domain_validation_options.is_some() {
+            let message = "DomainValidationOptions are for validation by email";
+            return Err(Exception::plain("InvalidDomainValidationOptionsException", 400, message));
+        }
     }
     if request.managed_by.is_some() {
-        return Err(parameter("ManagedBy is not for certificates of a private CA".into()));
+        return Err(parameter("ManagedBy is not served here".into()));
     }
     let mut names: Vec<String> = Vec::new();
     for host in std::iter::once(&request.domain_name).chain(&request.subject_alternative_names) {
@@ -147,6 +171,10 @@ fn check(request: Request) -> Result<Requested, Exception> {
             names.push(host);
         }
     }
+    if authority_arn.is_none() && names.len() > MAX_PUBLIC_NAMES {
+        let message = format!("a certificate that is validated has at most {MAX_PUBLIC_NAMES} names");
+        return Err(Exception::plain("LimitExceededException", 400, message));
+    }
     let choice = |given: Option<String>, default: &str| given.unwrap_or_else(|| default.to_owned());
     Ok(Requested {
         authority_arn,
@@ -157,6 +185,8 @@ fn check(request: Request) -> Result<Requested, Exception> {
         issued_at: None,
         failure: None,
         renewal_failure: None,
+        is_exported: false,
+        is_renewal_wanted: false,
     })
 }
 
@@ -178,15 +208,22 @@ pub(super) fn advance(
         let now = surroundings.clock.now();
         let is_renewal = match &certificate.facts {
             None => false,
+            Some(_) if requested.is_renewal_wanted => true,
             Some(facts) if now < facts.renew_at() => {
                 let left = Duration::try_from(facts.renew_at().duration_since(now)).unwrap_or_default();
                 return Ok(Progress::Later(left.clamp(Duration::from_secs(1), LONGEST_WAIT)));
             }
             // "certificates that are not in use are not renewed".
-            Some(_) if certificate.users(&mut state)?.is_empty() => return Ok(Progress::Later(LONGEST_WAIT)),
+            Some(_) if certificate.users(&mut state)?.is_empty() && !requested.is_exported => {
+                return Ok(Progress::Later(LONGEST_WAIT));
+            }
             Some(_) => true,
         };
-        let authority = &requested.authority_arn;
+        let Some(authority) = &requested.authority_arn else {
+            let is_proved = validation::are_proved(&mut state, &surroundings, &work.home, requested)?;
+            drop(state);
+            return own(&surroundings, &work, &certificate, is_proved).await;
+        };
         let Some(authorities) = surroundings.services.hooks().authorities else {
             return fail(&surroundings, &work, "PCA_RESOURCE_NOT_FOUND", is_renewal).await;
         };
@@ -194,7 +231,7 @@ pub(super) fn advance(
             Err(Failure::Denied)
         } else {
             drop(state);
-            issue(&surroundings, authorities, &work.home, requested).await
+            issue(&surroundings, authorities, &work.home, requested, authority).await
         };
         match outcome {
             Ok(leaf) => keep(&surroundings, &work, leaf).await,
@@ -202,6 +239,33 @@ pub(super) fn advance(
             Err(failure) => fail(&surroundings, &work, failure.reason(), is_renewal).await,
         }
     })
+}
+
+/// Issues by this installation's own authority what is proved, and waits for what is not.
+async fn own(
+    surroundings: &Arc<Surroundings>,
+    work: &Work,
+    certificate: &Certificate,
+    is_proved: bool,
+) -> Result<Progress, Refusal> {
+    let Some(requested) = &certificate.requested else { return Ok(Progress::Done) };
+    let now = surroundings.clock.now();
+    let is_renewal = certificate.facts.is_some();
+    if !is_proved && is_renewal {
+        return fail(surroundings, work, PENDING_VALIDATION, true).await;
+    }
+    if !is_proved {
+        let waited = now.duration_since(certificate.created_at.into());
+        if waited > PATIENCE {
+            return fail(surroundings, work, TIMED_OUT, false).await;
+        }
+        let often = Duration::try_from(waited / 10).unwrap_or_default();
+        return Ok(Progress::Later(often.clamp(LOOKS.0, LOOKS.1)));
+    }
+    let (inside, names, key) = (surroundings.clone(), requested.names.clone(), requested.key_algorithm);
+    let issuing = tokio::task::spawn_blocking(move || inside.vault.issue_to(&names, key, now));
+    let leaf = issuing.await.map_err(|error| Exception::internal(error.to_string()))?;
+    keep(surroundings, work, leaf.map_err(Refusal::from)?).await
 }
 
 /// Why nothing was issued.
@@ -238,6 +302,7 @@ async fn issue(
     authorities: &dyn Authorities,
     home: &Home,
     requested: &Requested,
+    authority: &str,
 ) -> Result<Leaf, Failure> {
     let broken = |message: String| Failure::Ours(Exception::internal(message).into());
     let (names, algorithm) = (requested.names.clone(), requested.key_algorithm);
@@ -257,7 +322,7 @@ async fn issue(
         Ok::<_, String>((key, csr))
     });
     let (key, csr) = making.await.map_err(|error| broken(error.to_string()))?.map_err(broken)?;
-    let order = Order { authority_arn: requested.authority_arn.clone(), csr, days: VALIDITY_DAYS };
+    let order = Order { authority_arn: authority.to_owned(), csr, days: VALIDITY_DAYS };
     let issued = authorities.issue(surroundings, home, &order).await;
     let issued = issued.map_err(|refusal| match refusal.is_ours() {
         true => Failure::Ours(refusal),
@@ -284,6 +349,7 @@ async fn keep(surroundings: &Arc<Surroundings>, work: &Work, leaf: Leaf) -> Resu
         let Some(requested) = &mut certificate.requested else { return Ok(()) };
         requested.issued_at = Some(now);
         requested.renewal_failure = None;
+        requested.is_renewal_wanted = false;
         certificate.facts = Some(leaf.facts().clone());
         certificate.put(tx, &inside.vault, &leaf)?;
         reference::changed(tx, &inside, &certificate.arn())
@@ -307,7 +373,10 @@ async fn fail(
         let Some(mut certificate) = Certificate::of_id(tx, &home, &id)? else { return Ok(()) };
         let Some(requested) = &mut certificate.requested else { return Ok(()) };
         match is_renewal {
-            true => requested.renewal_failure = Some((reason.to_owned(), now)),
+            true => {
+                requested.renewal_failure = Some((reason.to_owned(), now));
+                requested.is_renewal_wanted = false;
+            }
             false => requested.failure = Some(reason.to_owned()),
         }
         certificate.put_record(tx);

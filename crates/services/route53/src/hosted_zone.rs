@@ -9,7 +9,7 @@ use trellis_model::{AccountId, Region, VpcId};
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::name::DomainName;
-use crate::{association, change, delegation_set, record_set, refuse, wire};
+use crate::{association, change, delegation_set, ownership, record_set, refuse, wire};
 
 pub(crate) static HOSTED_ZONE: Kind = Kind::new("HostedZone", "HOSTED_ZONE");
 
@@ -183,6 +183,7 @@ pub(crate) fn create(
     ZONES.put(tx, &home, &zone.id, &zone)?;
     tx.put(&by_reference, zone.id.clone().into_bytes());
     tx.put(&owner_key(&zone.id), zone.account.to_string().into_bytes());
+    ownership::add(tx, &zone);
     for set in record_set::of_new_zone(&name) {
         record_set::put(tx, &zone, &set)?;
     }
@@ -280,6 +281,7 @@ pub(crate) fn delete(
     ZONES.delete(tx, &home, &zone.id)?;
     tx.delete(&reference_key(&home, &zone.caller_reference));
     tx.delete(&owner_key(&zone.id));
+    ownership::remove(tx, &zone);
     tags::forget(tx, &home, &zone.arn());
     reference::release_all(tx, &zone.arn())?;
     Ok(wire::DeleteHostedZoneOutput { change_info: change::record(tx, ctx, None)? })

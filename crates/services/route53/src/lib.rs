@@ -14,6 +14,7 @@ mod hosted_zone;
 mod limit;
 mod listing;
 mod name;
+mod ownership;
 mod publication;
 mod record_data;
 mod record_set;
@@ -27,7 +28,7 @@ pub(crate) mod wire {
 }
 
 use trellis_api::Exception;
-use trellis_frame::{Accounts, Refusal, Service, Tagged, words};
+use trellis_frame::{Accounts, Hooks, Refusal, Service, Tagged, words};
 
 pub use change_batch::judge;
 pub use health_check::Board;
@@ -48,6 +49,8 @@ pub static SERVICE: Service = Service {
     ],
     tagged: Some(Tagged { arn_service: "route53", locate: tag::locate }),
     accounts: Accounts { records: &["route53/"], is_remnant: change::is_remnant, ..Accounts::NONE },
+    start: Some(|surroundings| Box::pin(async move { ownership::adopt(&surroundings).await })),
+    hooks: Hooks { zones: Some(&ownership::Proofs), ..Hooks::NONE },
     ..Service::new(wire::description)
 };
 
