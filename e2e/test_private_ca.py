@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 
+import botocore.exceptions
 import pytest
 
 from instance import ROOT, eventually, forward, unique
@@ -102,6 +103,50 @@ def test_a_chain_of_a_private_ca_verifies_in_openssl_and_go_and_java_reads_it(ow
     listed = subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "leaf", "-file", leaf, "-keystore", store,
                              "-storepass", "changeit"], check=True, capture_output=True, text=True)
     assert "added" in listed.stderr
+
+
+def test_an_authority_whose_certificate_openssl_signed_issues_below_openssls_root(own, tmp_path):
+    pca = own.client("acm-pca")
+    arn = pca.create_certificate_authority(
+        CertificateAuthorityType="SUBORDINATE",
+        CertificateAuthorityConfiguration={"KeyAlgorithm": "RSA_2048", "SigningAlgorithm": "SHA256WITHRSA",
+                                           "Subject": {"CommonName": "below", "Organization": "example"}},
+    )["CertificateAuthorityArn"]
+    pca.get_waiter("certificate_authority_csr_created").wait(
+        CertificateAuthorityArn=arn, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    csr = written(tmp_path, pca.get_certificate_authority_csr(CertificateAuthorityArn=arn)["Csr"])
+    above, key = tmp_path / "above.pem", tmp_path / "above.key"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=above", "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign", "-keyout", key, "-out", above)
+
+    def signed(*extensions, by=(above, key)):
+        file, out = tmp_path / f"{unique('extensions')}.cnf", tmp_path / f"{unique('signed')}.pem"
+        lines = ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid", *extensions]
+        file.write_text("".join(f"{line}\n" for line in lines))
+        openssl("x509", "-req", "-in", csr, "-CA", by[0], "-CAkey", by[1], "-CAcreateserial", "-days", "1825", "-sha256",
+                "-extfile", file, "-out", out)
+        return out.read_bytes()
+
+    def refused(code, certificate, chain=above):
+        with pytest.raises(botocore.exceptions.ClientError) as raised:
+            pca.import_certificate_authority_certificate(
+                CertificateAuthorityArn=arn, Certificate=certificate, CertificateChain=chain.read_bytes())
+        assert raised.value.response["Error"]["Code"] == code, raised.value
+
+    authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")
+    refused("MalformedCertificateException", signed("basicConstraints=critical,CA:FALSE"))
+    stranger, strangers_key = tmp_path / "stranger.pem", tmp_path / "stranger.key"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=above", "-keyout", strangers_key,
+            "-out", stranger)
+    refused("MalformedCertificateException", signed(*authority), chain=stranger)
+    pca.import_certificate_authority_certificate(
+        CertificateAuthorityArn=arn, Certificate=signed(*authority), CertificateChain=above.read_bytes())
+    assert pca.describe_certificate_authority(CertificateAuthorityArn=arn)["CertificateAuthority"]["Status"] == "ACTIVE"
+
+    issued = issue(pca, arn, request(tmp_path, "cart.example.com").read_bytes(), "SHA256WITHRSA")
+    leaf, between = written(tmp_path, issued["Certificate"]), written(tmp_path, issued["CertificateChain"])
+    assert openssl("verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "cart.example.com", "-CAfile", above,
+                   "-untrusted", between, leaf).stdout.strip().endswith(": OK")
 
 
 def test_what_is_revoked_is_told_by_a_list_and_by_ocsp(own, tmp_path):
