@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Key(Key),
     /// Run the signing proxy beside an application that cannot sign its requests to services
     Sign(crate::sign::Sign),
+    /// Run the Gateway API controller: turns objects of a Kubernetes cluster into resources of VPC Lattice
+    Kube(crate::kube::Kube),
     /// Look into auth policies: what they mean, and what nobody means by them
     Policy(crate::policy::PolicyArgs),
 }

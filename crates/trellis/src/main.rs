@@ -5,6 +5,7 @@ mod data_dir;
 mod health;
 mod hosts;
 mod http_server;
+mod kube;
 mod local;
 mod log;
 mod memory;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         cli::Command::Account(args) => local::account::account(args),
         cli::Command::Key(args) => local::account::key(args),
         cli::Command::Sign(args) => sign::sign(args),
+        cli::Command::Kube(args) => kube::kube(args),
         cli::Command::Policy(args) => policy::policy(args),
     };
     outcome.unwrap_or_else(|error| {

@@ -56,7 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("proxy", &["model", "auth", "policy"]),
     ("sign", &["model", "auth"]),
-    ("kube", &["model", "api"]),
+    ("kube", &[]),
     ("bench", &["auth", "model", "proxy"]),
 ];
 
@@ -66,8 +66,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hickory-proto", &["dns"]),
     ("rtnetlink", &["net"]),
     ("nix", &["net", "proxy", "bench"]),
-    ("aws-config", &["logs", "sign"]),
+    ("aws-config", &["logs", "sign", "kube"]),
     ("aws-sdk-s3", &["logs"]),
+    ("aws-sdk-vpclattice", &["kube"]),
     ("hyper", &["trellis", "sign"]),
     ("flate2", &["logs"]),
     ("httparse", &["proxy"]),
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", &["proxy", "sign", "bench"]),
     ("h2", &["bench"]),
     ("kube", &["kube"]),
+    ("k8s-openapi", &["kube"]),
 ];
 
 fn workspace() -> BTreeMap<String, BTreeSet<String>> {

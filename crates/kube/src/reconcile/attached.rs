@@ -1,0 +1,224 @@
+//! Policies that set something of a service network or a service: what they set, and how it is taken back.
+
+use std::future::Future;
+
+use crate::deploy::{DeployError, Deployer, while_under_way};
+use crate::lattice::{AssociationState, CallError, Known, Tags};
+use crate::objects::{AccessLogPolicy, IamAuthPolicy, Name, VpcAssociationPolicy, is_vpc_wanted};
+use crate::plan::{PREFIX, Policy, extra_tags};
+
+/// What became of a policy's wish.
+pub(super) enum Applied {
+    /// It is so; what the annotations say of it.
+    Done(Vec<(&'static str, String)>),
+    /// It is on its way.
+    Soon(Vec<(&'static str, String)>),
+}
+
+/// A policy that sets something in Lattice.
+pub(super) trait Attached: Policy {
+    const FINALIZER: &'static str;
+    /// The annotation that says what was set, so that it can be taken back.
+    const NOTE: &'static str;
+    /// Its annotations, all of them.
+    const NOTES: &'static [&'static str];
+
+    /// Makes it so, for a service network or a service. `note` is what the annotation says.
+    fn apply(
+        &self,
+        deployer: &Deployer,
+        target: &Known,
+        note: Option<&str>,
+    ) -> impl Future<Output = Result<Applied, DeployError>> + Send;
+
+    /// Takes back what the annotation says was set.
+    fn withdraw(
+        &self,
+        deployer: &Deployer,
+        note: &str,
+    ) -> impl Future<Output = Result<Applied, DeployError>> + Send;
+}
+
+fn unless_gone(outcome: Result<(), CallError>) -> Result<(), DeployError> {
+    match outcome {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Attached for IamAuthPolicy {
+    const FINALIZER: &'static str = "application-networking.k8s.aws/iam-auth-policy";
+    const NOTE: &'static str = "iam-auth-policy-resource-id";
+    const NOTES: &'static [&'static str] =
+        &["iam-auth-policy-resource-id", "iam-auth-policy-resource-type", "iam-auth-policy-resource-name"];
+
+    async fn apply(
+        &self,
+        deployer: &Deployer,
+        target: &Known,
+        note: Option<&str>,
+    ) -> Result<Applied, DeployError> {
+        if let Some(other) = note.filter(|note| *note != target.id) {
+            unless_gone(deployer.lattice.require_nothing(other).await)?;
+        }
+        while_under_way(|| deployer.lattice.require_iam(&target.id, &self.spec.policy)).await?;
+        let kind = if target.id.starts_with("sn-") { "ServiceNetwork" } else { "Service" };
+        let [id, of_kind, name] = [Self::NOTES[0], Self::NOTES[1], Self::NOTES[2]];
+        Ok(Applied::Done(vec![
+            (id, target.id.clone()),
+            (of_kind, kind.to_owned()),
+            (name, target.name.clone()),
+        ]))
+    }
+
+    async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {
+        unless_gone(deployer.lattice.require_nothing(note).await)?;
+        Ok(Applied::Done(Vec::new()))
+    }
+}
+
+impl Attached for VpcAssociationPolicy {
+    const FINALIZER: &'static str = "vpcassociationpolicies.application-networking.k8s.aws/resources";
+    const NOTE: &'static str = "resourceArn";
+    const NOTES: &'static [&'static str] = &["resourceArn"];
+
+    async fn apply(
+        &self,
+        deployer: &Deployer,
+        target: &Known,
+        note: Option<&str>,
+    ) -> Result<Applied, DeployError> {
+        let (lattice, vpc) = (&deployer.lattice, &deployer.cluster.vpc);
+        let mut tags = extra_tags(&self.metadata);
+        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        let found = lattice.vpc_associations(&target.id, vpc).await?;
+        if let Some(note) = note
+            && !found.iter().any(|association| association.arn == note)
+        {
+            // Of another network, which the Gateway was before.
+            leave(deployer, note).await?;
+        }
+        let standing = found.into_iter().find(|association| association.state != AssociationState::Failed);
+        if !is_vpc_wanted(&self.spec) {
+            return match standing {
+                Some(standing) => leave(deployer, &standing.arn).await,
+                None => Ok(Applied::Done(Vec::new())),
+            };
+        }
+        let groups = self.spec.security_group_ids.clone().unwrap_or_default();
+        let Some(standing) = standing else {
+            let arn = lattice.associate_vpc(&target.id, vpc, &groups, tags).await?;
+            return Ok(Applied::Soon(vec![(Self::NOTE, arn)]));
+        };
+        let notes = vec![(Self::NOTE, standing.arn.clone())];
+        if standing.state != AssociationState::Active {
+            return Ok(Applied::Soon(notes));
+        }
+        own(deployer, &standing.arn, &tags).await?;
+        if !groups.is_empty() {
+            let (mut wanted, mut set) = (groups, lattice.security_groups(&standing.id).await?);
+            wanted.sort();
+            set.sort();
+            if wanted != set {
+                lattice.set_security_groups(&standing.id, &wanted).await?;
+                return Ok(Applied::Soon(notes));
+            }
+        }
+        Ok(Applied::Done(notes))
+    }
+
+    async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {
+        leave(deployer, note).await
+    }
+}
+
+/// Takes what has no owner, and refuses what another has.
+async fn own(deployer: &Deployer, arn: &str, tags: &Tags) -> Result<(), DeployError> {
+    let found = deployer.lattice.tags(arn).await?;
+    let key = format!("{PREFIX}ManagedBy");
+    if let Some(owner) = found.get(&key).filter(|owner| **owner != deployer.cluster.owner()) {
+        return Err(DeployError::Foreign {
+            kind: "the association",
+            name: arn.to_owned(),
+            owner: owner.clone(),
+        });
+    }
+    let wrong: Tags = tags
+        .iter()
+        .filter(|(key, value)| found.get(*key) != Some(*value))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    if !wrong.is_empty() {
+        deployer.lattice.tag(arn, wrong).await?;
+    }
+    let stale: Vec<String> = found.into_keys().filter(|key| !tags.contains_key(key)).collect();
+    if !stale.is_empty() {
+        deployer.lattice.untag(arn, stale).await?;
+    }
+    Ok(())
+}
+
+/// Ends an association that is ours; it is gone when Lattice does not know it any more.
+async fn leave(deployer: &Deployer, arn: &str) -> Result<Applied, DeployError> {
+    match deployer.lattice.tags(arn).await {
+        Err(error) if error.is_not_found() => return Ok(Applied::Done(Vec::new())),
+        Err(error) => return Err(error.into()),
+        Ok(tags) if tags.get(&format!("{PREFIX}ManagedBy")) != Some(&deployer.cluster.owner()) => {
+            return Ok(Applied::Done(Vec::new()));
+        }
+        Ok(_) => {}
+    }
+    match deployer.lattice.dissociate_vpc(arn).await {
+        Err(error) if error.is_not_found() => Ok(Applied::Done(Vec::new())),
+        Err(error) if !error.is_conflict() => Err(error.into()),
+        _ => Ok(Applied::Soon(vec![(VpcAssociationPolicy::NOTE, arn.to_owned())])),
+    }
+}
+
+impl Attached for AccessLogPolicy {
+    const FINALIZER: &'static str = "accesslogpolicy.k8s.aws/resources";
+    const NOTE: &'static str = "accessLogSubscription";
+    const NOTES: &'static [&'static str] = &["accessLogSubscription", "accessLogSubscriptionResourceName"];
+
+    async fn apply(
+        &self,
+        deployer: &Deployer,
+        target: &Known,
+        note: Option<&str>,
+    ) -> Result<Applied, DeployError> {
+        let lattice = &deployer.lattice;
+        let destination = &self.spec.destination_arn;
+        let mut tags = extra_tags(&self.metadata);
+        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        tags.insert(format!("{PREFIX}AccessLogPolicy"), Name::of(&self.metadata).to_string());
+        let found = lattice.log_subscriptions(&target.id).await?;
+        let notes = |arn: String| {
+            Ok(Applied::Done(vec![(Self::NOTES[0], arn), (Self::NOTES[1], target.name.clone())]))
+        };
+        let ours = found.iter().find(|subscription| note == Some(&*subscription.arn));
+        // Only within one kind of destination does a subscription move.
+        if let Some(ours) = ours
+            && (ours.destination == *destination || lattice.move_logs(&ours.arn, destination).await.is_ok())
+        {
+            own(deployer, &ours.arn, &tags).await?;
+            return notes(ours.arn.clone());
+        }
+        // One of ours whose annotation was never written.
+        if let Some(same) = found.iter().find(|subscription| subscription.destination == *destination)
+            && lattice.tags(&same.arn).await?.get(&format!("{PREFIX}AccessLogPolicy"))
+                == tags.get(&format!("{PREFIX}AccessLogPolicy"))
+        {
+            return notes(same.arn.clone());
+        }
+        let arn = lattice.subscribe_logs(&target.id, destination, tags).await?;
+        if let Some(old) = note {
+            unless_gone(lattice.unsubscribe_logs(old).await)?;
+        }
+        notes(arn)
+    }
+
+    async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {
+        unless_gone(deployer.lattice.unsubscribe_logs(note).await)?;
+        Ok(Applied::Done(Vec::new()))
+    }
+}

@@ -1,0 +1,98 @@
+//! Exports: target groups for the routes of other clusters.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use serde_json::json;
+
+use super::readiness::HEALTH_WAIT;
+use super::{Controller, ReconcileError};
+use crate::deploy::{ActualGroup, DeployError};
+use crate::objects::{Name, ServiceExport};
+use crate::plan;
+use crate::queue::Outcome;
+
+const FINALIZER: &str = "serviceexport.k8s.aws/resources";
+
+impl Controller {
+    pub(super) async fn export(&self, name: &Name) -> Result<Outcome, ReconcileError> {
+        let found = {
+            let world = self.world();
+            let export = world.exports.get(name).cloned();
+            export.map(|export| (plan::export(&world, &self.deployer.cluster, &export), export))
+        };
+        let mut groups = self.exports().remove(name).unwrap_or_default();
+        let Some((desired, export)) = found else {
+            self.leave_all(groups);
+            return Ok(Outcome::Done);
+        };
+        let is_deleted = export.metadata.deletion_timestamp.is_some();
+        let desired = desired.filter(|_| !is_deleted);
+        let is_held = export.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+        let Some(desired) = desired else {
+            if is_held {
+                // What an earlier process made is found by the names it must have.
+                let world_groups = {
+                    let world = self.world();
+                    plan::export(&world, &self.deployer.cluster, &export).unwrap_or_default()
+                };
+                self.leave_all(groups);
+                for name in world_groups.keys() {
+                    if let Some(known) = self.deployer.inventory.group(name) {
+                        self.leave_over(known);
+                    }
+                }
+                self.hold_export(&export, name, false).await?;
+            }
+            return Ok(Outcome::Done);
+        };
+        if !is_held {
+            self.hold_export(&export, name, true).await?;
+        }
+        let outcome = self.deploy_export(&desired, &mut groups).await;
+        let stale: Vec<String> = groups.keys().filter(|name| !desired.contains_key(*name)).cloned().collect();
+        let stale = stale.into_iter().filter_map(|name| groups.remove(&name).map(|group| (name, group)));
+        self.leave_all(stale.collect());
+        outcome?;
+        let waits = self.open_gates(&desired, &groups).await?;
+        self.exports().insert(name.clone(), groups);
+        Ok(if waits { Outcome::After(HEALTH_WAIT) } else { Outcome::Done })
+    }
+
+    pub(super) fn exports(&self) -> std::sync::MutexGuard<'_, super::Exports> {
+        self.exports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn deploy_export(
+        &self,
+        desired: &BTreeMap<String, plan::DesiredTargetGroup>,
+        groups: &mut BTreeMap<String, ActualGroup>,
+    ) -> Result<(), DeployError> {
+        for (name, group) in desired {
+            self.deployer.deploy_group(name, group, groups).await?;
+        }
+        Ok(())
+    }
+
+    fn leave_all(&self, groups: BTreeMap<String, ActualGroup>) {
+        for group in groups.into_values() {
+            self.leave_over(group.known);
+        }
+    }
+
+    async fn hold_export(
+        &self,
+        export: &ServiceExport,
+        name: &Name,
+        is_held: bool,
+    ) -> Result<(), kube::Error> {
+        let mut finalizers = export.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if is_held {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let version = &export.metadata.resource_version;
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+        self.patch::<ServiceExport>(name, patch).await
+    }
+}

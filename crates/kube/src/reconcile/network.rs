@@ -1,0 +1,157 @@
+//! ServiceNetwork: a service network that lives and dies with an object of the cluster.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Controller, ReconcileError};
+use crate::deploy::DeployError;
+use crate::lattice::{CallError, Known, Tags};
+use crate::objects::{Name, ServiceNetwork, ServiceNetworkStatus};
+use crate::plan::{self, Finding, PREFIX};
+use crate::queue::Outcome;
+use crate::status;
+use crate::world::Key;
+
+const FINALIZER: &str = "servicenetwork.k8s.aws/resources";
+/// How soon a network that is not free to go is looked at again.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(60);
+
+impl Controller {
+    pub(super) async fn service_network(&self, name: &Name) -> Result<Outcome, ReconcileError> {
+        let Some(object) = self.world().networks.get(name).cloned() else { return Ok(Outcome::Done) };
+        let is_held = object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+        if object.metadata.deletion_timestamp.is_some() {
+            return if is_held { self.remove_network(&object, name).await } else { Ok(Outcome::Done) };
+        }
+        if !is_held {
+            self.hold_network(&object, name, true).await?;
+        }
+        match self.keep_network(&object, name).await {
+            Ok(known) => {
+                self.tell_network(&object, name, Finding::good("Programmed", "Programmed"), Some(&known))
+                    .await?;
+                Ok(Outcome::Done)
+            }
+            Err(error) => {
+                let finding = Finding::bad("Programmed", "ReconcileError", error.to_string());
+                self.tell_network(&object, name, finding, None).await?;
+                if error.is_lasting() { Ok(Outcome::After(LONG)) } else { Err(error.into()) }
+            }
+        }
+    }
+
+    /// Makes the network, or takes one that nobody owns.
+    async fn keep_network(&self, object: &ServiceNetwork, name: &Name) -> Result<Known, DeployError> {
+        let deployer = &self.deployer;
+        let mut tags = plan::extra_tags(&object.metadata);
+        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        if deployer.inventory.network(&name.name).is_none() {
+            deployer.inventory.read_networks(&deployer.lattice).await?;
+        }
+        let Some(known) = deployer.inventory.network(&name.name) else {
+            let known = deployer.lattice.create_network(&name.name, tags).await?;
+            deployer.inventory.read_networks(&deployer.lattice).await?;
+            // Gateways of that name wait for it.
+            let waiting: Vec<Key> = {
+                let world = self.world();
+                let of_name = world.gateways.iter().filter(|(gateway, _)| gateway.name == name.name);
+                of_name.map(|(gateway, _)| Key::Gateway(gateway.clone())).collect()
+            };
+            self.queue.add(waiting);
+            return Ok(known);
+        };
+        let found = deployer.lattice.tags(&known.arn).await?;
+        if let Some(owner) = foreign(&found, &deployer.cluster.owner()) {
+            return Err(DeployError::Foreign { kind: "service network", name: known.name, owner });
+        }
+        if found.iter().ne(tags.iter()) {
+            deployer.lattice.tag(&known.arn, tags).await?;
+        }
+        Ok(known)
+    }
+
+    async fn remove_network(&self, object: &ServiceNetwork, name: &Name) -> Result<Outcome, ReconcileError> {
+        let deployer = &self.deployer;
+        let gateway = {
+            let world = self.world();
+            let mut users = world.gateways.iter().filter(|(gateway, object)| {
+                gateway.name == name.name
+                    && object.metadata.deletion_timestamp.is_none()
+                    && plan::is_ours(&world, object)
+            });
+            users.next().map(|(gateway, _)| gateway.clone())
+        };
+        if let Some(gateway) = gateway {
+            let finding =
+                Finding::bad("Programmed", "DeleteBlocked", format!("Gateway {gateway} stands for it"));
+            self.tell_network(object, name, finding, None).await?;
+            return Ok(Outcome::After(BUSY_WAIT));
+        }
+        deployer.inventory.read_networks(&deployer.lattice).await.map_err(DeployError::from)?;
+        if let Some(known) = deployer.inventory.network(&name.name) {
+            let outcome = match deployer.lattice.tags(&known.arn).await {
+                // What is another's stays.
+                Ok(tags) if tags.get(&format!("{PREFIX}ManagedBy")) != Some(&deployer.cluster.owner()) => {
+                    Ok(())
+                }
+                Ok(_) => deployer.lattice.delete_network(&known.id).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) | Err(CallError::NotFound { .. }) => {}
+                Err(error) => {
+                    let finding = Finding::bad("Programmed", "DeleteError", error.to_string());
+                    self.tell_network(object, name, finding, Some(&known)).await?;
+                    return Ok(Outcome::After(BUSY_WAIT));
+                }
+            }
+            deployer.inventory.read_networks(&deployer.lattice).await.map_err(DeployError::from)?;
+        }
+        self.hold_network(object, name, false).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn hold_network(
+        &self,
+        object: &ServiceNetwork,
+        name: &Name,
+        is_held: bool,
+    ) -> Result<(), kube::Error> {
+        let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if is_held {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let version = &object.metadata.resource_version;
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+        self.patch::<ServiceNetwork>(name, patch).await
+    }
+
+    async fn tell_network(
+        &self,
+        object: &ServiceNetwork,
+        name: &Name,
+        programmed: Finding,
+        known: Option<&Known>,
+    ) -> Result<(), kube::Error> {
+        let generation = object.metadata.generation.unwrap_or_default();
+        let findings = [Finding::good("Accepted", "Accepted"), programmed];
+        let old = &object.status;
+        let new = ServiceNetworkStatus {
+            conditions: status::conditions(&old.conditions, &findings, generation, &status::now()),
+            arn: known.map(|known| known.arn.clone()).or_else(|| old.arn.clone()),
+            id: known.map(|known| known.id.clone()).or_else(|| old.id.clone()),
+        };
+        if new == *old {
+            return Ok(());
+        }
+        self.patch_status::<ServiceNetwork>(name, json!({"status": new})).await
+    }
+}
+
+/// The owner that is not us.
+fn foreign(tags: &Tags, owner: &str) -> Option<String> {
+    tags.get(&format!("{PREFIX}ManagedBy")).filter(|found| *found != owner).cloned()
+}
