@@ -32,7 +32,8 @@ struct Hierarchy {
     directory: PathBuf,
     /// Says that the directory is in use, for as long as it is open.
     _lock: File,
-    /// `memory`, `pids`, `cpu`; those of version 2 together.
+    /// `memory`, `pids`, `cpu`; those of version 2 together. None: nothing is limited here, and it is of use to hosts
+    /// alone that make groups of their own, who need a place in every hierarchy there is.
     controllers: Vec<String>,
     is_unified: bool,
 }
@@ -125,7 +126,7 @@ impl Cgroups {
                 } else {
                     controllers.iter().filter(|name| wanted(name)).cloned().collect()
                 };
-                if controllers.is_empty() {
+                if controllers.is_empty() && is_unified {
                     continue;
                 }
                 sweep(&place);
@@ -138,12 +139,13 @@ impl Cgroups {
                             continue;
                         }
                     }
+                    fill_cpuset(&directory);
                     hierarchies.push(Hierarchy { directory, _lock: lock, controllers, is_unified });
                     break;
                 }
             }
         }
-        if hierarchies.is_empty() {
+        if hierarchies.iter().all(|hierarchy| hierarchy.controllers.is_empty()) {
             tracing::info!(
                 "no cgroup may be made here: hosts are limited process by process, and not in processors"
             );
@@ -155,12 +157,14 @@ impl Cgroups {
     pub(crate) fn make(&self, name: &str, limits: &Limits, owner: Option<u32>) -> io::Result<HostCgroup> {
         self.remove_leftovers();
         let mut made = HostCgroup::default();
-        for hierarchy in &self.hierarchies {
+        let of_use = |hierarchy: &&Hierarchy| owner.is_some() || !hierarchy.controllers.is_empty();
+        for hierarchy in self.hierarchies.iter().filter(of_use) {
             let directory = hierarchy.directory.join(name);
             // The same host again, sooner than the kernel was done with its last processes.
             self.leftovers.lock().expect("nothing panics while it is held").retain(|old| *old != directory);
             let outcome = make(&directory).and_then(|()| {
                 made.directories.push(directory.clone());
+                fill_cpuset(&directory);
                 for controller in &hierarchy.controllers {
                     set(&directory, controller, hierarchy.is_unified, limits)?;
                     made.limits_memory |= controller == "memory";
@@ -257,6 +261,19 @@ fn set(directory: &Path, controller: &str, is_unified: bool, limits: &Limits) ->
             None => Ok(()),
         },
         _ => Ok(()),
+    }
+}
+
+/// A group of version 1 has no processors until it is given some, and nothing can run in it. Elsewhere there are no such
+/// files, and nothing happens.
+fn fill_cpuset(directory: &Path) {
+    let Some(parent) = directory.parent() else { return };
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let is_empty = fs::read_to_string(directory.join(file)).is_ok_and(|text| text.trim().is_empty());
+        if is_empty && let Ok(text) = fs::read_to_string(parent.join(file)) {
+            // Who finds it empty says so better than we could.
+            let _ = fs::write(directory.join(file), text.trim());
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct FabricOptions {
     pub hidden: Vec<PathBuf>,
     /// Variables that every command of a host finds, unless the host says otherwise.
     pub environment: Vec<(String, String)>,
+    /// Directories in those that a host may be given all the same: what is in them was put there for hosts.
+    pub lent: Vec<PathBuf>,
 }
 
 impl FabricOptions {
@@ -51,6 +53,7 @@ impl FabricOptions {
             shown: Vec::new(),
             hidden: Vec::new(),
             environment: Vec::new(),
+            lent: Vec::new(),
         }
     }
 }
@@ -112,17 +115,17 @@ impl Fabric {
                 .map_err(NetError::system(format!("make directory {}", directory.display())))?;
         }
         // Hosts look at these paths from elsewhere.
+        let real = |paths: &[PathBuf]| -> Vec<PathBuf> {
+            paths.iter().map(|path| fs::canonicalize(path).unwrap_or(path.clone())).collect()
+        };
         let options = FabricOptions {
             run_dir: fs::canonicalize(&options.run_dir)
                 .map_err(NetError::system("find the run directory"))?,
             log_dir: fs::canonicalize(&options.log_dir)
                 .map_err(NetError::system("find the log directory"))?,
             // One that is not there yet cannot be seen either; what is given to a host has its links followed, too.
-            hidden: options
-                .hidden
-                .iter()
-                .map(|path| fs::canonicalize(path).unwrap_or(path.clone()))
-                .collect(),
+            hidden: real(&options.hidden),
+            lent: real(&options.lent),
             ..options
         };
         vpc::forget_former(&options.run_dir).map_err(NetError::system("clear the run directory"))?;

@@ -14,9 +14,14 @@ pub(crate) mod sandbox;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::process::ExitCode;
+
+use crate::NetError;
+use crate::netlink::Netlink;
+use crate::netlink::address::Address;
 
 pub(crate) use enter::DEFAULT_PATH;
 pub use enter::EnterError;
@@ -38,6 +43,20 @@ pub fn is_peer_inside(socket: BorrowedFd<'_>) -> io::Result<bool> {
 /// What every command in a host finds in its environment, if nothing else is said.
 pub fn base_environment() -> [(&'static str, &'static str); 3] {
     [("PATH", DEFAULT_PATH), ("HOME", sandbox::HOME), ("USER", "root")]
+}
+
+/// Gives the calling process's network one more address of its own, on its loopback. For privileged processes in a host,
+/// whose network is theirs.
+///
+/// # Errors
+/// What the kernel says; there may be the address already.
+pub fn add_loopback_address(address: IpAddr) -> Result<(), NetError> {
+    let action = "add an address to the loopback";
+    let mut netlink = Netlink::open().map_err(NetError::system(action))?;
+    let added = netlink
+        .link_index("lo")
+        .and_then(|link| netlink.add_address(&Address { link, network: address.into() }));
+    added.map_err(|error| NetError::system(action)(error.source))
 }
 
 /// The first argument of a process that is to become a host.

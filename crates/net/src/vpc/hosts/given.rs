@@ -32,7 +32,9 @@ pub(super) fn trees(host: &HostPlan, pid: u32, place: &Place<'_>) -> Result<(Vec
         let because = |error: std::io::Error| format!("mount {}: {error}", mount.source.display());
         // Where links lead decides what is in it.
         let source = fs::canonicalize(&mount.source).map_err(because)?;
-        if place.options.hidden.iter().any(|hidden| source.starts_with(hidden)) {
+        let is_below =
+            |directories: &[std::path::PathBuf]| directories.iter().any(|known| source.starts_with(known));
+        if is_below(&place.options.hidden) && !is_below(&place.options.lent) {
             return Err(format!(
                 "mount {}: what is in the data directory is not for hosts",
                 source.display()
