@@ -6,6 +6,7 @@
 
 mod hosts;
 mod instance_metadata;
+mod pods;
 mod revocation;
 mod services;
 
@@ -30,6 +31,8 @@ use trellis_sts::IssuerKeys;
 
 pub use trellis_ca::{IssueError, SealingKey};
 pub use trellis_ec2::{HostError, RunInstance};
+pub use trellis_eks as eks;
+pub use trellis_eks::Machines;
 pub use trellis_frame::access_key::SecretAccessKey;
 pub use trellis_frame::account::{Account, AccountError, Key, KeyDescription};
 pub use trellis_frame::vault::{IssuedCertificate, VaultFault, is_sealed};
@@ -58,6 +61,8 @@ pub struct Config {
     pub txt_lookup_interval: Duration,
     /// How the keys of identity providers are fetched. Default: not at all.
     pub https_get: HttpsGet,
+    /// Who makes Kubernetes clusters. Default: nobody, and those that are asked for fail.
+    pub machines: Machines,
     /// What secrets in the store are sealed with; the same at every start. Default: a new one, which opens
     /// nothing that is there already.
     pub sealing_key: Arc<SealingKey>,
@@ -85,6 +90,7 @@ impl Default for Config {
             txt_lookup: TxtLookup::none(),
             txt_lookup_interval: Duration::from_secs(60),
             https_get: HttpsGet::none(),
+            machines: Machines::default(),
             sealing_key: Arc::new(SealingKey::generate().expect("the system gives random bytes")),
             certificate_check_interval: Duration::from_secs(3600),
             settling: Duration::ZERO,
@@ -124,6 +130,7 @@ impl Control {
             txt_lookup,
             txt_lookup_interval,
             https_get,
+            machines,
             sealing_key,
             certificate_check_interval,
             settling,
@@ -139,8 +146,12 @@ impl Control {
             certificate_check_interval,
             health: health.clone(),
         };
-        let mut extensions =
-            Extensions::default().with(lattice).with(endpoints.clone()).with(IssuerKeys::new(https_get));
+        let mut extensions = Extensions::default()
+            .with(lattice)
+            .with(endpoints.clone())
+            .with(IssuerKeys::new(pods::with_own_issuers(https_get, store.clone())))
+            .with(machines)
+            .with(trellis_eks_auth::Desks::new(pods::Pods));
         if let Some(folder) = audit_reports {
             extensions = extensions.with(Reports(folder));
         }

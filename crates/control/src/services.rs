@@ -13,4 +13,6 @@ pub(crate) const ALL: &[&Service] = &[
     &trellis_acm::SERVICE,
     &trellis_route53::SERVICE,
     &trellis_acm_pca::SERVICE,
+    &trellis_eks::SERVICE,
+    &trellis_eks_auth::SERVICE,
 ];

@@ -6,6 +6,7 @@ mod account;
 mod address;
 mod block;
 mod cidr;
+mod cluster_group;
 mod fault;
 mod filter;
 mod host;
@@ -42,6 +43,7 @@ pub use instance::metadata::{Described, describe as describe_instance};
 /// Hosts, for who makes them otherwise than by the API, and what the kernel reports of them and of VPCs.
 pub mod hosts {
     pub use crate::address::{assign_to_host, unassign_from_host};
+    pub use crate::cluster_group::{cluster_group, forget_cluster_group};
     pub use crate::host::{list, run, terminate_named};
     pub use crate::status::{host_failed, host_gone, host_ready, vpc_ready};
 }

@@ -56,7 +56,10 @@ pub(super) fn default_of(vpc: &Vpc, rule_ids: [SecurityGroupRuleId; 3]) -> Secur
 }
 
 /// What a new group lets out: everything, of the families that the VPC has.
-fn first_egress(vpc: &Vpc, ids: [SecurityGroupRuleId; 2]) -> impl Iterator<Item = SecurityGroupRule> {
+pub(super) fn first_egress(
+    vpc: &Vpc,
+    ids: [SecurityGroupRuleId; 2],
+) -> impl Iterator<Item = SecurityGroupRule> {
     let [ipv4, ipv6] = ids;
     let ipv6 = vpc.ipv6.as_ref().map(|_| to_everywhere(ipv6, EVERYWHERE_IPV6));
     std::iter::once(to_everywhere(ipv4, EVERYWHERE)).chain(ipv6)
@@ -233,7 +236,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
 }
 
 /// Whether an instance or an association has the group, or a rule of another group names it.
-fn is_in_use(state: &mut impl Read, group: &SecurityGroup) -> Result<bool, Refusal> {
+pub(super) fn is_in_use(state: &mut impl Read, group: &SecurityGroup) -> Result<bool, Refusal> {
     let names_it = |rule: &SecurityGroupRule| matches!(&rule.peer, Peer::Group { group: named, .. } if *named == group.id);
     let groups = place::all::<SecurityGroup>(state, &group.home)?;
     if groups.iter().any(|other| other.id != group.id && other.rules.iter().any(names_it)) {

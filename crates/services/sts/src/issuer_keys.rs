@@ -34,6 +34,11 @@ impl HttpsGet {
         Self(Arc::new(get))
     }
 
+    /// What is at `url`.
+    pub fn get(&self, url: String) -> Fetched {
+        (self.0)(url)
+    }
+
     /// Reaches nobody.
     pub fn none() -> Self {
         Self::new(|_| Box::pin(std::future::ready(Err("nothing is fetched here".to_owned()))))
