@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Account(Account),
     /// Make, list and delete access keys of accounts
     Key(Key),
+    /// Keep container images for the nodes of clusters: import archives, build from static programs, list
+    Image(crate::image::Image),
     /// Run the signing proxy beside an application that cannot sign its requests to services
     Sign(crate::sign::Sign),
     /// Run the Gateway API controller: turns objects of a Kubernetes cluster into resources of VPC Lattice
@@ -225,6 +227,9 @@ pub(crate) struct Up {
     /// How long requests in flight may take to finish after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) drain_seconds: u64,
+    /// Folder with the programs of Kubernetes that clusters are made of [default: what scripts/kubernetes built]
+    #[arg(long, value_name = "DIR", env = "TRELLIS_KUBERNETES")]
+    pub(crate) kubernetes: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

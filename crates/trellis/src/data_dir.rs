@@ -12,6 +12,8 @@
 //! | `access-logs/access.log` | one JSON line per request |
 //! | `access-logs/SUBSCRIPTION.log` | the lines of an access log subscription without an endpoint |
 //! | `spool/` | lines of other subscriptions, until they are delivered |
+//! | `clusters/ID/` | what the hosts of a Kubernetes cluster are given: its keys, its state, its nodes' files |
+//! | `images/` | container images for nodes |
 //! | `run/` | files of the running process only |
 
 use std::fs;
@@ -94,7 +96,15 @@ impl Layout {
 
     /// Makes the directories that are not there, mode 0700.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
-        for dir in [self.root.clone(), self.keys(), self.host_logs(), self.run(), self.access_logs()] {
+        for dir in [
+            self.root.clone(),
+            self.keys(),
+            self.host_logs(),
+            self.run(),
+            self.access_logs(),
+            self.clusters(),
+            self.images(),
+        ] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -136,6 +146,12 @@ impl Layout {
     }
     pub(crate) fn audit_reports(&self) -> PathBuf {
         self.root.join("audit-reports")
+    }
+    pub(crate) fn clusters(&self) -> PathBuf {
+        self.root.join("clusters")
+    }
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
     }
     pub(crate) fn log_spool(&self) -> PathBuf {
         self.root.join("spool")

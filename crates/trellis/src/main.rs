@@ -1,10 +1,12 @@
 //! The `trellis` binary: flags -> configuration -> wiring. Sees all the other crates.
 
 mod cli;
+mod clusters;
 mod data_dir;
 mod health;
 mod hosts;
 mod http_server;
+mod image;
 mod kube;
 mod local;
 mod log;
@@ -21,7 +23,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     // A host's first process is this same program; it is not for users and has no flags.
-    if let Some(code) = trellis_net::host::init_if_asked() {
+    if let Some(code) = trellis_net::host::init_if_asked().or_else(clusters::host_if_asked) {
         return code;
     }
     let outcome = match cli::Cli::parse().command {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         cli::Command::Status(args) => local::status::status(&args),
         cli::Command::Account(args) => local::account::account(args),
         cli::Command::Key(args) => local::account::key(args),
+        cli::Command::Image(args) => image::image(args),
         cli::Command::Sign(args) => sign::sign(args),
         cli::Command::Kube(args) => kube::kube(args),
         cli::Command::Policy(args) => policy::policy(args),

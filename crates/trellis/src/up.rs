@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use trellis_control::{Config, Control, SourceVpc, TxtLookup};
+use trellis_control::{Config, Control, Machines, SourceVpc, TxtLookup};
 use trellis_dns as dns;
 use trellis_logs::{Delivery, Endpoint};
 use trellis_model::VpcId;
@@ -29,6 +29,7 @@ use trellis_proxy::{AccessLogConfig, LineReader, Proxy, ProxyConfig};
 use trellis_store::Store;
 
 use crate::cli;
+use crate::clusters::{self, Clusters};
 use crate::data_dir::{self, Layout, write_private, write_public};
 use crate::health::Health;
 use crate::hosts::Hosts;
@@ -86,6 +87,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         log_intervals,
         log_spool_mib,
         drain_seconds,
+        kubernetes,
     } = args;
     let drain = Duration::from_secs(drain_seconds);
     // An eighth of the descriptors: the rest is for clients of services, targets and hosts. 0: nobody knows.
@@ -123,6 +125,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         environment: environment.clone(),
         shown: vec![(layout.ca_pem(), CA_IN_HOSTS.into())],
         hidden: vec![layout.root().to_owned()],
+        lent: vec![layout.clusters(), layout.images()],
         ..FabricOptions::new(layout.run(), layout.host_logs())
     })?;
     let upstreams =
@@ -130,6 +133,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let resolver_options = dns::ServerOptions { upstreams, ..dns::ServerOptions::default() };
     let domains = dns::Client::new(resolver_options.upstreams.clone(), resolver_options.upstream_timeout);
 
+    let machines = Machines::default();
     let control = Control::start(
         store,
         Config {
@@ -145,6 +149,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
             }),
             https_get: https_get::https_get(),
             audit_reports: Some(layout.audit_reports()),
+            machines: machines.clone(),
             settling: SETTLING,
             ..Config::default()
         },
@@ -181,6 +186,8 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     )?;
     let hosts = Arc::new(Hosts::new());
     let doors = Arc::new(VpcDoors::new(fabric.sockets(), control.clone(), !no_api_in_vpcs)?);
+    let kubernetes = kubernetes.unwrap_or_else(clusters::default_programs);
+    machines.set(Arc::new(Clusters::new(control.clone(), hosts.clone(), layout.clone(), kubernetes)));
 
     // The parts talk to each other over watch channels; these tasks carry the words across.
     let (converged, mut converged_revision) = watch::channel(0);
@@ -246,6 +253,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         hosts,
         health,
         environment: environment.into(),
+        root: layout.root().to_owned(),
     };
     let local_server =
         tokio::spawn(supervise("local", move || local::server::serve(local_listener.clone(), local.clone())));

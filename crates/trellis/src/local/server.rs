@@ -3,16 +3,17 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use trellis_control::{Control, Instance, RunInstance};
 use trellis_model::InstanceId;
-use trellis_model::resource::vpc::InstanceState;
+use trellis_model::resource::vpc::{InstanceState, Sandbox};
 use trellis_net::{Fabric, host};
 
 use super::{Answer, Ask, Host, MAX_LINE, short_socket_path};
@@ -32,6 +33,8 @@ pub(crate) struct Local {
     pub(crate) health: Arc<Health>,
     /// What commands in hosts find in their environment.
     pub(crate) environment: Arc<[(String, String)]>,
+    /// The data directory.
+    pub(crate) root: PathBuf,
 }
 
 /// Opens the socket, replacing one a killed instance left. The store's lock is held already, so
@@ -131,6 +134,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             instance_profile,
             sandbox,
         } => {
+            refuse_own(&sandbox, &local.root)?;
             let instance = local
                 .control
                 .run_instance(RunInstance {
@@ -181,6 +185,18 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
         Ask::Status => Ok(Answer::Status { parts: local.health.check().await.to_vec() }),
         Ask::Account(ask) => Ok(Answer::Account(super::account::answer(ask, &local.control).await?)),
     }
+}
+
+/// Some of the data directory is lent to hosts of clusters, and nothing of it to others.
+fn refuse_own(sandbox: &Sandbox, root: &Path) -> anyhow::Result<()> {
+    let root = fs::canonicalize(root)?;
+    for mount in &sandbox.mounts {
+        let source = fs::canonicalize(&mount.source).unwrap_or_else(|_| mount.source.clone());
+        if source.starts_with(&root) {
+            bail!("mount {}: what is in the data directory is not for hosts", mount.source.display());
+        }
+    }
+    Ok(())
 }
 
 /// Every host that is there or coming; those that go or are gone only the EC2 API shows.

@@ -1,0 +1,415 @@
+//! Kubernetes clusters: `trellis-eks` keeps the books, `trellis-cluster` knows the programs, and here hosts of the VPC
+//! come of it.
+//!
+//! ```text
+//! DIR/clusters/ID/control       what the control plane's host is given
+//! DIR/clusters/ID/nodes/NODE    what a node's host is given
+//! DIR/images                    images for all nodes, which they may read
+//! ```
+
+mod authenticator;
+mod drain;
+mod machine;
+mod node;
+mod pod_identity;
+mod serving;
+mod webhook;
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use trellis_cluster::image::{Images, Program};
+use trellis_cluster::plan::Endpoint;
+use trellis_cluster::relay::{self, Listener};
+use trellis_cluster::{
+    Authorities, Client, ControlPlane, Programs, control_plane, node as kubernetes_node, programs,
+};
+use trellis_control::eks::{ControlPlanePlan, Fault, Running};
+use trellis_control::{Control, Instance, RunInstance};
+use trellis_model::SecurityGroupId;
+use trellis_model::resource::lattice::Home;
+use trellis_model::resource::vpc::{Limits, Mount, Sandbox};
+
+use crate::data_dir::Layout;
+use crate::hosts::Hosts;
+
+/// The first argument of this program inside a host of a cluster; the second is the plan.
+pub(crate) const HOST_ARGUMENT: &str = "cluster-host";
+
+/// Where such a host finds this program.
+const PROGRAM_IN_HOST: &str = "/opt/trellis/trellis";
+
+/// How long an API server may take to be ready. It takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Of the control plane's host.
+const MEMORY_MIB: u64 = 2048;
+
+/// Makes and ends clusters. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Clusters(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) control: Control,
+    hosts: Arc<Hosts>,
+    layout: Layout,
+    /// The folder of Kubernetes' programs, whatever is in it.
+    kubernetes: PathBuf,
+    /// Ways into clusters, by their ids.
+    doors: Mutex<HashMap<String, Door>>,
+}
+
+/// What is open for one cluster on the machine's side. Dropped, it is closed.
+struct Door {
+    address: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+/// Carries out a plan inside a host if this process was started to. First thing in `main`.
+pub(crate) fn host_if_asked() -> Option<std::process::ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != HOST_ARGUMENT {
+        return None;
+    }
+    let plan = PathBuf::from(arguments.next().unwrap_or_default());
+    if let Err(error) = trellis_cluster::runner::run(&plan) {
+        crate::log::complain(&format!("{}: {error}", plan.display()));
+    }
+    Some(std::process::ExitCode::FAILURE)
+}
+
+/// Where `scripts/kubernetes` puts what it built last.
+pub(crate) fn default_programs() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    cache.unwrap_or_else(|| PathBuf::from("/var/cache")).join("trellis/kubernetes/current")
+}
+
+impl Clusters {
+    pub(crate) fn new(control: Control, hosts: Arc<Hosts>, layout: Layout, kubernetes: PathBuf) -> Self {
+        Self(Arc::new(Inner { control, hosts, layout, kubernetes, doors: Mutex::default() }))
+    }
+}
+
+impl Inner {
+    fn directory(&self, cluster: &str) -> PathBuf {
+        self.layout.clusters().join(cluster)
+    }
+
+    fn control_directory(&self, cluster: &str) -> PathBuf {
+        self.directory(cluster).join("control")
+    }
+
+    fn programs(&self) -> Result<Programs, Fault> {
+        Programs::find(&self.kubernetes).map_err(Fault::new)
+    }
+
+    /// An administrator of the cluster.
+    fn client(&self, cluster: &str) -> Result<Client, Fault> {
+        Client::of(&self.control_directory(cluster)).map_err(Fault::new)
+    }
+
+    async fn start(self: &Arc<Self>, plan: ControlPlanePlan) -> Result<Running, Fault> {
+        let programs = self.programs()?;
+        self.make_pause_image(&programs).await?;
+        let name = format!("eks-cluster-sg-{}-{}", plan.name, &plan.id[..12]);
+        let tags = [
+            ("Name".to_owned(), name.clone()),
+            (format!("kubernetes.io/cluster/{}", plan.name), "owned".to_owned()),
+        ];
+        let tags = tags.into_iter().collect();
+        let group = self.control.cluster_security_group(&plan.home, &plan.vpc, &name, &tags).await;
+        let group = group.map_err(Fault::new)?;
+        let directory = self.control_directory(&plan.id);
+        let instance = match self.host(&suffix_of_cluster(&plan.id))? {
+            Some(known) => known,
+            None => {
+                let spec = HostSpec {
+                    name: host_name("eks", &plan.name, &plan.id),
+                    subnet: plan.subnets[0].to_string(),
+                    groups: [group.to_string()].into_iter().chain(plan.security_groups.clone()).collect(),
+                    given: vec![(directory.clone(), control_plane::IN_HOST, false)],
+                    memory_mib: MEMORY_MIB,
+                    is_privileged: false,
+                };
+                self.make_host(&programs, &directory, control_plane::IN_HOST, spec).await?
+            }
+        };
+        let control_plane = ControlPlane {
+            directory: directory.clone(),
+            address: instance.address,
+            service_cidr: plan.service_cidr.clone(),
+            service_address: plan.service_address,
+            issuer: plan.issuer.clone(),
+            names: vec![instance.private_dns_name()],
+        };
+        let keys = blocking(move || {
+            let now = jiff::Timestamp::now();
+            control_plane.prepare(now)?;
+            let pki = control_plane.directory.join("pki");
+            Ok::<_, trellis_cluster::PkiError>(Authorities::open(&pki, now)?.key_set().to_string())
+        })
+        .await?;
+        self.hosts.ready(&instance.id).await.map_err(Fault::new)?;
+        let endpoint = self.open(&plan, plan.before.as_ref()).await?;
+        self.wait_until_ready(&plan.id, &instance).await?;
+        let authority = fs::read(control_plane::authority_file(&directory)).map_err(Fault::new)?;
+        let (path, object) = webhook::configuration(&authority);
+        self.client(&plan.id)?.apply(&path, &object).await.map_err(Fault::new)?;
+        Ok(Running {
+            endpoint,
+            private_endpoint: control_plane::url(instance.address),
+            certificate_authority: base64_of(&authority),
+            security_group: group.to_string(),
+            instance: instance.id,
+            address: instance.address,
+            keys,
+        })
+    }
+
+    async fn wait_until_ready(&self, cluster: &str, instance: &Instance) -> Result<(), Fault> {
+        let client = self.client(cluster)?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !client.is_ready().await {
+            if let Some(code) = self.hosts.state(&instance.id).exited {
+                let log = self.layout.host_logs().join(format!("{}.log", instance.name));
+                return Err(Fault::new(format_args!(
+                    "what runs its programs ended ({code}); see {}",
+                    log.display()
+                )));
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Fault::new(format_args!(
+                    "the API server is not ready after {} seconds; see {}",
+                    PATIENCE.as_secs(),
+                    self.layout.host_logs().join(format!("{}.log", instance.name)).display()
+                )));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Has the machine reach the API server, and the API server us. The URL is the one there was before, where its port is
+    /// free still.
+    async fn open(
+        self: &Arc<Self>,
+        plan: &ControlPlanePlan,
+        before: Option<&Running>,
+    ) -> Result<String, Fault> {
+        let mut doors = self.doors.lock().await;
+        if let Some(door) = doors.get(&plan.id) {
+            return Ok(url(door.address));
+        }
+        let sockets = control_plane::Sockets::of(&self.control_directory(&plan.id));
+        let former = before.and_then(|before| before.endpoint.rsplit_once(':')?.1.parse::<u16>().ok());
+        let listener = match former {
+            Some(port) => match tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await,
+            },
+            None => tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await,
+        };
+        let listener = listener.map_err(Fault::new)?;
+        let address = listener.local_addr().map_err(Fault::new)?;
+        let questions = Listener::open(&Endpoint::unix(sockets.authenticator)).await.map_err(Fault::new)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(relay::serve(Listener::Tcp(listener), Endpoint::unix(sockets.api)));
+        tasks.spawn(authenticator::serve(
+            questions,
+            authenticator::Cluster {
+                inner: Arc::downgrade(self),
+                home: plan.home.clone(),
+                name: plan.name.clone(),
+                id: plan.id.clone(),
+            },
+        ));
+        let webhooks = Listener::open(&Endpoint::unix(sockets.webhook)).await.map_err(Fault::new)?;
+        tasks.spawn(webhook::serve(
+            webhooks,
+            webhook::tls(&self.control_directory(&plan.id))?,
+            webhook::Cluster {
+                inner: Arc::downgrade(self),
+                home: plan.home.clone(),
+                name: plan.name.clone(),
+                id: plan.id.clone(),
+            },
+        ));
+        let nodes = self.directory(&plan.id).join("nodes");
+        for node in fs::read_dir(&nodes).into_iter().flatten().flatten() {
+            self.serve_pods(&mut tasks, &node.path(), (&plan.home, &plan.name)).await?;
+        }
+        doors.insert(plan.id.clone(), Door { address, tasks });
+        Ok(url(address))
+    }
+
+    /// Has the pods of a node reach us for credentials.
+    async fn serve_pods(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        node: &Path,
+        (home, cluster): (&Home, &str),
+    ) -> Result<(), Fault> {
+        private_directory(&node.join("run")).map_err(Fault::new)?;
+        let socket = Endpoint::unix(kubernetes_node::pod_identity_socket(node));
+        let listener = Listener::open(&socket).await.map_err(Fault::new)?;
+        let (inner, home, cluster) = (Arc::downgrade(self), home.clone(), cluster.to_owned());
+        tasks.spawn(pod_identity::serve(listener, pod_identity::Node { inner, home, cluster }));
+        Ok(())
+    }
+
+    async fn stop(&self, home: &Home, cluster: &str, before: Option<Running>) -> Result<(), Fault> {
+        self.doors.lock().await.remove(cluster);
+        if let Some(instance) = self.host(&suffix_of_cluster(cluster))? {
+            self.end_host(&instance).await?;
+        }
+        remove_directory(self.directory(cluster)).await?;
+        let group = before.and_then(|before| before.security_group.parse::<SecurityGroupId>().ok());
+        match group {
+            Some(group) => self.control.forget_cluster_security_group(home, &group).await.map_err(Fault::new),
+            None => Ok(()),
+        }
+    }
+
+    /// A living host whose name ends so.
+    fn host(&self, suffix: &str) -> Result<Option<Instance>, Fault> {
+        let all = self.control.instances().map_err(Fault::new)?;
+        Ok(all.into_iter().find(|instance| instance.state.is_wanted() && instance.name.ends_with(suffix)))
+    }
+
+    async fn end_host(&self, instance: &Instance) -> Result<(), Fault> {
+        self.control.terminate_instance(instance.id.as_str()).await.map_err(Fault::new)?;
+        self.hosts.gone(&instance.id).await.map_err(Fault::new)
+    }
+
+    /// Makes a host that waits for its plan. A plan that an earlier one left is not for it.
+    async fn make_host(
+        &self,
+        programs: &Programs,
+        directory: &Path,
+        in_host: &str,
+        spec: HostSpec,
+    ) -> Result<Instance, Fault> {
+        let plan = control_plane::plan_file(directory);
+        let made = directory.to_owned();
+        blocking(move || {
+            private_directory(&made)?;
+            match fs::remove_file(&plan) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        })
+        .await?;
+        let own = std::env::current_exe().map_err(Fault::new)?;
+        let given = spec
+            .given
+            .into_iter()
+            .chain([(programs.folder.clone(), programs::IN_HOST, true), (own, PROGRAM_IN_HOST, true)]);
+        let mounts = given.map(|(source, target, is_read_only)| Mount {
+            source,
+            target: PathBuf::from(target),
+            is_read_only,
+        });
+        let plan_in_host = control_plane::plan_file(Path::new(in_host));
+        let run = RunInstance {
+            subnet: spec.subnet,
+            name: spec.name,
+            ip: None,
+            ipv6: None,
+            security_groups: spec.groups,
+            command: vec![
+                PROGRAM_IN_HOST.to_owned(),
+                HOST_ARGUMENT.to_owned(),
+                plan_in_host.display().to_string(),
+            ],
+            detached: true,
+            database: None,
+            instance_profile: None,
+            sandbox: Sandbox {
+                is_privileged: spec.is_privileged,
+                mounts: mounts.collect(),
+                limits: Limits { memory_mib: spec.memory_mib, processes: 16_384, ..Limits::default() },
+                ..Sandbox::default()
+            },
+        };
+        self.control.run_instance(run).await.map_err(Fault::new)
+    }
+
+    /// The image of every pod's first process, for machines that reach no registry.
+    async fn make_pause_image(&self, programs: &Programs) -> Result<(), Fault> {
+        let images = Images::at(self.layout.images());
+        let program = Program { path: programs.folder.join("images/pause"), ..Program::default() };
+        blocking(move || images.build(kubernetes_node::PAUSE, &program).map(drop)).await
+    }
+}
+
+/// A host of a cluster that is to be.
+struct HostSpec {
+    name: String,
+    subnet: String,
+    groups: Vec<String>,
+    /// Where on the machine, where in the host, and whether it is only to read.
+    given: Vec<(PathBuf, &'static str, bool)>,
+    memory_mib: u64,
+    is_privileged: bool,
+}
+
+/// `eks-NAME-ID`: what people know it by, and what tells it from all others.
+fn host_name(kind: &str, name: &str, id: &str) -> String {
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(30).collect();
+    format!("{kind}-{}-{}", plain.trim_matches('-'), &id[..12].to_lowercase()).replace("--", "-")
+}
+
+fn suffix_of_cluster(id: &str) -> String {
+    format!("-{}", &id[..12].to_lowercase())
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("https://{address}")
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::prelude::BASE64_STANDARD.encode(bytes)
+}
+
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+async fn remove_directory(path: PathBuf) -> Result<(), Fault> {
+    blocking(move || match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
+    .await
+}
+
+/// Work that may wait for a disk, off the threads that serve calls.
+async fn blocking<T: Send + 'static, E: std::error::Error + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(|error| Fault::new(with_causes(&error))),
+        Err(error) => Err(Fault::new(error)),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! The contract of the EKS Pod Identity agent, on every node at 169.254.170.23: an SDK in a pod shows its service account's
+//! token and gets a role's credentials.
+//!
+//! The node passes connections on through a socket in a directory of its own, so a node gets credentials for pods of its
+//! cluster alone; which pod asks, the token proves and nothing else.
+
+use std::sync::Weak;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::json;
+use trellis_model::resource::lattice::Home;
+
+use super::{Inner, serving};
+
+/// What a client must have called us: a browser's page, say, calls us otherwise.
+const NAMES: [&str; 4] = ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]", "[fd00:ec2::23]:80"];
+/// Connections of one node at a time.
+const AT_ONCE: usize = 64;
+/// Longest token looked at.
+const LONGEST_TOKEN: usize = 16 << 10;
+
+/// The cluster that a node is of.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) inner: Weak<Inner>,
+    pub(super) home: Home,
+    pub(super) cluster: String,
+}
+
+/// Answers until dropped.
+pub(super) async fn serve(listener: trellis_cluster::relay::Listener, node: Node) {
+    serving::serve(listener, None, AT_ONCE, move |request| {
+        let node = node.clone();
+        async move { answer(&node, &request) }
+    })
+    .await;
+}
+
+fn answer(node: &Node, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let text = |status, words: &str| {
+        let mut response = Response::new(Full::new(Bytes::from(words.to_owned())));
+        *response.status_mut() = status;
+        response
+    };
+    let value =
+        |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    if !value(header::HOST).is_some_and(|host| NAMES.contains(&host)) {
+        return text(StatusCode::FORBIDDEN, "Access denied because of the Host\n");
+    }
+    if request.method() != Method::GET || request.uri().path() != "/v1/credentials" {
+        return text(StatusCode::NOT_FOUND, "Not found\n");
+    }
+    let token = value(header::AUTHORIZATION).unwrap_or_default();
+    if token.is_empty() || token.len() > LONGEST_TOKEN {
+        return text(StatusCode::BAD_REQUEST, "Service account token cannot be empty\n");
+    }
+    let Some(inner) = node.inner.upgrade() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
+    };
+    match inner.control.assume_role_for_pod_identity(&node.home, &node.cluster, token) {
+        Ok(issued) => {
+            let body = json!({
+                "AccessKeyId": issued.access_key_id,
+                "SecretAccessKey": issued.secret_access_key,
+                "Token": issued.session_token,
+                "AccountId": node.home.account,
+                "Expiration": format!("{:.9}", issued.expires_at),
+            });
+            let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+            let json = header::HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            response
+        }
+        Err(fault) => {
+            let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            text(status, &format!("({}): {}, fault: client\n", fault.code, fault.message))
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! HTTP over the sockets that hosts of a cluster reach us by: bounded in connections, heads and time.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use trellis_cluster::relay::Listener;
+
+/// After a failure to accept, which is a lack of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// For a handshake, and for a head.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers until dropped, `at_once` connections at a time; one more waits.
+pub(super) async fn serve<A>(
+    listener: Listener,
+    tls: Option<TlsAcceptor>,
+    at_once: usize,
+    answer: impl Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+) where
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(at_once));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        let Ok(stream) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let (answer, tls) = (answer.clone(), tls.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let answering = answer(request);
+                async move { Ok::<_, Infallible>(answering.await) }
+            });
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(TIMEOUT);
+            // A client that goes away, or makes no sense, is no matter of ours.
+            match tls {
+                None => drop(server.serve_connection(TokioIo::new(stream), service).await),
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(TIMEOUT, tls.accept(stream)).await {
+                        drop(server.serve_connection(TokioIo::new(stream), service).await);
+                    }
+                }
+            }
+            drop(place);
+        });
+    }
+}

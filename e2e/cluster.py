@@ -1,0 +1,104 @@
+"""Kubernetes clusters for tests: the programs, kubectl as a user runs it, and what a cluster needs before it is made."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from instance import PYTHON, ROOT, eventually, unique
+
+CLUSTER_TRUST = "eks.amazonaws.com"
+NODE_TRUST = "ec2.amazonaws.com"
+
+
+def programs():
+    """The folder that scripts/kubernetes built. Building takes a quarter of an hour: no test does it on the way."""
+    printed = subprocess.run([ROOT / "scripts/kubernetes", "--print"], check=True, capture_output=True, text=True)
+    folder = pathlib.Path(printed.stdout.strip())
+    assert (folder / "images/echo").exists(), f"{folder} is not complete: run scripts/kubernetes"
+    return folder
+
+
+def trust(service):
+    return json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]})
+
+
+class Cluster:
+    """One cluster with what it stands on: a VPC with two subnets, roles, and kubectl."""
+
+    def __init__(self, instance, name=None, cidr="10.0"):
+        self.instance, self.name = instance, name or unique("cluster")
+        iam, ec2 = instance.client("iam"), instance.ec2
+        self.vpc = ec2.create_vpc(CidrBlock=f"{cidr}.0.0/16")["Vpc"]["VpcId"]
+        self.subnets = [
+            ec2.create_subnet(VpcId=self.vpc, CidrBlock=f"{cidr}.{number}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+            for number, zone in ((1, "us-east-1a"), (2, "us-east-1b"))]
+        self.role = iam.create_role(
+            RoleName=f"{self.name}-cluster", AssumeRolePolicyDocument=trust(CLUSTER_TRUST))["Role"]["Arn"]
+        self.node_role = iam.create_role(
+            RoleName=f"{self.name}-node", AssumeRolePolicyDocument=trust(NODE_TRUST))["Role"]["Arn"]
+        self.config = instance.directory / f"{self.name}.kubeconfig"
+
+    @property
+    def eks(self):
+        """A client of its own each time: the instance may have been started again, on another port."""
+        return self.instance.client("eks")
+
+    def ask(self, **more):
+        return self.eks.create_cluster(name=self.name, roleArn=self.role, **{
+            "resourcesVpcConfig": {"subnetIds": self.subnets}, "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"}, **more})
+
+    def described(self):
+        return self.eks.describe_cluster(name=self.name)["cluster"]
+
+    def create(self, **more):
+        """Made and ACTIVE; kubectl knows it."""
+        self.ask(**more)
+        return self.connect()
+
+    def connect(self):
+        eventually(lambda: self.described()["status"] != "CREATING", 90, f"{self.name} made")
+        cluster = self.described()
+        assert cluster["status"] == "ACTIVE", cluster["health"]
+        # Its answer is a sentence whatever form is asked for.
+        done = self.instance.aws("eks", "update-kubeconfig", "--name", self.name, "--kubeconfig", str(self.config), check=False)
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def nodegroup(self, name="nodes", size=1, **more):
+        self.eks.create_nodegroup(
+            clusterName=self.name, nodegroupName=name, nodeRole=self.node_role,
+            **{"subnets": self.subnets[:1], "scalingConfig": {"minSize": 0, "maxSize": 5, "desiredSize": size}, **more})
+        return self.settled(name)
+
+    def settled(self, name="nodes"):
+        look = lambda: self.eks.describe_nodegroup(clusterName=self.name, nodegroupName=name)["nodegroup"]
+        eventually(lambda: look()["status"] not in ("CREATING", "UPDATING"), 120, f"node group {name} settled")
+        group = look()
+        assert group["status"] == "ACTIVE", group["health"]
+        return group
+
+    def run(self, *words, check=True, input=None, variables=None, timeout=60):
+        """kubectl as a user runs it, with keys in the environment alone; the completed process."""
+        environment = {
+            "PATH": f"{pathlib.Path(PYTHON).parent}:{os.environ['PATH']}", "HOME": str(self.instance.directory),
+            "KUBECONFIG": str(self.config), **(variables or self.instance.variables)}
+        done = subprocess.run([programs() / "kubectl", *words], capture_output=True, text=True, input=input,
+                              timeout=timeout, env=environment)
+        assert not check or done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done
+
+    def get(self, *words):
+        return json.loads(self.run("get", *words, "-o", "json").stdout)
+
+    def apply(self, *objects):
+        return self.run("apply", "-f", "-", input="\n---\n".join(json.dumps(each) for each in objects))
+
+    def delete(self):
+        """All of it, and nothing left to be told of."""
+        for group in self.eks.list_nodegroups(clusterName=self.name)["nodegroups"]:
+            self.eks.delete_nodegroup(clusterName=self.name, nodegroupName=group)
+        eventually(lambda: not self.eks.list_nodegroups(clusterName=self.name)["nodegroups"], 120, "the node groups gone")
+        self.eks.delete_cluster(name=self.name)
+        eventually(lambda: self.name not in self.eks.list_clusters()["clusters"], 60, "the cluster gone")
