@@ -285,3 +285,60 @@ def test_typing_into_the_caller_s_terminal_is_refused(world):
     words = [module.TRELLIS, "exec", "--data-dir", str(world.instance.data), world.host, "--", "python3", "-c", script]
     done = subprocess.run([*world.instance.prefix, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.stdout == "refused\n", done
+
+
+# Who has subordinate ids: as /etc/subuid and /etc/subgid say, and nothing of the machine is changed for it.
+WHO = 31337
+FIRST = 7_000_000
+AS_THEM = ("for file in passwd subuid subgid; do mount --bind \"$0/$file\" /etc/$file || exit 1; done; "
+           f"exec setpriv --reuid {WHO} --regid {WHO} --clear-groups \"$@\"")
+
+
+@pytest.fixture(scope="module")
+def subordinate():
+    if os.geteuid() != 0:
+        pytest.skip("these are the tests of an installation of a user whom root has given ids")
+    directory = pathlib.Path("/tmp") / f"trellis-subordinate-{os.getpid()}"
+    directory.mkdir()
+    directory.chmod(0o777)
+    (directory / "passwd").write_text(f"root:x:0:0::/root:/bin/sh\nthem:x:{WHO}:{WHO}::/:/bin/sh\n")
+    for name in ("subuid", "subgid"):
+        (directory / name).write_text(f"them:{FIRST}:65536\n")
+    binary = directory / "trellis"
+    shutil.copy(BINARY, binary)
+    binary.chmod(0o755)
+    saved, module.TRELLIS = module.TRELLIS, str(binary)
+    try:
+        with Instance(directory, prefix=["unshare", "-m", "sh", "-c", AS_THEM, str(directory)],
+                      environment={"HOME": str(directory)}) as made:
+            made.is_root = False
+            yield World(made, directory)
+    finally:
+        module.TRELLIS = saved
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def outside(world, name):
+    """Who the first process of a host is to the machine."""
+    [host] = [host for host in json.loads(world.instance.cli("ps", "--json").stdout) if host["name"] == name]
+    return os.stat(f"/proc/{host['pid']}").st_uid
+
+
+def test_users_of_a_host_are_the_subordinates_of_who_is_not_root(subordinate):
+    name = subordinate.start()
+    assert outside(subordinate, name) == FIRST, "its root"
+    done = subordinate.sh("touch /tmp/x && chown 7:9 /tmp/x && stat -c %u:%g /tmp/x && "
+                          "setpriv --reuid 12 --regid 13 --clear-groups id -u", host=name)
+    assert done.stdout.split() == ["7:9", "12"], done.stderr
+
+
+def test_of_a_host_with_mounts_the_root_alone_is_who_started_trellis(subordinate):
+    given = subordinate.directory / "given"
+    given.mkdir()
+    os.chown(given, WHO, WHO)
+    given.chmod(0o700)
+    name = subordinate.start("--mount", f"{given}:/given")
+    assert outside(subordinate, name) == WHO
+    done = subordinate.sh("echo theirs > /given/file && chown 7 /tmp && setpriv --reuid 7 --regid 7 --clear-groups cat /given/file",
+                          host=name)
+    assert "ermission denied" in done.stderr and (given / "file").stat().st_uid == WHO, done

@@ -1,7 +1,8 @@
 //! A user namespace of our own, for those who are not root.
 //!
 //! In it we are root over every namespace we make, and nobody over the rest of the machine: the
-//! process keeps the machine's network namespace, so its API listens on the real loopback.
+//! process keeps the machine's network namespace, so its API listens on the real loopback. Where the user has subordinate
+//! ids (/etc/subuid, /etc/subgid) and newuidmap is installed, the users of hosts are those; else there is one.
 
 use std::fs;
 use std::io;
@@ -11,6 +12,10 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
 use crate::NetError;
+
+mod subordinate;
+
+use subordinate::{Helper, Subordinates};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -34,12 +39,17 @@ pub fn enter_if_needed() -> Result<Privileges, NetError> {
         return Ok(Privileges::Own);
     }
     let (user, group) = (geteuid(), getegid());
+    // They are mapped from outside, by who knows when there is something to map.
+    let helper =
+        Subordinates::find(user.as_raw(), group.as_raw()).and_then(|found| Helper::start(&found).ok());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(|errno| refused(errno.into()))?;
-    // Only one user can be mapped without help from the system: ourselves, who become root. The kernel wants
-    // setgroups given up first, or a group could be shed that denies access.
-    fs::write("/proc/self/setgroups", "deny").map_err(refused)?;
-    fs::write("/proc/self/uid_map", format!("0 {user} 1")).map_err(refused)?;
-    fs::write("/proc/self/gid_map", format!("0 {group} 1")).map_err(refused)?;
+    if !helper.is_some_and(Helper::has_mapped) {
+        // Only one user can be mapped without help from the system: ourselves, who become root. The kernel wants
+        // setgroups given up first, or a group could be shed that denies access.
+        fs::write("/proc/self/setgroups", "deny").map_err(refused)?;
+        fs::write("/proc/self/uid_map", format!("0 {user} 1")).map_err(refused)?;
+        fs::write("/proc/self/gid_map", format!("0 {group} 1")).map_err(refused)?;
+    }
     // Some systems grant the namespace and withhold what it is for.
     if !is_privileged().map_err(NetError::system("read /proc/self/status"))? {
         return Err(refused(io::ErrorKind::PermissionDenied.into()));

@@ -176,7 +176,7 @@ impl Host {
         let State::Starting { process, .. } = &mut self.state else { return Ok(()) };
         process.adopt(pid).map_err(|error| format!("take charge of process {pid}: {error}"))?;
         let sandbox = &self.plan.sandbox;
-        let root = ids::map(pid, &self.plan.id, sandbox.shares_filesystem)
+        let root = ids::map(pid, &self.plan.id, sandbox)
             .map_err(|error| format!("map users into the host: {error}"))?;
         let owner = sandbox.is_privileged.then_some(root);
         let group = place
