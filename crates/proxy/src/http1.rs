@@ -80,6 +80,8 @@ pub enum HeadError {
     TransferEncoding,
     #[error("Transfer-Encoding in an HTTP/1.0 message")]
     EncodingInHttp10,
+    #[error("Trailer announces what frames a message")]
+    Trailer,
     #[error("Connection names too many fields")]
     Connection,
     #[error("status code is not in 100..=599")]

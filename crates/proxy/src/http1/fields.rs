@@ -169,6 +169,15 @@ pub(crate) fn forbidden_in_trailers(name: &[u8]) -> bool {
     field(name) != Field::Other || NAMES.iter().any(|text| name.eq_ignore_ascii_case(text.as_bytes()))
 }
 
+/// Whether a `Trailer` field announces what frames a message, which "MUST NOT" be in trailers (RFC 9110, 6.5.1). Some servers
+/// refuse the request for it and some do not.
+pub(crate) fn announces_framing(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|name| {
+        matches!(field(name), Field::ContentLength | Field::TransferEncoding)
+            || name.eq_ignore_ascii_case(b"trailer")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use httparse::{Header, Request as Raw};
 use trellis_model::matching;
 
-use super::fields::{Connection, Field, fewer_forwards, field};
+use super::fields::{Connection, Field, announces_framing, fewer_forwards, field};
 use super::{Framing, HeadError, MAX_HEAD, Storage, Version, check_line_ends, content_length, copy_fields};
 
 /// A request head that passed every check. Slices are of the buffer it was read from.
@@ -97,7 +97,12 @@ pub fn parse<'h, 'b>(
     for (index, header) in headers.iter().enumerate() {
         let value = header.value;
         let drop = match field(header.name.as_bytes()) {
-            Field::Other | Field::Date => false,
+            Field::Other | Field::Date => {
+                if header.name.eq_ignore_ascii_case("trailer") && announces_framing(value) {
+                    return Err(HeadError::Trailer);
+                }
+                false
+            }
             Field::Host => {
                 if host.replace(value).is_some() {
                     return Err(HeadError::HostRepeated);

@@ -10,7 +10,7 @@ use trellis_model::matching;
 use super::codec::{Fields, HeadWriter, Pseudo};
 use crate::answer::REQUEST_ID;
 use crate::grpc;
-use crate::http1::fields::{Field, fewer_forwards, field};
+use crate::http1::fields::{Field, announces_framing, fewer_forwards, field};
 use crate::http1::request::{checked_authority, host_of};
 use crate::http1::{MAX_HEAD, MAX_HEADERS, content_length};
 use crate::record::Shown;
@@ -32,6 +32,8 @@ pub(super) enum HeadError {
     WhiteSpace,
     #[error("content-length is not one number")]
     ContentLength,
+    #[error("trailer announces what frames a message")]
+    Trailer,
 }
 
 /// A head that passed every check.
@@ -117,6 +119,7 @@ impl<'a> Checked<'a> {
                 Field::Other => match name {
                     b"content-type" => content_type = content_type.or(Some(value)),
                     b"cookie" => head.has_cookies = true,
+                    b"trailer" if announces_framing(value) => return Err(HeadError::Trailer),
                     grpc::TIMEOUT => head.grpc_timeout = head.grpc_timeout.or(Some(value)),
                     _ => {}
                 },

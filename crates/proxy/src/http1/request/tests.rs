@@ -46,6 +46,7 @@ fn what_two_parsers_could_read_differently_is_refused() {
         (post("Content-Length:\r\n"), ContentLength),
         (post("Content-Length: 99999999999999999999\r\n"), ContentLength),
         (post("Transfer-Encoding: gzip, chunked\r\n"), TransferEncoding),
+        (post("Trailer: X-A, content-length\r\nTransfer-Encoding: chunked\r\n"), Trailer),
         (post("Transfer-Encoding: chunked, chunked\r\n"), TransferEncoding),
         (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), TransferEncoding),
         (post("Transfer-Encoding: identity\r\n"), TransferEncoding),

@@ -33,6 +33,7 @@ fn what_two_parsers_could_read_differently_is_refused() {
         ("GET", "https://a/b#c", &[], HeadError::Path),
         ("GET", "b", &[("host", "a")], HeadError::Path),
         ("GET", "/", &[], HeadError::Authority),
+        ("POST", "/", &[("host", "a"), ("trailer", "x-a,Transfer-Encoding")], HeadError::Trailer),
         ("GET", "https://user@a/", &[], HeadError::Authority),
         ("GET", "https://a/", &[("host", "b")], HeadError::Authority),
         ("GET", "https://a/", &[("host", "a"), ("host", "a")], HeadError::Authority),
