@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("SOAK_ROUNDS", "0"))
 SECONDS = float(os.environ.get("SOAK_SECONDS", "4")) / max(1, 2 * ROUNDS)
 MOST = 1.5
 """What a flood may make of a bystander's p99, in the median of the rounds."""
-SLACK = 48
+SLACK = 64
 """MiB of memory that may be kept after a flood, of what there was before the first."""
 FLOODS, BYSTANDER = str(ROOT / "e2e/floods.py"), str(ROOT / "e2e/bystander.py")
 PASSED = "passed.example.com"
@@ -183,7 +183,7 @@ def test_a_flood_fails_no_request_of_a_bystander_and_leaves_no_memory_taken(worl
         after.append(watch(world, 1))
     # It is told by the time that whoever looks again finds it gone, not by how long that takes.
     kept = []
-    eventually(lambda: kept.append(anonymous(world)) or kept[-1] <= world.memory + SLACK, timeout=60,
+    eventually(lambda: kept.append(anonymous(world)) or kept[-1] <= world.memory + SLACK, timeout=120,
                what=f"no more than {world.memory} + {SLACK} MiB")
     world.table.append((request.node.callspec.id, felts, (most, kept[-1]), became))
     for felt in [felt for _, felt in felts] + after:

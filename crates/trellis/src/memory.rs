@@ -6,12 +6,12 @@ use trellis_net::memory;
 
 const LOOK: Duration = Duration::from_secs(2);
 /// Less than this is not worth anybody's wait.
-const MUCH: u64 = 32 << 20;
+const MUCH: u64 = 16 << 20;
 /// What is allocated may change so much between two looks, an eighth of it, while nothing much happens.
 const STILL: u64 = 8;
 /// Looks to leave out after one attempt; twice as many after each that gave little.
 const PAUSE: u32 = 4;
-const LONGEST_PAUSE: u32 = 256;
+const LONGEST_PAUSE: u32 = 16;
 
 /// Looks at what the allocator holds, and has it given back when that is much and the flood that asked for it is over. For as
 /// long as the process.
@@ -109,6 +109,6 @@ mod tests {
             pauses.push((0..1000).take_while(|_| !calm.may_give_back(memory(100, 40))).count());
             calm.gave(0);
         }
-        assert_eq!(pauses, [0, 8, 16, 32, 64, 128, 256, 256]);
+        assert_eq!(pauses, [0, 8, 16, 16, 16, 16, 16, 16]);
     }
 }
