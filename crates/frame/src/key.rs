@@ -4,6 +4,7 @@
 //! {service}/{account}/{region}/{kind}/{id}                 a record; `id` may be a path of parents and id
 //! index/{service}/{account}/{region}/{kind}/...            the id found, or nothing
 //! count/{service}/{account}/{region}/{kind}[/{parent}]     how many there are: crate::record
+//! count/index/...                                          how many index entries there are: crate::counted
 //! pending/{service}/{account}/{region}/{kind}/{id}         work a workflow has to finish: crate::workflow
 //! tags/{account}/{region}/{arn}                            every tag of one resource: crate::tags
 //! token/{account}/{region}/{service}/{operation}/{hash}    an answer given before: crate::token

@@ -13,6 +13,7 @@ mod call;
 mod caller;
 pub mod certificate;
 pub mod context;
+pub mod counted;
 mod frame;
 mod in_force;
 pub mod key;

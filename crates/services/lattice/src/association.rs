@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use trellis_frame::counted;
 use trellis_frame::record::{any, decode, get, get_id, put, put_pending};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, reference};
@@ -202,10 +203,10 @@ pub(crate) fn check_owner(ctx: &Context, network: &ServiceNetwork, far: &Home) -
 }
 
 /// Writes a new association: its record, what leads to it, and work for the workflow.
-pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) {
+pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) -> Result<(), Refusal> {
     for place in places(association) {
         for key in association.indexes(&place) {
-            tx.put(&key, association.id().into());
+            counted::put(tx, &key, association.id().into())?;
         }
         if place.home != *association.home() {
             tx.put(&place.far_association(association.id()), association.home().account.as_str().into());
@@ -213,6 +214,7 @@ pub(crate) fn begin(tx: &mut Transaction<'_>, association: &impl Association) {
     }
     hold(tx, association);
     save_pending(tx, association);
+    Ok(())
 }
 
 /// What the association needs is to stay; told of by the ARN that the owner of its far end knows.
@@ -250,10 +252,10 @@ pub(crate) fn tag(
 }
 
 /// Takes everything of an association away, in the accounts of both parties.
-pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) {
+pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) -> Result<(), Refusal> {
     for place in places(association) {
         for key in association.indexes(&place) {
-            tx.delete(&key);
+            counted::delete(tx, &key)?;
         }
         tx.delete(&place.far_association(association.id()));
         tag_set::forget(tx, &place.home, &association.arn_for(&place.home.account));
@@ -261,6 +263,7 @@ pub(crate) fn forget<A: Association>(tx: &mut Transaction<'_>, association: &A) 
     release(tx, association);
     let place = Place::new(association.home().clone());
     tx.delete(&place.association(A::KIND, association.id()));
+    Ok(())
 }
 
 /// An answer to the deletion of an association.
@@ -303,7 +306,7 @@ pub(crate) fn settle<A: Association>(
             association.set_status(Status::Active, now);
             save(tx, &association);
         }
-        Status::DeleteInProgress => forget(tx, &association),
+        Status::DeleteInProgress => forget(tx, &association)?,
         _ => {}
     }
     Ok(())

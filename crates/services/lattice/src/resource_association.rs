@@ -25,8 +25,9 @@ use crate::quota;
 use crate::refusal::{Kind, Refusal, check_quota, check_ready, conflict, invalid, not_found, unacceptable};
 use crate::sharing::Want;
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{count, get, get_id, scan_all};
+use trellis_frame::record::{get, get_id, scan_all};
 use trellis_frame::tags::Tags;
 use trellis_model::resource::lattice::Shared;
 
@@ -78,7 +79,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let pair_key = place.network_resource(&network.id, &resource.id);
     let far = (Kind::ResourceConfiguration, resource.id.as_str());
     association::check_pair::<ResourceAssociation>(tx, &place, &pair_key, far, &network.id)?;
-    let have = count(tx, &place.network_own_resources(&network.id))?;
+    let have = counted::count(tx, &place.network_own_resources(&network.id))?;
     let quota = &quota::RESOURCE_CONFIGURATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceAssociation, Some(network.id.as_str()))?;
     let is_arn = resource.kind == ResourceConfigurationType::Arn;
@@ -104,7 +105,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         last_updated_at: ctx.now,
     };
     association::tag(tx, &association, &viewer, &input.tags)?;
-    association::begin(tx, &association);
+    association::begin(tx, &association)?;
     managed::begin_all(tx, ctx, &association)?;
     Ok(Created {
         arn: association.arn_for(&viewer.account),

@@ -9,6 +9,7 @@ mod listing;
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Services;
+use trellis_frame::counted;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{
     DomainVerification, PortRange, ResourceConfiguration, ResourceConfigurationType, ResourceDefinition,
@@ -355,7 +356,7 @@ pub(crate) fn settle(
             sharing::forget(tx, services, place, (Shared::ResourceConfiguration, id.as_str()))?;
             access_log::forget_all(tx, place, id.as_str())?;
             for key in indexes(place, &resource) {
-                tx.delete(&key);
+                counted::delete(tx, &key)?;
             }
             tx.delete(&place.resource_configuration(id));
         }

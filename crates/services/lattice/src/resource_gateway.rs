@@ -4,8 +4,9 @@
 //! is got or updated.
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::counted;
 use trellis_frame::page::{ListAll, Listing};
-use trellis_frame::record::{any, count, decode, get, get_id, put, put_pending};
+use trellis_frame::record::{any, decode, get, get_id, put, put_pending};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, reference};
 use trellis_model::moment::Moment;
@@ -113,7 +114,7 @@ pub(crate) fn create(
     }
     let name_key = place.name(kind::RESOURCE_GATEWAY, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::ResourceGateway, &input.name, &place.home.account)?;
-    let have = count(tx, &place.vpc_gateways(vpc.id()))?;
+    let have = counted::count(tx, &place.vpc_gateways(vpc.id()))?;
     let quota = &quota::RESOURCE_GATEWAYS_PER_VPC;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceGateway, Some(vpc.id().as_str()))?;
     if input.ipv4_addresses_per_eni.is_some() && !ip_address_type.has_ipv4() {
@@ -146,7 +147,7 @@ pub(crate) fn create(
     };
     tag_set::merge(tx, &place.home, &gateway.arn(), &input.tags)?;
     tx.put(&name_key, gateway.id.as_str().into());
-    tx.put(&place.vpc_gateway(&gateway.vpc, &gateway.id), Vec::new());
+    counted::put(tx, &place.vpc_gateway(&gateway.vpc, &gateway.id), Vec::new())?;
     hold(tx, &gateway);
     put_pending(tx, &place.scope, kind::RESOURCE_GATEWAY, &gateway.id, &gateway);
     Ok(Description { created_at: None, last_updated_at: None, ..gateway.into() }.with_vpc_identifier())
@@ -312,7 +313,7 @@ pub(crate) fn settle(
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &gateway.arn());
             tx.delete(&place.name(kind::RESOURCE_GATEWAY, &gateway.name));
-            tx.delete(&place.vpc_gateway(&gateway.vpc, id));
+            counted::delete(tx, &place.vpc_gateway(&gateway.vpc, id))?;
             reference::release_all(tx, &gateway.arn())?;
             tx.delete(&place.resource_gateway(id));
         }

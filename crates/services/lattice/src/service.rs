@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{ListAll, Listing};
-use trellis_frame::record::{any, count, get, get_id, put, put_pending};
+use trellis_frame::record::{any, get, get_id, put, put_pending};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{AuthType, Service, Shared, Status};
@@ -110,7 +111,7 @@ pub(crate) fn create(
     }
     let name_key = place.name(kind::SERVICE, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::Service, &input.name, &place.home.account)?;
-    let have = count(tx, &place.names(kind::SERVICE))?;
+    let have = counted::count(tx, &place.names(kind::SERVICE))?;
     check_quota(ctx.quotas(), &quota::SERVICES_PER_REGION, have, 1, Kind::Service, None)?;
     let mut service = Service {
         id: ServiceId::from_random(ctx.random()),
@@ -129,7 +130,7 @@ pub(crate) fn create(
         certificate::assign(tx, ctx, &mut service, arn)?;
     }
     tag_set::merge(tx, &place.home, &service.arn(), &input.tags)?;
-    tx.put(&name_key, service.id.as_str().into());
+    counted::put(tx, &name_key, service.id.as_str().into())?;
     put_pending(tx, &place.scope, kind::SERVICE, &service.id, &service);
     Ok(Description { created_at: None, last_updated_at: None, ..service.into() })
 }
@@ -283,7 +284,7 @@ pub(crate) fn settle(
         Status::DeleteInProgress => {
             tag_set::forget(tx, &place.home, &service.arn());
             certificate::forget_all(tx, place, id)?;
-            tx.delete(&place.name(kind::SERVICE, &service.name));
+            counted::delete(tx, &place.name(kind::SERVICE, &service.name))?;
             tx.delete(&place.service(id));
         }
         _ => {}

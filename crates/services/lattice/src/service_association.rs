@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{any, count, get_id};
+use trellis_frame::record::{any, get_id};
 use trellis_frame::tags::Tags;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Home, ServiceAssociation, Shared, Status};
@@ -61,7 +62,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         );
         return Err(conflict(Kind::ServiceAssociation, id, message));
     }
-    let have = count(tx, &place.network_services(&network.id))?;
+    let have = counted::count(tx, &place.network_services(&network.id))?;
     let quota = &quota::SERVICE_ASSOCIATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ServiceAssociation, Some(network.id.as_str()))?;
     let association = ServiceAssociation {
@@ -81,7 +82,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         created_at: ctx.now,
     };
     association::tag(tx, &association, &viewer, &input.tags)?;
-    association::begin(tx, &association);
+    association::begin(tx, &association)?;
     Ok(Created {
         arn: association.arn_for(&viewer.account),
         dns_entry: DnsEntry::new(association.domain_name),

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{ListAll, Listing};
-use trellis_frame::record::{any, count, get, get_id, put};
+use trellis_frame::record::{any, get, get_id, put};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::ServiceNetworkId;
 use trellis_model::moment::Moment;
@@ -41,7 +42,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let place = Place::new(ctx.home());
     let name_key = place.name(kind::NETWORK, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::ServiceNetwork, &input.name, &place.home.account)?;
-    let have = count(tx, &place.names(kind::NETWORK))?;
+    let have = counted::count(tx, &place.names(kind::NETWORK))?;
     check_quota(ctx.quotas(), &quota::SERVICE_NETWORKS_PER_REGION, have, 1, Kind::ServiceNetwork, None)?;
     let network = ServiceNetwork {
         id: ServiceNetworkId::from_random(ctx.random()),
@@ -53,7 +54,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         last_updated_at: ctx.now,
     };
     tag_set::merge(tx, &place.home, &network.arn(), &input.tags)?;
-    tx.put(&name_key, network.id.as_str().into());
+    counted::put(tx, &name_key, network.id.as_str().into())?;
     put(tx, &place.network(&network.id), &network);
     let arn = network.arn();
     let ServiceNetwork { id, name, auth_type, sharing_config, .. } = network;
@@ -108,8 +109,8 @@ pub(crate) struct Description {
 
 fn describe(state: &mut impl Read, place: &Place, network: ServiceNetwork) -> Result<Description, Refusal> {
     Ok(Description {
-        number_of_associated_vpcs: count(state, &place.network_vpcs(&network.id))?,
-        number_of_associated_services: count(state, &place.network_services(&network.id))?,
+        number_of_associated_vpcs: counted::count(state, &place.network_vpcs(&network.id))?,
+        number_of_associated_services: counted::count(state, &place.network_services(&network.id))?,
         number_of_associated_resource_configurations: None,
         arn: network.arn(),
         id: network.id,
@@ -142,7 +143,7 @@ pub(crate) fn list(
         want,
         |state, place, network| {
             let description = describe(state, place, network)?;
-            let resources = count(state, &place.network_own_resources(&description.id))?;
+            let resources = counted::count(state, &place.network_own_resources(&description.id))?;
             Ok(Some(Description {
                 auth_type: None,
                 sharing_config: None,
@@ -193,7 +194,7 @@ pub(crate) fn delete(
     sharing::forget(tx, &ctx.surroundings.services, &place, (Shared::ServiceNetwork, id.as_str()))?;
     access_log::forget_all(tx, &place, id.as_str())?;
     tag_set::forget(tx, &place.home, &network.arn());
-    tx.delete(&place.name(kind::NETWORK, &network.name));
+    counted::delete(tx, &place.name(kind::NETWORK, &network.name))?;
     tx.delete(&place.network(id));
     Ok(super::Nothing {})
 }

@@ -3,8 +3,9 @@
 mod config;
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{all, any, count, decode, get, get_id, put, put_pending};
+use trellis_frame::record::{all, any, decode, get, get_id, put, put_pending};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, reference};
 use trellis_model::moment::Moment;
@@ -86,7 +87,7 @@ pub(crate) fn create(
     let config = config::normalise(tx, &place, input.kind, input.config.as_ref())?;
     let name_key = place.name(kind::TARGET_GROUP, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::TargetGroup, &input.name, &place.home.account)?;
-    let have = count(tx, &place.names(kind::TARGET_GROUP))?;
+    let have = counted::count(tx, &place.names(kind::TARGET_GROUP))?;
     check_quota(ctx.quotas(), &quota::TARGET_GROUPS_PER_REGION, have, 1, Kind::TargetGroup, None)?;
     let group = TargetGroup {
         id: TargetGroupId::from_random(ctx.random()),
@@ -100,7 +101,7 @@ pub(crate) fn create(
         last_updated_at: ctx.now,
     };
     tag_set::merge(tx, &place.home, &group.arn(), &input.tags)?;
-    tx.put(&name_key, group.id.as_str().into());
+    counted::put(tx, &name_key, group.id.as_str().into())?;
     if let Some(vpc) = vpc_of(&group) {
         reference::hold(tx, &vpc::arn(&place.home, vpc), &group.arn());
     }
@@ -300,7 +301,7 @@ pub(crate) fn settle(
             }
             reference::release_all(tx, &group.arn())?;
             tag_set::forget(tx, &place.home, &group.arn());
-            tx.delete(&place.name(kind::TARGET_GROUP, &group.name));
+            counted::delete(tx, &place.name(kind::TARGET_GROUP, &group.name))?;
             tx.delete(&place.target_group(id));
         }
         _ => {}

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::count;
 use trellis_frame::tags::Tags;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{DnsOptions, Home, PrivateDnsPreference, Status, VpcAssociation};
@@ -83,7 +83,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     let security_groups = vpc::security_groups(tx, &place.home, &vpc, &input.security_group_ids)?;
     let private_dns_enabled = input.private_dns_enabled.unwrap_or(false);
     let dns_options = dns_options(input.dns_options.as_ref(), private_dns_enabled)?;
-    let have = count(tx, &Place::new(network.home.clone()).network_vpcs(&network.id))?;
+    let have = counted::count(tx, &Place::new(network.home.clone()).network_vpcs(&network.id))?;
     let parent = Some(network.id.as_str());
     let quota = &quota::VPC_ASSOCIATIONS_PER_SERVICE_NETWORK;
     check_quota(ctx.quotas(), quota, have, 1, Kind::VpcAssociation, parent)?;
@@ -104,7 +104,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         last_updated_at: ctx.now,
     };
     association::tag(tx, &association, &place.home, &input.tags)?;
-    association::begin(tx, &association);
+    association::begin(tx, &association)?;
     Ok(Changed::seen_by(&place.home, association))
 }
 

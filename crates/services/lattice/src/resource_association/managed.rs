@@ -94,7 +94,7 @@ fn begin(
         last_updated_at: ctx.now,
         ..group.clone()
     };
-    association::begin(tx, &association);
+    association::begin(tx, &association)?;
     Ok(())
 }
 

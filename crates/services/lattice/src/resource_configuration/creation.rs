@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use trellis_frame::Context;
-use trellis_frame::record::{count, get, get_id, put_pending};
+use trellis_frame::counted;
+use trellis_frame::record::{get, get_id, put_pending};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::resource::lattice::{
     DomainVerification, ResourceConfiguration, ResourceConfigurationType, ResourceGateway, ResourceProtocol,
@@ -124,7 +125,7 @@ pub(crate) fn create(
     };
     tag_set::merge(tx, &place.home, &resource.arn(), &input.tags)?;
     for key in indexes(&place, &resource) {
-        tx.put(&key, resource.id.as_str().into());
+        counted::put(tx, &key, resource.id.as_str().into())?;
     }
     put_pending(tx, &place.scope, kind::RESOURCE_CONFIGURATION, &resource.id, &resource);
     resource_association::adopt(tx, ctx, &place, &resource)?;
@@ -232,11 +233,11 @@ fn check_quotas(
     place: &Place,
     group: Option<&ResourceConfiguration>,
 ) -> Result<(), Refusal> {
-    let have = count(state, &place.names(kind::RESOURCE_CONFIGURATION))?;
+    let have = counted::count(state, &place.names(kind::RESOURCE_CONFIGURATION))?;
     let quota = &quota::RESOURCE_CONFIGURATIONS_PER_REGION;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, None)?;
     let Some(group) = group else { return Ok(()) };
-    let have = count(state, &place.group_children(&group.id))?;
+    let have = counted::count(state, &place.group_children(&group.id))?;
     let quota = &quota::CHILDREN_PER_RESOURCE_GROUP;
     check_quota(ctx.quotas(), quota, have, 1, Kind::ResourceConfiguration, Some(group.id.as_str()))
 }
