@@ -200,8 +200,8 @@ struct DescribeInput {
     #[serde(default)]
     instance_ids: Vec<String>,
     /// There are none that somebody else manages.
-    #[allow(dead_code)]
-    include_managed_resources: Option<bool>,
+    #[serde(rename = "IncludeManagedResources")]
+    _include_managed_resources: Option<bool>,
     #[serde(default)]
     filters: Vec<Filter>,
     max_results: Option<i64>,
@@ -246,10 +246,10 @@ pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
 struct TerminateInput {
     instance_ids: Vec<String>,
     /// Nothing here waits for an operating system to shut down.
-    #[allow(dead_code)]
-    force: Option<bool>,
-    #[allow(dead_code)]
-    skip_os_shutdown: Option<bool>,
+    #[serde(rename = "Force")]
+    _force: Option<bool>,
+    #[serde(rename = "SkipOsShutdown")]
+    _skip_os_shutdown: Option<bool>,
 }
 
 pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
@@ -298,8 +298,8 @@ pub(super) async fn terminate(ctx: &Context, input: Value) -> Result<Value, Refu
 struct DescribeInterfacesInput {
     #[serde(default)]
     network_interface_ids: Vec<String>,
-    #[allow(dead_code)]
-    include_managed_resources: Option<bool>,
+    #[serde(rename = "IncludeManagedResources")]
+    _include_managed_resources: Option<bool>,
     #[serde(default)]
     filters: Vec<Filter>,
     max_results: Option<i64>,

@@ -48,8 +48,8 @@ fn describe_one(vpc: &Vpc, tags: &Tags) -> Value {
 struct CreateInput {
     cidr_block: Option<String>,
     /// Kept as `default` whatever is asked: there is no hardware to dedicate.
-    #[allow(dead_code)]
-    instance_tenancy: Option<String>,
+    #[serde(rename = "InstanceTenancy")]
+    _instance_tenancy: Option<String>,
     amazon_provided_ipv6_cidr_block: Option<bool>,
     ipv6_pool: Option<String>,
     ipv6_cidr_block: Option<String>,

@@ -75,8 +75,8 @@ struct ZonesInput {
     #[serde(default)]
     zone_ids: Vec<String>,
     /// Zones of every status; there are no others.
-    #[allow(dead_code)]
-    all_availability_zones: Option<bool>,
+    #[serde(rename = "AllAvailabilityZones")]
+    _all_availability_zones: Option<bool>,
     #[serde(default)]
     filters: Vec<Filter>,
 }
@@ -132,8 +132,8 @@ struct RegionsInput {
     #[serde(default)]
     region_names: Vec<String>,
     /// Regions that have to be opted in to; there are none.
-    #[allow(dead_code)]
-    all_regions: Option<bool>,
+    #[serde(rename = "AllRegions")]
+    _all_regions: Option<bool>,
     #[serde(default)]
     filters: Vec<Filter>,
 }

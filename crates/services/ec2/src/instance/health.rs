@@ -20,8 +20,8 @@ struct Input {
     instance_ids: Vec<String>,
     include_all_instances: Option<bool>,
     /// There are none that somebody else manages.
-    #[allow(dead_code)]
-    include_managed_resources: Option<bool>,
+    #[serde(rename = "IncludeManagedResources")]
+    _include_managed_resources: Option<bool>,
     #[serde(default)]
     filters: Vec<Filter>,
     max_results: Option<i64>,

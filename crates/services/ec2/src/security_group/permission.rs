@@ -36,11 +36,11 @@ struct GroupPair {
     group_name: Option<String>,
     group_id: Option<String>,
     /// The group's own VPC; it says nothing that its id does not.
-    #[allow(dead_code)]
-    vpc_id: Option<String>,
+    #[serde(rename = "VpcId")]
+    _vpc_id: Option<String>,
     vpc_peering_connection_id: Option<String>,
-    #[allow(dead_code)]
-    peering_status: Option<String>,
+    #[serde(rename = "PeeringStatus")]
+    _peering_status: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
