@@ -46,7 +46,11 @@ bench-dns: ## DNS answers beside unbound; part of bench
 	@$(CARGO) build --release -p trellis
 	@TRELLIS_BIN="$(CURDIR)/$(TRELLIS)" $(VENV)/bin/python bench/dns.py $(if $(BENCH),$(BENCH),--write)
 
+bench-control: ## What calls of the control plane cost with 100, 10,000 and 100,000 services, or those of BENCH
+	@$(CARGO) build --release --workspace --example bench_control
+	@target/release/examples/bench_control $(BENCH)
+
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo test soak check bench bench-protocols bench-dns fuzz
+.PHONY: help build demo test soak check bench bench-protocols bench-dns bench-control fuzz
