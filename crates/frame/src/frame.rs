@@ -38,7 +38,7 @@ const SIGNING_KEYS: usize = 1024;
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How a control plane is set up.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// The account of the admin key. Default `111122223333`.
     pub account: AccountId,

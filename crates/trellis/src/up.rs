@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use trellis_control::{Config, Control, Machines, SourceVpc, TxtLookup};
+use trellis_control::{Config, Control, FrameConfig, Machines, Settings, SourceVpc, TxtLookup};
 use trellis_dns as dns;
 use trellis_logs::{Delivery, Endpoint};
 use trellis_model::VpcId;
@@ -137,21 +137,26 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
     let control = Control::start(
         store,
         Config {
-            account: credentials.account.parse().context("account of the admin key")?,
-            region: credentials.region.parse().context("region of the admin key")?,
-            access_key_id: credentials.access_key_id.clone(),
-            secret_access_key: credentials.secret_access_key.as_str().into(),
-            quotas: quotas.into_iter().collect(),
-            sealing_key: Arc::new(sealing_key),
-            txt_lookup: TxtLookup::new(move |name| {
-                let domains = domains.clone();
-                Box::pin(async move { domains.txt(&name).await })
-            }),
+            frame: FrameConfig {
+                account: credentials.account.parse().context("account of the admin key")?,
+                region: credentials.region.parse().context("region of the admin key")?,
+                access_key_id: credentials.access_key_id.clone(),
+                secret_access_key: credentials.secret_access_key.as_str().into(),
+                quotas: quotas.into_iter().collect(),
+                sealing_key: Arc::new(sealing_key),
+                settling: SETTLING,
+                ..FrameConfig::default()
+            },
+            lattice: Settings {
+                txt_lookup: TxtLookup::new(move |name| {
+                    let domains = domains.clone();
+                    Box::pin(async move { domains.txt(&name).await })
+                }),
+                ..Settings::default()
+            },
             https_get: https_get::https_get(),
             audit_reports: Some(layout.audit_reports()),
             machines: machines.clone(),
-            settling: SETTLING,
-            ..Config::default()
         },
     )
     .await

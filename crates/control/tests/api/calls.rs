@@ -92,12 +92,13 @@ fn every_operation_of_vpc_lattice_is_implemented() {
 async fn a_new_admin_key_takes_the_place_of_the_old_one() {
     let trellis = Installation::new().await;
     let request = trellis.request("ListServices", &json!({}));
-    let config = trellis_control::Config {
+    let frame = trellis_frame::Config {
         access_key_id: "AKIAANOTHER".into(),
         secret_access_key: "another secret".into(),
         sealing_key: trellis.sealing_key(),
-        ..trellis_control::Config::default()
+        ..trellis_frame::Config::default()
     };
+    let config = trellis_control::Config { frame, ..trellis_control::Config::default() };
     let control = trellis_control::Control::start(trellis.store.clone(), config).await.unwrap();
     let (head, _) = control.serve(request).await.into_parts();
     assert_eq!(head.headers["x-amzn-errortype"], "UnrecognizedClientException");
@@ -107,11 +108,14 @@ async fn a_new_admin_key_takes_the_place_of_the_old_one() {
 async fn a_start_with_a_key_or_a_quota_that_cannot_be_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = trellis_store::Store::open(dir.path()).unwrap();
-    let config = |quotas: &[(&str, u64)], secret: &str| trellis_control::Config {
-        access_key_id: "AKIA".into(),
-        secret_access_key: secret.into(),
-        quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
-        ..trellis_control::Config::default()
+    let config = |quotas: &[(&str, u64)], secret: &str| {
+        let frame = trellis_frame::Config {
+            access_key_id: "AKIA".into(),
+            secret_access_key: secret.into(),
+            quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
+            ..trellis_frame::Config::default()
+        };
+        trellis_control::Config { frame, ..trellis_control::Config::default() }
     };
     for config in [config(&[("L-NOPE", 1)], "secret"), config(&[], ""), trellis_control::Config::default()] {
         assert!(trellis_control::Control::start(store.clone(), config.clone()).await.is_err(), "{config:?}");

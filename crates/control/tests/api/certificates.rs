@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trellis_ca::Facts;
-use trellis_control::{Config, Control, SealingKey, StartError};
+use trellis_control::{Config, Control, FrameConfig, SealingKey, StartError};
 use trellis_model::snapshot::Certificate;
 use trellis_store::Read as _;
 
@@ -133,12 +133,13 @@ async fn no_private_key_is_in_the_store_in_clear_and_none_is_left_of_a_deleted_s
 #[tokio::test]
 async fn a_store_sealed_with_another_key_is_refused() {
     let trellis = Installation::new().await;
-    let config = Config {
+    let frame = FrameConfig {
         access_key_id: "AKIATESTTESTTESTTEST".into(),
         secret_access_key: "a-secret-that-is-only-used-in-tests".into(),
         sealing_key: Arc::new(SealingKey::from_bytes(&[9; SealingKey::LENGTH]).unwrap()),
-        ..Config::default()
+        ..FrameConfig::default()
     };
+    let config = Config { frame, ..Config::default() };
     assert!(trellis_control::is_sealed(&trellis.store).unwrap());
     let Err(StartError::Vault(fault)) = Control::start(trellis.store.clone(), config).await else {
         panic!("a control plane started with another sealing key");

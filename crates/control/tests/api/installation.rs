@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use trellis_api::schema::{Location, Segment};
 use trellis_auth::Scope;
 use trellis_control::{Config, Control, RunInstance, TxtLookup};
+use trellis_lattice::Settings;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
@@ -79,15 +80,16 @@ impl Installation {
         let ahead = Ahead::default();
         let txt = TxtRecords::default();
         let records = txt.clone();
-        let config = Config {
+        let mut config = process::config(quotas, &ahead);
+        config.frame.settling = settling;
+        config.lattice = Settings {
             txt_lookup: TxtLookup::new(move |name| {
                 let found = records.lock().unwrap().get(&name).cloned().unwrap_or_default();
                 Box::pin(std::future::ready(Ok(found)))
             }),
             txt_lookup_interval: Duration::from_millis(5),
             certificate_check_interval: Duration::from_millis(20),
-            settling,
-            ..process::config(quotas, &ahead)
+            ..Settings::default()
         };
         let store = Store::open(dir.path()).unwrap();
         let control = Control::start(store.clone(), config.clone()).await.unwrap();
@@ -145,7 +147,7 @@ impl Installation {
 
     /// As [`restart`](Self::restart), with answers that wait so long.
     pub(crate) async fn restart_settling(mut self, longest: Duration) -> Self {
-        self.config.settling = longest;
+        self.config.frame.settling = longest;
         self.restart().await
     }
 
@@ -156,7 +158,7 @@ impl Installation {
 
     /// What the secrets in the store are sealed with.
     pub(crate) fn sealing_key(&self) -> Arc<trellis_control::SealingKey> {
-        self.config.sealing_key.clone()
+        self.config.frame.sealing_key.clone()
     }
 
     pub(crate) fn advance_clock(&self, by: Duration) {
@@ -248,7 +250,7 @@ impl Installation {
         scope: Scope<'_>,
     ) -> Request<Bytes> {
         let headers = vec![("content-type", "application/json".to_owned())];
-        let now = self.config.clock.now();
+        let now = self.config.frame.clock.now();
         signed((key_id, secret), scope, now, (method, path, query), headers, body)
     }
 
@@ -305,7 +307,7 @@ impl Installation {
             ("content-type", "application/x-amz-json-1.1".to_owned()),
             ("x-amz-target", target.to_owned()),
         ];
-        let (scope, now) = (Scope { region, service }, self.config.clock.now());
+        let (scope, now) = (Scope { region, service }, self.config.frame.clock.now());
         let body = input.to_string().into();
         let request = signed((KEY_ID, SECRET), scope, now, ("POST", "/", ""), headers, body);
         let (status, _, body) = self.send(request).await;
@@ -443,7 +445,7 @@ impl Installation {
     }
 
     fn now(&self) -> Moment {
-        self.config.clock.now().into()
+        self.config.frame.clock.now().into()
     }
 
     /// Both DNS attributes of the VPC are on.

@@ -71,7 +71,7 @@ impl Installation {
         let (content_type, target) = typed;
         let mut headers = vec![("content-type", content_type.to_owned())];
         headers.extend(target.map(|target| ("x-amz-target", target.to_owned())));
-        let (scope, now) = (Scope { region, service }, self.config.clock.now());
+        let (scope, now) = (Scope { region, service }, self.config.frame.clock.now());
         let request = signed((KEY_ID, SECRET), scope, now, ("POST", path, ""), headers, body.into());
         let response = self.control.serve(request).await;
         (response.status().as_u16(), response.into_body())

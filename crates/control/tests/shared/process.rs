@@ -31,13 +31,14 @@ impl Ahead {
 
 /// AWS's quotas but for those given, the key of [`crate::client`], and a clock of its own.
 pub(crate) fn config(quotas: &[(&str, u64)], ahead: &Ahead) -> Config {
-    Config {
+    let frame = trellis_frame::Config {
         access_key_id: KEY_ID.into(),
         secret_access_key: SECRET.into(),
         quotas: quotas.iter().map(|(code, limit)| ((*code).to_owned(), *limit)).collect(),
         clock: ahead.clock(),
-        ..Config::default()
-    }
+        ..trellis_frame::Config::default()
+    };
+    Config { frame, ..Config::default() }
 }
 
 /// The store in `dir` once more. The file is closed when the writer has seen that nobody is left.

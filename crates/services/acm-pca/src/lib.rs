@@ -26,6 +26,7 @@ pub mod revocation;
 mod subject;
 mod tag;
 mod template;
+pub mod unsigned;
 mod validity;
 
 /// Types of the description.

@@ -9,10 +9,12 @@ use http::{HeaderMap, Method, Request, Response, header};
 use trellis_ca::ocsp::MAX_REQUEST;
 use trellis_frame::Surroundings;
 
+use crate::revocation;
+
 const QUESTION: &str = "application/ocsp-request";
 
 /// Bytes of a body that [`serve`] reads.
-pub(crate) fn body_limit(head: &Parts) -> usize {
+pub fn body_limit(head: &Parts) -> usize {
     if is_question(&head.method, &head.headers) { MAX_REQUEST } else { 0 }
 }
 
@@ -22,17 +24,14 @@ fn is_question(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The answer to such a request; `None` for any other.
-pub(crate) async fn serve(
-    surroundings: &Arc<Surroundings>,
-    request: &Request<Bytes>,
-) -> Option<Response<Vec<u8>>> {
+pub async fn serve(surroundings: &Arc<Surroundings>, request: &Request<Bytes>) -> Option<Response<Vec<u8>>> {
     if is_question(request.method(), request.headers()) {
-        let answer = trellis_acm_pca::revocation::answer(surroundings, request.body()).await;
+        let answer = revocation::answer(surroundings, request.body()).await;
         return Some(response(200, "application/ocsp-response", answer));
     }
     let name = request.uri().path().rsplit('/').next()?;
     let authority = name.strip_suffix(".crl").filter(|_| request.method() == Method::GET)?;
-    Some(match trellis_acm_pca::revocation::list(surroundings, authority) {
+    Some(match revocation::list(surroundings, authority) {
         Ok(Some(list)) => response(200, "application/pkix-crl", list),
         Ok(None) => response(404, "text/plain", b"no certificate authority has this list\n".to_vec()),
         Err(refusal) => {

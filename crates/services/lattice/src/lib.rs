@@ -68,16 +68,28 @@ pub use domain_proof::{Answer, TxtLookup};
 /// What VPC Lattice is given at the start, as an extension of the frame.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long a deregistered target waits for its requests to end, at most.
+    /// How long a deregistered target waits for its requests to end, at most. Default 60 s.
     pub drain_limit: Duration,
-    /// How domain verifications look for their TXT records.
+    /// How domain verifications look for their TXT records. Default: they find none.
     pub txt_lookup: TxtLookup,
-    /// How often a record that was not there is looked for again.
+    /// How often a record that was not there is looked for again. Default 60 s.
     pub txt_lookup_interval: Duration,
-    /// How often certificates are looked through for those that need a successor.
+    /// How often certificates are looked through for those that need a successor. Default one hour.
     pub certificate_check_interval: Duration,
     /// The health of the targets of this process.
     pub health: HealthBoard,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            drain_limit: Duration::from_secs(60),
+            txt_lookup: TxtLookup::none(),
+            txt_lookup_interval: Duration::from_secs(60),
+            certificate_check_interval: Duration::from_secs(3600),
+            health: HealthBoard::default(),
+        }
+    }
 }
 
 pub(crate) fn settings(surroundings: &frame::Surroundings) -> &Settings {

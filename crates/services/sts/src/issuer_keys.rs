@@ -29,6 +29,13 @@ const AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(10);
 /// Issuers that are remembered.
 const ISSUERS: usize = 1000;
 
+/// Reaches nobody.
+impl Default for HttpsGet {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl HttpsGet {
     pub fn new(get: impl Fn(String) -> Fetched + Send + Sync + 'static) -> Self {
         Self(Arc::new(get))
