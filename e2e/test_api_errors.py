@@ -176,6 +176,63 @@ def test_a_service_that_is_not_served_is_refused_in_its_own_protocol(shared, wor
     assert f"({code})" in done.stderr and "which is not served here" in done.stderr, done.stderr
 
 
+def sample(shape, name=""):
+    """A value that satisfies a shape of botocore's, with no more in it than there must be."""
+    kind = shape.type_name
+    if kind == "structure":
+        members = shape.required_members or list(shape.members)[:1] * getattr(shape, "is_tagged_union", False)
+        return {member: sample(shape.members[member], member) for member in members}
+    if kind == "list":
+        return [sample(shape.member, name)]
+    if kind == "string":
+        text = {"Bucket": "bucket", "Key": "a/key"}.get(name, "abc").ljust(shape.metadata.get("min", 0), "x")
+        return shape.enum[0] if shape.enum else text
+    return {"map": {}, "boolean": True, "timestamp": "2026-01-01", "blob": b"x"}.get(kind, 1)
+
+
+def anonymous(shared, service, **settings):
+    return session_client(shared, service, "AKIA", "x", signature_version=botocore.UNSIGNED, **settings)
+
+
+# Its host would be named after the caller's route.
+ELSEWHERE = {"WriteGetObjectResponse"}
+
+
+def test_every_unsigned_call_of_s3_is_refused_in_the_words_of_s3(shared):
+    client = anonymous(shared, "s3")
+    seen = 0
+    for operation in client.meta.service_model.operation_names:
+        model = client.meta.service_model.operation_model(operation)
+        if operation in ELSEWHERE:
+            continue
+        given = sample(model.input_shape) if model.input_shape else {}
+        code, status, response = refused(getattr(client, botocore.xform_name(operation)), **given)
+        if model.http["method"] == "HEAD":
+            assert (code, status) == ("403", 403), operation
+        else:
+            assert (code, status) == ("AccessDenied", 403), operation
+            assert "Missing Authentication Token" in response["Error"]["Message"], operation
+        seen += 1
+    assert seen > 100
+
+
+# Nothing of these looks like S3; the last are served here.
+UNSIGNED = [
+    ("eks", "create_cluster"), ("apigateway", "create_rest_api"), ("sns", "list_topics"), ("dynamodb", "list_tables"),
+    ("cloudfront", "list_distributions"), ("ecs", "list_clusters"), ("vpc-lattice", "list_services"),
+    ("vpc-lattice", "create_service"), ("route53", "list_hosted_zones"), ("ec2", "describe_vpcs"),
+]
+
+
+@pytest.mark.parametrize("service, operation", UNSIGNED)
+def test_other_unsigned_calls_are_not_taken_for_those_of_s3(shared, service, operation):
+    client = anonymous(shared, service)
+    shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
+    code, _, response = refused(getattr(client, operation), **(sample(shape) if shape else {}))
+    assert code.startswith("MissingAuthenticationToken") or code == "AuthFailure", response
+    assert "<" not in response["Error"]["Message"], response
+
+
 def test_a_form_too_large_for_ec2_is_refused_in_the_words_of_ec2(shared):
     code, status, _ = refused(shared.ec2.describe_vpcs, VpcIds=["vpc-" + "0" * 2000] * 600)
     assert (code, status) == ("RequestEntityTooLarge", 413)

@@ -124,6 +124,10 @@ pub fn encode_error(
     *response.status_mut() =
         StatusCode::from_u16(exception.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     insert(&mut response, "x-amzn-requestid", request_id);
+    if service.is_none() && protocol == Protocol::S3 {
+        // A client of another service that was taken for one of S3 looks for the code here.
+        insert(&mut response, "x-amzn-errortype", &exception.code);
+    }
     for (name, value) in &exception.headers {
         insert(&mut response, name, value);
     }

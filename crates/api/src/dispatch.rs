@@ -11,6 +11,7 @@ use crate::codec::Incoming;
 use crate::exception::Exception;
 use crate::schema::{Protocol, Schema, Service};
 
+mod looks;
 mod unserved;
 
 /// Host names after `<service>[.<region>]`.
@@ -83,7 +84,7 @@ pub fn route<'a>(schema: &Schema, incoming: &Incoming<'a>) -> Result<Route<'a>, 
 }
 
 /// The protocol to answer in before the service is known, or where it is not served: from the target,
-/// else from the service that scope or host name, else from the looks of the request.
+/// else from the service that scope, host name or SDK name, else from the looks of the request.
 pub fn guess_protocol(schema: &Schema, incoming: &Incoming<'_>) -> Protocol {
     let media_type = incoming.media_type();
     if incoming.headers.contains_key("x-amz-target") || media_type.starts_with("application/x-amz-json-") {
@@ -101,16 +102,24 @@ pub fn guess_protocol(schema: &Schema, incoming: &Incoming<'_>) -> Protocol {
             None => unserved::protocol(prefix),
         }
     };
-    if let Some(protocol) = scoped.and_then(of_scope).or_else(of_host) {
+    let named = looks::named(incoming);
+    let of_sdk = |name: &str| {
+        let served = schema.services().iter().find(|service| looks::plain(&service.id) == name);
+        served.map(|service| service.protocol).or_else(|| unserved::protocol(name))
+    };
+    let told = scoped.and_then(of_scope).or_else(of_host);
+    if let Some(protocol) = told.or_else(|| of_sdk(named.as_deref()?)) {
         return protocol;
     }
+    let is_anonymous = scoped.is_none() && named.is_none();
     match form_value(incoming, "Action") {
         Some(_) if form_value(incoming, "Version").as_deref() == Some(unserved::EC2_VERSION) => Protocol::Ec2,
         Some(_) => Protocol::Query,
         None if media_type == "application/x-www-form-urlencoded" => Protocol::Query,
-        None if unserved::is_rest_xml_path(incoming.raw_path) || media_type.ends_with("/xml") => {
-            Protocol::RestXml
-        }
+        None if unserved::is_rest_xml_path(incoming.raw_path) => Protocol::RestXml,
+        None if is_anonymous && looks::is_of_s3(incoming) => Protocol::S3,
+        None if media_type.ends_with("/xml") => Protocol::RestXml,
+        None if is_anonymous && looks::may_be_of_s3(schema, incoming) => Protocol::S3,
         None => Protocol::RestJson,
     }
 }

@@ -184,3 +184,49 @@ fn the_protocol_is_guessed_from_target_scope_and_form() {
     assert_eq!(guess(Request::new("GET /2013-04-01/hostedzone")), Protocol::RestXml);
     assert_eq!(guess(Request::new("GET /x").header("host", "s3.eu-west-1.amazonaws.com")), Protocol::S3);
 }
+
+#[test]
+fn an_unsigned_call_of_s3_is_told_by_what_s3_alone_has() {
+    let guess = |request: Request| guess_protocol(Schema::all(), &request.incoming());
+    for request in [
+        Request::new("GET /bucket?acl"),
+        Request::new("GET /bucket?location="),
+        Request::new("GET /?list-type=2&prefix=a"),
+        Request::new("GET /key?AWSAccessKeyId=A&Expires=1&Signature=x"),
+        Request::new("PUT /bucket/key").header("x-amz-meta-a", "b"),
+        Request::new("PUT /bucket/key").header("x-amz-sdk-checksum-algorithm", "CRC32"),
+        Request::new("GET /bucket/key").header("authorization", "AWS AKID:sig"),
+        Request::new("GET /key").header("host", "bucket.s3.us-east-1.amazonaws.com"),
+        Request::new("GET /key").header("host", "bucket.s3.localhost:4560"),
+        Request::new("GET /bucket/key").header("user-agent", "aws-sdk-go-v2/1.3 ua/2.1 api/s3#1.2"),
+        Request::new("GET /bucket").header("user-agent", "aws-cli/2.3 md/command#s3.ls"),
+    ] {
+        assert_eq!(guess_protocol(Schema::all(), &request.incoming()), Protocol::S3, "{}", request.path);
+    }
+    // An SDK that does not say whom it calls.
+    let boto = |line| Request::new(line).header("user-agent", "Boto3/1.40 md/Botocore#1.40 ua/2.1");
+    for line in ["GET /", "PUT /bucket", "DELETE /bucket/key", "GET /bucket/a/long/key"] {
+        assert_eq!(guess(boto(line)), Protocol::S3, "{line}");
+    }
+}
+
+#[test]
+fn what_other_services_are_asked_unsigned_is_not_taken_for_s3() {
+    let guess = |request: Request| guess_protocol(Schema::all(), &request.incoming());
+    let boto = |line| Request::new(line).header("user-agent", "Boto3/1.40 md/Botocore#1.40 ua/2.1");
+    assert_eq!(guess(boto("GET /services")), Protocol::RestJson);
+    assert_eq!(guess(boto("DELETE /tags/arn?tagKeys=a")), Protocol::RestJson);
+    assert_eq!(guess(boto("POST /functions").header("content-type", "application/json")), Protocol::RestJson);
+    assert_eq!(guess(boto("GET /2013-04-01/hostedzone")), Protocol::RestXml);
+    assert_eq!(guess(boto("POST /").form("Action=X&Version=2")), Protocol::Query);
+    assert_eq!(guess(Request::new("GET /bucket/key").header("user-agent", "curl/8.0")), Protocol::RestJson);
+    for (agent, protocol) in [
+        ("aws-sdk-rust/1.3 api/eks/1.0", Protocol::RestJson),
+        ("aws-cli/2.3 md/command#eks.list-clusters", Protocol::RestJson),
+        ("aws-sdk-java/2.30 api/VPC_Lattice#2.30", Protocol::RestJson),
+        ("aws-sdk-go-v2/1.3 api/route53#1.2", Protocol::RestXml),
+        ("aws-sdk-go-v2/1.3 api/s3control#1.2", Protocol::RestXml),
+    ] {
+        assert_eq!(guess(Request::new("GET /clusters/x").header("user-agent", agent)), protocol, "{agent}");
+    }
+}

@@ -8,11 +8,11 @@ use crate::schema::Protocol;
 /// The `Version` of every EC2 form.
 pub(super) const EC2_VERSION: &str = "2016-11-15";
 
-/// The protocol of the service with this signing name or endpoint prefix; `None` for one that shows it or
+/// The protocol of the service with this signing name, endpoint prefix or name of an SDK; `None` for one that shows it or
 /// speaks REST-JSON.
 pub(super) fn protocol(name: &str) -> Option<Protocol> {
     match name {
-        "route53" | "cloudfront" | "s3-control" => Some(Protocol::RestXml),
+        "route53" | "cloudfront" | "s3-control" | "s3control" => Some(Protocol::RestXml),
         "s3" | "s3express" | "s3-object-lambda" | "s3-outposts" => Some(Protocol::S3),
         "ec2" => Some(Protocol::Ec2),
         "iam"
@@ -32,7 +32,7 @@ pub(super) fn protocol(name: &str) -> Option<Protocol> {
     }
 }
 
-/// Whether a path is of an API of REST-XML: all of Route 53's and CloudFront's begin with their version.
+/// Whether a path is of an API of REST-XML: all of Route 53's, CloudFront's and S3 Control's begin with their version.
 pub(super) fn is_rest_xml_path(path: &str) -> bool {
-    ["/2013-04-01/", "/2020-05-31/"].iter().any(|version| path.starts_with(version))
+    ["/2013-04-01/", "/2020-05-31/", "/v20180820/"].iter().any(|version| path.starts_with(version))
 }
