@@ -2,7 +2,9 @@
 
 import re
 
+import boto3
 import botocore
+import botocore.exceptions
 import pytest
 
 from instance import eventually, unique
@@ -118,3 +120,114 @@ def test_a_secondary_address_leads_to_its_host_as_soon_as_it_is_assigned(own):
     eventually(reached, what="an answer at the secondary address")
     ec2.unassign_private_ip_addresses(**this)
     eventually(lambda: not reached(), what="silence at the secondary address")
+
+
+# How each of botocore's waiters for calls that are served ends: at once, or refused for what is not there, or not
+# within its time, as in EC2 for something that stays as it is.
+FOREVER, AT_ONCE = "Max attempts exceeded", None
+NOBODY = "0123456789abcdef0"
+WAITERS = {
+    "CustomerGatewayAvailable": [({"CustomerGatewayIds": [f"cgw-{NOBODY}"]}, "InvalidCustomerGatewayID.NotFound")],
+    "ImageAvailable": [({"ImageIds": [f"ami-{NOBODY}"]}, "InvalidAMIID.NotFound")],
+    "ImageExists": [({"ImageIds": [f"ami-{NOBODY}"]}, FOREVER)],
+    "InstanceExists": [({"InstanceIds": ["HOST"]}, AT_ONCE), ({"InstanceIds": [f"i-{NOBODY}"]}, FOREVER)],
+    "InstanceRunning": [({"InstanceIds": ["HOST"]}, AT_ONCE)],
+    "InstanceStatusOk": [({"InstanceIds": ["HOST"]}, AT_ONCE)],
+    "InstanceStopped": [({"InstanceIds": ["HOST"]}, FOREVER), ({"InstanceIds": ["ENDED"]}, "terminal failure state")],
+    "InstanceTerminated": [({"InstanceIds": ["ENDED"]}, AT_ONCE), ({"InstanceIds": ["HOST"]}, FOREVER)],
+    "InternetGatewayExists": [({"InternetGatewayIds": [f"igw-{NOBODY}"]}, "InvalidInternetGatewayID.NotFound")],
+    "KeyPairExists": [({"KeyNames": ["k"]}, FOREVER)],
+    "NatGatewayAvailable": [({"NatGatewayIds": [f"nat-{NOBODY}"]}, FOREVER)],
+    "NatGatewayDeleted": [({"NatGatewayIds": [f"nat-{NOBODY}"]}, AT_ONCE)],
+    # An interface in use is never `available`; it is gone with its host.
+    "NetworkInterfaceAvailable": [({"NetworkInterfaceIds": ["INTERFACE"]}, FOREVER),
+                                  ({"NetworkInterfaceIds": ["ENDED INTERFACE"]}, "terminal failure state")],
+    "PasswordDataAvailable": [({"InstanceId": "HOST"}, FOREVER)],
+    "SecurityGroupExists": [({"GroupIds": ["GROUP"]}, AT_ONCE), ({"GroupIds": [f"sg-{NOBODY}"]}, FOREVER)],
+    "SnapshotCompleted": [({"SnapshotIds": [f"snap-{NOBODY}"]}, "InvalidSnapshot.NotFound")],
+    "SubnetAvailable": [({"SubnetIds": ["SUBNET"]}, AT_ONCE)],
+    "SystemStatusOk": [({"InstanceIds": ["HOST"]}, AT_ONCE)],
+    "VolumeAvailable": [({"VolumeIds": [f"vol-{NOBODY}"]}, "InvalidVolume.NotFound")],
+    "VolumeDeleted": [({"VolumeIds": [f"vol-{NOBODY}"]}, AT_ONCE)],
+    "VolumeInUse": [({"VolumeIds": [f"vol-{NOBODY}"]}, "InvalidVolume.NotFound")],
+    "VpcAvailable": [({"VpcIds": ["VPC"]}, AT_ONCE)],
+    "VpcExists": [({"VpcIds": ["VPC"]}, AT_ONCE), ({"VpcIds": [f"vpc-{NOBODY}"]}, FOREVER)],
+    "VpcPeeringConnectionDeleted": [({"VpcPeeringConnectionIds": [f"pcx-{NOBODY}"]}, AT_ONCE)],
+    "VpcPeeringConnectionExists": [({"VpcPeeringConnectionIds": [f"pcx-{NOBODY}"]}, FOREVER)],
+    "VpnConnectionAvailable": [({"VpnConnectionIds": [f"vpn-{NOBODY}"]}, "InvalidVpnConnectionID.NotFound")],
+    "VpnConnectionDeleted": [({"VpnConnectionIds": [f"vpn-{NOBODY}"]}, "InvalidVpnConnectionID.NotFound")],
+}
+
+
+def is_served(ec2, operation):
+    """Whether Trellis answers the call with anything but that there is no such action."""
+    shape = ec2.meta.service_model.operation_model(operation).input_shape
+    required = {name: "x" for name in shape.required_members}
+    method = getattr(ec2, botocore.xform_name(operation))
+    try:
+        method(**required)
+    except ec2.exceptions.ClientError as error:
+        return error.response["Error"]["Code"] not in ("InvalidAction", "UnsupportedOperation")
+    except botocore.exceptions.ParamValidationError:
+        return False
+    return True
+
+
+def test_every_waiter_of_a_call_that_is_served_ends_as_it_would_in_ec2(own):
+    ec2 = own.client("ec2")
+    model = ec2._get_waiter_config()["waiters"]
+    served = {name for name, waiter in model.items() if is_served(ec2, waiter["operation"])}
+    assert served == set(WAITERS), served ^ set(WAITERS)
+    vpc, subnet = own.vpc()
+    known = {"VPC": vpc, "SUBNET": subnet,
+             "GROUP": ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"][0]["GroupId"]}
+    for kind in ("HOST", "ENDED"):
+        name = own.host(subnet)
+        found = ec2.describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}])
+        known[kind] = found["Reservations"][0]["Instances"][0]["InstanceId"]
+    own.cli("rm", name)
+    eventually(lambda: ec2.describe_instances(InstanceIds=[known["ENDED"]])
+               ["Reservations"][0]["Instances"][0]["State"]["Name"] == "terminated")
+    known["INTERFACE"], known["ENDED INTERFACE"] = (known[kind].replace("i-", "eni-", 1) for kind in ("HOST", "ENDED"))
+    for name, cases in WAITERS.items():
+        for asked, outcome in cases:
+            asked = {member: [known.get(one, one) for one in value] if isinstance(value, list) else known.get(value, value)
+                     for member, value in asked.items()}
+            waiter = ec2.get_waiter(botocore.xform_name(name))
+            limits = {"Delay": 0, "MaxAttempts": 2 if outcome == FOREVER else 20}
+            try:
+                waiter.wait(**asked, WaiterConfig=limits)
+                ended = None
+            except botocore.exceptions.WaiterError as error:
+                ended = str(error)
+            assert ended is None if outcome is None else outcome in (ended or ""), f"{name} {asked}: {ended}"
+
+
+def test_all_that_boto3s_resources_have_can_be_looked_at(own):
+    """Every attribute and every collection of the resources of boto3 for what there is."""
+    _, subnet = own.vpc()
+    own.host(subnet)
+    ec2, seen = own.client("ec2"), 0
+    session = boto3.session.Session(own.variables["AWS_ACCESS_KEY_ID"], own.variables["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
+    all_there_is = session.resource("ec2", endpoint_url=own.endpoint)
+
+    def first(answer, key):
+        return answer[0][key]
+
+    things = [
+        all_there_is.Vpc(first(ec2.describe_vpcs()["Vpcs"], "VpcId")),
+        all_there_is.Subnet(subnet),
+        all_there_is.Instance(first(ec2.describe_instances()["Reservations"][0]["Instances"], "InstanceId")),
+        all_there_is.NetworkInterface(first(ec2.describe_network_interfaces()["NetworkInterfaces"], "NetworkInterfaceId")),
+        all_there_is.SecurityGroup(first(ec2.describe_security_groups()["SecurityGroups"], "GroupId")),
+        all_there_is.RouteTable(first(ec2.describe_route_tables()["RouteTables"], "RouteTableId")),
+        all_there_is.NetworkAcl(first(ec2.describe_network_acls()["NetworkAcls"], "NetworkAclId")),
+        all_there_is.DhcpOptions(first(ec2.describe_dhcp_options()["DhcpOptions"], "DhcpOptionsId")),
+    ]
+    for thing in things:
+        thing.load()
+    for thing in [all_there_is, *things]:
+        for collection in thing.meta.resource_model.collections:
+            list(getattr(thing, collection.name).all())
+            seen += 1
+    assert seen > 30, seen

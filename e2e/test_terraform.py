@@ -22,6 +22,7 @@ CONFIGURATION = ROOT / "e2e/terraform/main.tf"
 WITH_IPV6 = ROOT / "e2e/terraform/ipv6/main.tf"
 IDENTITIES = ROOT / "e2e/terraform/identities/main.tf"
 ROUTE53 = ROOT / "e2e/terraform/route53/main.tf"
+AROUND = ROOT / "e2e/terraform/around/main.tf"
 # The provider cannot import these.
 NOT_IMPORTABLE = {"aws_vpclattice_target_group_attachment"}
 # What the provider does not read back: an import leaves it to the next apply.
@@ -224,6 +225,30 @@ def test_terraform_keeps_a_private_zone_with_its_vpcs_and_records(own, tmp_path,
     terraform.plans_nothing("second")
     terraform.run("destroy", "-auto-approve", "-input=false", "-no-color", stage="second")
     assert own.client("route53").list_hosted_zones()["HostedZones"] == []
+
+
+@pytest.mark.slow
+def test_terraform_looks_up_everything_around_a_vpc_a_subnet_and_a_host(own, tmp_path):
+    vpc, subnet = own.vpc()
+    name = own.host(subnet)
+    found = own.ec2.describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}])
+    instance = found["Reservations"][0]["Instances"][0]
+    terraform = Terraform(tmp_path / "around", own, tmp_path, AROUND)
+    terraform.environment.update({
+        "TF_VAR_vpc": vpc, "TF_VAR_subnet": subnet, "TF_VAR_instance": instance["InstanceId"],
+        "TF_VAR_interface": instance["NetworkInterfaces"][0]["NetworkInterfaceId"],
+    })
+    terraform.init()
+    terraform.apply()
+    terraform.plans_nothing()
+    assert json.loads(terraform.run("output", "-json", "found").stdout) == {
+        "options": ["AmazonProvidedDNS"], "type": "trellis.host", "memory": 2048,
+        "zones": ["us-east-1a", "us-east-1b", "us-east-1c"], "absent": [],
+    }
+    terraform.apply("second")
+    terraform.plans_nothing("second")
+    for table in own.ec2.describe_route_tables()["RouteTables"]:
+        assert table["Tags"] == [{"Key": "stage", "Value": "second"}], table
 
 
 def nothing_is_left(instance):

@@ -363,7 +363,8 @@ async fn a_filter_that_nothing_has_a_value_for_matches_nothing_and_an_unknown_on
     let tag = [("ResourceId.1", eni.as_str()), ("Tag.1.Key", "stage"), ("Tag.1.Value", "dev")];
     installation.ok("CreateTags", &tag).await;
     for (name, value, expected) in [
-        ("architecture", "*", 0),
+        ("architecture", "*", 1),
+        ("hypervisor", "*", 0),
         ("block-device-mapping.status", "*", 0),
         ("launch-index", "0", 1),
         ("availability-zone-id", "use1-az1", 1),

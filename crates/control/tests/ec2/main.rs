@@ -6,6 +6,7 @@ mod client;
 mod process;
 
 mod addresses;
+mod around;
 mod fabric;
 mod hosts;
 mod installation;

@@ -21,7 +21,7 @@ use super::input::Request;
 use super::{fault, instance, place};
 
 /// Secondary addresses of one interface: more than the pods a node has.
-const MAX_SECONDARY: usize = 256;
+pub(super) const MAX_SECONDARY: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

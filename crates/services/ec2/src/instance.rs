@@ -1,5 +1,6 @@
 //! Instances and their network interfaces as the API shows them; `trellis run` makes them.
 
+pub(super) mod attribute;
 mod field;
 pub(super) mod health;
 pub(super) mod metadata;
@@ -23,7 +24,7 @@ use super::filter::{Filters, names};
 use super::input::{Filter, Request, check_dry_run};
 use super::listing::Page;
 use super::place;
-use super::{fault, host, tag, zone};
+use super::{fault, host, instance_type, tag, zone};
 
 /// Instances of one TerminateInstances call.
 const MAX_TERMINATED: usize = 1000;
@@ -70,6 +71,8 @@ impl Surroundings {
         let mut value = json!({
             "InstanceId": instance.id,
             "AmiLaunchIndex": 0,
+            "InstanceType": instance_type::NAME,
+            "PlatformDetails": instance_type::PLATFORM,
             "LaunchTime": instance.launched_at,
             "State": state_value(instance),
             "StateTransitionReason": instance.reason.as_deref().unwrap_or_default(),
@@ -80,6 +83,9 @@ impl Surroundings {
             value["IamInstanceProfile"] = profile::shown(association);
         }
         value["MetadataOptions"] = metadata::shown(&instance.metadata);
+        if let Some(architecture) = instance_type::ARCHITECTURE {
+            value["Architecture"] = json!(architecture);
+        }
         if let Some(reason) = &instance.reason {
             value["StateReason"] = json!({"Code": REASON_CODE, "Message": reason});
         }

@@ -2,17 +2,20 @@
 //!
 //! The API records what should be; [`status`] moves states when the kernel reports that it is. Instances are made by `trellis run` ([`host`]), not by RunInstances.
 
+mod absent;
 mod account;
 mod address;
 mod block;
 mod cidr;
 mod cluster_group;
+mod dhcp_options;
 mod fault;
 mod filter;
 mod host;
 mod implied;
 mod input;
 mod instance;
+mod instance_type;
 mod keys;
 mod listing;
 mod place;
@@ -79,26 +82,55 @@ trellis_frame::operations! {
     DeleteTags => call tag::delete,
     DeleteVpc => call vpc::delete,
     DescribeAccountAttributes => view account::describe_attributes,
+    DescribeAddresses => view absent::addresses,
     DescribeAvailabilityZones => view zone::describe_zones,
+    DescribeCustomerGateways => view absent::customer_gateways,
+    DescribeDhcpOptions => view dhcp_options::describe,
+    DescribeEgressOnlyInternetGateways => view absent::egress_only_internet_gateways,
+    DescribeFlowLogs => view absent::flow_logs,
     DescribeIamInstanceProfileAssociations => view instance::profile::describe,
+    DescribeImages => view absent::images,
+    DescribeInstanceAttribute => view instance::attribute::describe,
     DescribeInstanceStatus => view instance::health::describe,
+    DescribeInstanceTypeOfferings => view instance_type::offerings,
+    DescribeInstanceTypes => view instance_type::describe,
     DescribeInstances => view instance::describe,
+    DescribeInternetGateways => view absent::internet_gateways,
+    DescribeKeyPairs => view absent::key_pairs,
+    DescribeLaunchTemplates => view absent::launch_templates,
     DescribeManagedPrefixLists => view prefix_list::describe,
+    DescribeNatGateways => view absent::nat_gateways,
     DescribeNetworkAcls => view implied::describe_network_acls,
+    DescribeNetworkInterfaceAttribute => view instance::attribute::describe_interface,
     DescribeNetworkInterfaces => view instance::describe_interfaces,
+    DescribePlacementGroups => view absent::placement_groups,
     DescribePrefixLists => view prefix_list::describe_with_blocks,
     DescribeRegions => view zone::describe_regions,
     DescribeRouteTables => view implied::describe_route_tables,
     DescribeSecurityGroupRules => view security_group::rule::describe,
     DescribeSecurityGroups => view security_group::describe,
+    DescribeSnapshots => view absent::snapshots,
     DescribeSubnets => view subnet::describe,
     DescribeTags => view tag::describe_all,
+    DescribeTransitGatewayAttachments => view absent::transit_gateway_attachments,
+    DescribeTransitGatewayVpcAttachments => view absent::transit_gateway_vpc_attachments,
+    DescribeTransitGateways => view absent::transit_gateways,
+    DescribeVolumes => view absent::volumes,
     DescribeVpcAttribute => view vpc::describe_attribute,
+    DescribeVpcEndpointServices => view absent::vpc_endpoint_services,
+    DescribeVpcEndpoints => view absent::vpc_endpoints,
+    DescribeVpcPeeringConnections => view absent::vpc_peering_connections,
     DescribeVpcs => view vpc::describe,
+    DescribeVpnConnections => view absent::vpn_connections,
+    DescribeVpnGateways => view absent::vpn_gateways,
     DisassociateIamInstanceProfile => call instance::profile::disassociate,
     DisassociateSubnetCidrBlock => call cidr::disassociate_subnet,
+    DisassociateSubnetCidrBlock => call cidr::disassociate_subnet,
+    DisassociateVpcCidrBlock => call cidr::disassociate_vpc,
     DisassociateVpcCidrBlock => call cidr::disassociate_vpc,
     GetManagedPrefixListEntries => view prefix_list::entries,
+    GetManagedPrefixListEntries => view prefix_list::entries,
+    GetPasswordData => view instance::attribute::password,
     ModifyInstanceMetadataOptions => call instance::metadata::modify,
     ModifySecurityGroupRules => call security_group::rule::modify,
     ModifySubnetAttribute => call subnet::modify_attribute,

@@ -14,7 +14,7 @@ use super::filter::{Filters, matches};
 use super::input::{Filter, Request, Tag, TagSpecification, check_dry_run};
 use super::listing::Page;
 use super::security_group::rule;
-use super::{implied, instance, place};
+use super::{dhcp_options, implied, instance, place};
 
 /// Resources of one CreateTags or DeleteTags call.
 const MAX_RESOURCES: usize = 1000;
@@ -104,6 +104,7 @@ fn arn_of(state: &mut impl Read, home: &Home, id: &str) -> Result<String, Refusa
         Some("sg") => place::find::<SecurityGroup>(state, home, id)?.arn(),
         Some("sgr") => rule::arn(home, &rule::find(state, home, id)?.1.id),
         Some("rtb") => implied::find(state, home, id)?.ok_or_else(|| implied::no_table(id))?,
+        Some("dopt") => dhcp_options::arn(home, id).ok_or_else(|| dhcp_options::none(id))?,
         Some("acl") => implied::find(state, home, id)?.ok_or_else(|| implied::no_acl(id))?,
         Some("eni") => {
             let found = instance::with_interface(state, home, id)?;
@@ -136,6 +137,9 @@ fn exists(state: &mut impl Read, home: &Home, arn: &Arn) -> Result<bool, Refusal
         Some(("security-group", id)) => has::<SecurityGroup>(state, home, id),
         Some(("route-table" | "network-acl", id)) => {
             Ok(implied::find(state, home, id)?.is_some_and(|known| known == arn.to_string()))
+        }
+        Some(("dhcp-options", id)) => {
+            Ok(dhcp_options::arn(home, id).is_some_and(|known| known == arn.to_string()))
         }
         Some(("network-interface", id)) => Ok(instance::with_interface(state, home, id)?.is_some()),
         Some(("security-group-rule", id)) => match rule::find(state, home, id) {

@@ -5,24 +5,18 @@ use serde_json::{Value, json};
 use trellis_frame::record::{self, count, put};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, Refusal, Services, reference, settling};
-use trellis_model::resource::lattice::Home;
-use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind, stable_suffix};
+use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
 
 use super::filter::{Filters, names};
 use super::input::{Filter, Flag, Request, TagSpecification, check_dry_run};
 use super::listing::Page;
-use super::{block, cidr, fault, implied, place, security_group, subnet, tag, traits};
+use super::{block, cidr, dhcp_options, fault, implied, place, security_group, subnet, tag, traits};
 use crate::keys;
 use crate::quota;
 
 const RANGE: &str = "InvalidVpc.Range";
-
-/// The one set of DHCP options of an account and region: what every host gets.
-fn dhcp_options_id(home: &Home) -> String {
-    format!("dopt-0{:016x}", stable_suffix(&format!("{}/{}", home.account, home.region)))
-}
 
 fn describe_one(vpc: &Vpc, tags: &Tags) -> Value {
     json!({
@@ -35,7 +29,7 @@ fn describe_one(vpc: &Vpc, tags: &Tags) -> Value {
             "CidrBlockState": {"State": "associated"},
         }],
         "Ipv6CidrBlockAssociationSet": vpc.ipv6.iter().map(|ipv6| cidr::vpc(vpc, ipv6, true)).collect::<Vec<_>>(),
-        "DhcpOptionsId": dhcp_options_id(&vpc.home),
+        "DhcpOptionsId": dhcp_options::id(&vpc.home),
         "InstanceTenancy": "default",
         "IsDefault": false,
         "State": vpc.state,
@@ -138,7 +132,7 @@ fn field(vpc: &Vpc, name: &str) -> Vec<String> {
         "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => vpc.cidr.to_string(),
         "cidr-block-association.association-id" => vpc.cidr_association_id(),
         "cidr-block-association.state" => "associated".into(),
-        "dhcp-options-id" | "dhcpOptionsId" => dhcp_options_id(&vpc.home),
+        "dhcp-options-id" | "dhcpOptionsId" => dhcp_options::id(&vpc.home),
         "is-default" | "isDefault" => "false".into(),
         "owner-id" => vpc.home.account.to_string(),
         "state" => vpc.state.as_str().into(),

@@ -7,6 +7,7 @@ use trellis_model::fabric::mac_of;
 use trellis_model::resource::vpc::Instance;
 
 use super::Surroundings;
+use crate::instance_type;
 
 impl Surroundings {
     /// Of an instance, whose interface has `interface_tags`.
@@ -14,6 +15,9 @@ impl Surroundings {
         let zone = || self.zone(instance);
         let reason = instance.reason.iter();
         let value = match name {
+            "architecture" => return instance_type::ARCHITECTURE.map(Into::into).into_iter().collect(),
+            "instance-type" => instance_type::NAME.into(),
+            "platform-details" => instance_type::PLATFORM.into(),
             "instance-id" => instance.id.to_string(),
             "instance-state-name" => instance.state.as_str().into(),
             "instance-state-code" => instance.state.code().to_string(),
