@@ -2,9 +2,11 @@
 //
 //	load serve grpc|http PORT
 //	load call grpc|http HOST:PORT CA.pem SECONDS PARALLEL
+//	load calls HOST:PORT NAME CA.pem METHOD CALLS CONNECTIONS PARALLEL
 //
 // A client makes calls of every kind until its time is over, each at once when the one before has been
-// answered, and prints how many it made and what went wrong.
+// answered, and prints how many it made and what went wrong. `calls` makes so many small gRPC calls of one
+// method of the server called NAME, on so many connections and so many at once on each, and prints the seconds.
 package main
 
 import (
@@ -42,6 +44,13 @@ func run(words []string) error {
 			return serveHTTP(words[2])
 		}
 	}
+	if len(words) == 8 && words[0] == "calls" {
+		seconds, err := callsOf(words[1:])
+		if err == nil {
+			fmt.Println(seconds)
+		}
+		return err
+	}
 	if len(words) == 6 && words[0] == "call" {
 		trust, err := trusting(words[3])
 		if err != nil {
@@ -70,7 +79,8 @@ func run(words []string) error {
 		done := repeat(call, time.Duration(seconds*float64(time.Second)), parallel)
 		return json.NewEncoder(os.Stdout).Encode(done)
 	}
-	return errors.New("usage: load serve grpc|http PORT | load call grpc|http HOST:PORT CA.pem SECONDS PARALLEL")
+	return errors.New("usage: load serve grpc|http PORT | load call grpc|http HOST:PORT CA.pem SECONDS PARALLEL | " +
+		"load calls HOST:PORT NAME CA.pem METHOD CALLS CONNECTIONS PARALLEL")
 }
 
 func trusting(file string) (*tls.Config, error) {

@@ -10,7 +10,6 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::data_plane::Front;
-use super::grpc::MESSAGE;
 use super::identity::{self, HOST, Identity, PASSED};
 use crate::clocks::Counted;
 use crate::peers::{EnvoySource, Peer};
@@ -40,8 +39,8 @@ pub(super) struct Candidate {
     pub(super) version: String,
     pub(super) fronts: Fronts,
     pub(super) counted: Counted,
-    /// The file of a gRPC message.
-    pub(super) message: PathBuf,
+    /// What its clients trust.
+    pub(super) certificate: PathBuf,
     process: Process,
 }
 
@@ -66,8 +65,6 @@ pub(super) fn start(
     dir: &Path,
 ) -> anyhow::Result<(Vec<Candidate>, Vec<Process>)> {
     let identity = identity::make(dir)?;
-    let message = dir.join("message.bin");
-    std::fs::write(&message, MESSAGE)?;
     let at = |port| SocketAddr::new(topology.front, port);
     let upstreams = Upstreams { http: topology.upstream, grpc: at(GRPC_PORT), bytes: at(BYTES_PORT) };
     let mut servers = Vec::new();
@@ -81,8 +78,9 @@ pub(super) fn start(
     let mut candidates = Vec::new();
     let mut add = |name: &str, version: String, words: Vec<OsString>, fronts: Fronts, dir: &Path| {
         let process = Process::start(name, process::command(&topology.at_proxy, words), dir, false)?;
-        let (name, counted, message) = (name.to_owned(), Counted(vec![process.pid()]), message.clone());
-        candidates.push(Candidate { name, version, fronts, counted, message, process });
+        let (name, counted) = (name.to_owned(), Counted(vec![process.pid()]));
+        let certificate = identity.certificate.clone();
+        candidates.push(Candidate { name, version, fronts, counted, certificate, process });
         anyhow::Ok(())
     };
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 
 /// An uncompressed message of 32 bytes.
-pub(super) const MESSAGE: [u8; 37] = {
+const MESSAGE: [u8; 37] = {
     let mut message = [b'm'; 37];
     message[0] = 0;
     message[1] = 0;

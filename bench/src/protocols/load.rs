@@ -1,5 +1,8 @@
-//! The load of one slice: h2load for requests, this program for bytes.
+//! The load of one slice: h2load for requests, grpc-go for gRPC, this program for bytes.
+//!
+//! A real gRPC client sends WINDOW_UPDATEs and PINGs around every call, which h2load does not.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
@@ -55,6 +58,7 @@ pub(super) fn round_up(case: Case, wanted: f64) -> u64 {
 pub(super) fn run(topology: &Topology, candidate: &Candidate, work: Work) -> anyhow::Result<f64> {
     let outcome = match work.case {
         Case::Passthrough => fetch(topology, candidate, work.amount),
+        Case::Grpc => call(topology, candidate, work.amount),
         _ => h2load(topology, candidate, work),
     };
     outcome.with_context(|| format!("{}, {}", candidate.name, work.case.title()))
@@ -62,11 +66,7 @@ pub(super) fn run(topology: &Topology, candidate: &Candidate, work: Work) -> any
 
 fn h2load(topology: &Topology, candidate: &Candidate, work: Work) -> anyhow::Result<f64> {
     let Work { case, amount } = work;
-    let (target, path) = if case == Case::Grpc {
-        (candidate.fronts.grpc, "/bench.Echo/Unary")
-    } else {
-        (candidate.fronts.tls, "/small")
-    };
+    let target = candidate.fronts.tls;
     let mut words: Vec<String> = vec!["h2load".into(), "-t1".into(), format!("-n{amount}")];
     match case {
         Case::TlsGet => words.extend(["--h1".into(), format!("-c{KEPT}")]),
@@ -74,13 +74,8 @@ fn h2load(topology: &Topology, candidate: &Candidate, work: Work) -> anyhow::Res
         Case::TlsHandshake => words.extend(["--h1".into(), format!("-c{amount}")]),
         _ => words.extend([format!("-c{}", MULTIPLEXED.0), format!("-m{}", MULTIPLEXED.1)]),
     }
-    if case == Case::Grpc {
-        words.extend(["-d".into(), candidate.message.display().to_string()]);
-        words.extend(["-H".into(), "content-type: application/grpc".into()]);
-        words.extend(["-H".into(), "te: trailers".into()]);
-    }
     words.push(format!("--connect-to={target}"));
-    words.push(format!("https://{HOST}:{}{path}", target.port()));
+    words.push(format!("https://{HOST}:{}/small", target.port()));
     let text = process::output(&mut process::command(&topology.at_client, words))?;
     let succeeded = text
         .lines()
@@ -103,6 +98,23 @@ fn seconds(text: &str) -> Option<f64> {
         }
     }
     None
+}
+
+/// Where `scripts/setup bench` builds e2e/load: target/tools beside the folder of this program.
+fn grpc_client() -> anyhow::Result<PathBuf> {
+    let program = this_program()?;
+    let tool = program.parent().and_then(Path::parent).map(|target| target.join("tools/load"));
+    let tool = tool.filter(|tool| tool.exists());
+    tool.context("target/tools/load is not there: run scripts/setup bench")
+}
+
+fn call(topology: &Topology, candidate: &Candidate, calls: u64) -> anyhow::Result<f64> {
+    let (connections, streams) = MULTIPLEXED;
+    let mut command = process::command(&topology.at_client, [grpc_client()?]);
+    command.args(["calls", &candidate.fronts.grpc.to_string(), HOST]).arg(&candidate.certificate);
+    command.args(["/bench.Echo/Unary", &calls.to_string(), &connections.to_string(), &streams.to_string()]);
+    let text = process::output(&mut command)?;
+    text.trim().parse().with_context(|| format!("not a time: {text:?}"))
 }
 
 fn fetch(topology: &Topology, candidate: &Candidate, mebibytes: u64) -> anyhow::Result<f64> {
