@@ -245,7 +245,11 @@ SECTIONS = [
          ["a_client_that_closes_while_its_target_is_at_work_lets_the_target_go",
           "a_client_that_has_closed_its_half_still_gets_its_answer"], None),
         ("A message in two pieces does not wait for a delayed acknowledgement of ours.",
-         ["a_message_in_two_pieces_has_its_first_acknowledged_at_once"], None),
+         ["a_message_in_two_pieces_has_its_first_acknowledged_at_once",
+          "a_message_in_two_pieces_over_http2_has_its_first_acknowledged_at_once",
+          "a_relayed_message_in_two_pieces_waits_once_at_most"],
+         "what is relayed without being looked into, to passthrough targets and resources, is known to come in pieces "
+         "only when it has: the first of a connection waits, as it would without Trellis"),
         ("What a target says that is not HTTP is 502; a silent one is 504.",
          ["garbage_from_a_target_is_a_502", "a_silent_target_is_a_504_and_a_silent_client_a_408"], None),
         ("Malformed requests, and what two parsers could read differently, are 400.",

@@ -28,7 +28,7 @@ use crate::client::Client;
 use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::record::Seen;
-use crate::stream::Stream;
+use crate::stream::{Stream, is_little};
 use crate::tls::Agreed;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
@@ -272,6 +272,7 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
         let connection = self.connection;
         let mut codec = connection.codec.borrow_mut();
         codec.pass_time(self.worker.clock.coarse());
+        let mut came = 0;
         for _ in 0..READS {
             let taken = codec.receive(self.inbox.unread());
             self.inbox.consume(taken);
@@ -280,8 +281,14 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
                 return false;
             }
             match self.inbox.poll_fill(cx, &mut self.stream, buffers) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Pending => {
+                    // As over HTTP/1: a client that holds back what is less than a segment would wait for it.
+                    if is_little(came) && (codec.is_amid() || !self.inbox.unread().is_empty()) {
+                        self.stream.acknowledge();
+                    }
+                    return false;
+                }
+                Poll::Ready(Ok(count @ 1..)) => came += count as u64,
                 Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
             }
         }

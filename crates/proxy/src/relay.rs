@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::budget::{Held, MEMORY_FOR_RELAYING};
 use crate::clock::Millis;
+use crate::stream::is_little;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::Worker;
 pub(crate) use pipe::Pipes;
@@ -91,8 +92,10 @@ pub(crate) async fn relay(
     let end = poll_fn(|cx| {
         let events = (up.events, down.events);
         let moved = (up.moved, down.moved);
-        let went_up = up.poll(cx, &worker.pipes, &mut memory, &mut client, &mut target);
-        let went_down = down.poll(cx, &worker.pipes, &mut memory, &mut target, &mut client);
+        let now = || worker.clock.millis(worker.clock.now());
+        let went_up = up.poll(cx, &worker.pipes, &mut memory, (&mut client, &mut target), (&now, moved.1));
+        let went_down =
+            down.poll(cx, &worker.pipes, &mut memory, (&mut target, &mut client), (&now, up.moved));
         if (up.moved, down.moved) != moved {
             progress(up.moved - moved.0, down.moved - moved.1);
         }
@@ -145,6 +148,45 @@ struct Way {
     moved: u64,
     /// Grows whenever something happens.
     events: u64,
+    pieces: Pieces,
+}
+
+/// Whether a source holds back what is less than a segment until what it sent before is acknowledged, and so waits for
+/// the kernel's timer whenever it writes a message in pieces. Nobody here knows where a message ends; but a piece that
+/// comes that long after a little one, without a word of the other side in between, has waited. From then on every
+/// little piece of that source is acknowledged at once.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// When the last one came, if it was little, and how much the other way had moved then.
+    last: Option<(Millis, u64)>,
+    /// Bytes that came since the source last had nothing more.
+    came: u64,
+    are_held_back: bool,
+}
+
+/// How long the kernel waits with an acknowledgement: TCP_DELACK_MIN, and what a busy machine adds.
+const DELAY: std::ops::RangeInclusive<Millis> = 35..=80;
+
+impl Pieces {
+    fn came(&mut self, count: usize, now: &dyn Fn() -> Millis, answered: u64) {
+        self.came += count as u64;
+        let last = self.last.take();
+        if self.are_held_back || (last.is_none() && !is_little(self.came)) {
+            return;
+        }
+        let now = now();
+        if let Some((then, before)) = last {
+            self.are_held_back = before == answered && DELAY.contains(&now.saturating_sub(then));
+        }
+        if is_little(self.came) {
+            self.last = Some((now, answered));
+        }
+    }
+
+    /// The source has nothing more for now. Whether what came is to be acknowledged.
+    fn paused(&mut self) -> bool {
+        is_little(std::mem::take(&mut self.came)) && self.are_held_back
+    }
 }
 
 #[derive(Debug, Default)]
@@ -180,7 +222,7 @@ impl Broken {
 
 impl Default for Way {
     fn default() -> Self {
-        Self { state: State::default(), most: LITTLE, moved: 0, events: 0 }
+        Self { state: State::default(), most: LITTLE, moved: 0, events: 0, pieces: Pieces::default() }
     }
 }
 
@@ -215,14 +257,17 @@ impl Way {
         cx: &mut Context<'_>,
         pipes: &Pipes,
         memory: &mut Held,
-        from: &mut Side,
-        to: &mut Side,
+        (from, to): (&mut Side, &mut Side),
+        (now, answered): (&dyn Fn() -> Millis, u64),
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..MOVES {
             match &mut self.state {
                 State::Empty => {
                     let Poll::Ready(readable) = from.poll_readable(cx) else {
                         self.rest(memory);
+                        if self.pieces.paused() {
+                            from.acknowledge();
+                        }
                         return Poll::Pending;
                     };
                     readable.map_err(Broken::Source)?;
@@ -235,6 +280,7 @@ impl Way {
                             self.state = State::Ended;
                         }
                         Ok(count) => {
+                            self.pieces.came(count, now, answered);
                             self.state = State::Holding(pipe, count);
                             if count >= LITTLE {
                                 self.ask_for_more(memory);

@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 
 use super::Shared;
 use crate::buffer::Inbox;
+use crate::stream::is_little;
 use crate::upstream::Upstream;
 use crate::view::TargetState;
 use crate::worker::Worker;
@@ -78,6 +79,7 @@ impl Driver {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut codec = self.shared.codec.borrow_mut();
         codec.pass_time(self.worker.clock.coarse());
+        let mut came = 0;
         for _ in 0..READS {
             let taken = codec.receive(self.inbox.unread());
             self.inbox.consume(taken);
@@ -86,8 +88,14 @@ impl Driver {
                 return false;
             }
             match self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Pending => {
+                    // As over HTTP/1: a server that holds back what is less than a segment would wait for it.
+                    if is_little(came) && (codec.is_amid() || !self.inbox.unread().is_empty()) {
+                        self.upstream.stream.acknowledge();
+                    }
+                    return false;
+                }
+                Poll::Ready(Ok(count @ 1..)) => came += count as u64,
                 Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
             }
         }

@@ -71,6 +71,13 @@ impl Side {
         }
     }
 
+    /// Has what was read acknowledged now and not with what is sent next.
+    pub(super) fn acknowledge(&self) {
+        if let Self::Listening(socket) = self {
+            let _ = socket.set_quickack(true);
+        }
+    }
+
     pub(super) fn is_listening(&self) -> bool {
         matches!(self, Self::Listening(_))
     }

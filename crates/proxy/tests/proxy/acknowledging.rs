@@ -3,8 +3,10 @@
 
 use std::process::Command;
 
+use trellis_model::health::ProtocolVersion;
 use trellis_proxy::Limits;
 
+use crate::http2::{Http2, fixture, group_speaking, run};
 use crate::support::*;
 
 /// Calls that have each direction in two pieces.
@@ -12,11 +14,20 @@ const CALLS: u32 = 40;
 
 #[test]
 fn a_message_in_two_pieces_has_its_first_acknowledged_at_once() {
+    in_a_network_of_its_own("acknowledging::calls_in_two_pieces");
+}
+
+#[test]
+fn a_message_in_two_pieces_over_http2_has_its_first_acknowledged_at_once() {
+    in_a_network_of_its_own("acknowledging::answers_in_two_pieces_over_http2");
+}
+
+pub(crate) fn in_a_network_of_its_own(test: &str) {
     let own_network = "ip link set lo up && exec \"$0\" \"$@\"";
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "sh", "-c", own_network])
         .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "acknowledging::calls_in_two_pieces"])
+        .args(["--ignored", "--exact", test])
         .output()
         .expect("unshare(1), of util-linux");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -53,8 +64,37 @@ fn calls_in_two_pieces() {
     assert!(waited < CALLS, "{waited} of {CALLS} calls waited for an acknowledgement");
 }
 
+/// A target that writes the head and the body of its answer apart, as above.
+#[test]
+#[ignore = "run by the test above, in a network of its own"]
+fn answers_in_two_pieces_over_http2() {
+    let target = TestTarget::new(|mut wire, _| {
+        wire.stream.set_nodelay(false).unwrap();
+        wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        for call in 0..CALLS as u8 {
+            wire.read_until("apart").unwrap();
+            let stream = 1 + 2 * call;
+            // `:status: 200`, and DATA that ends the stream.
+            wire.send([0, 0, 1, 1, 4, 0, 0, 0, stream, 0x88]);
+            wire.send([0, 0, 5, 0, 1, 0, 0, 0, stream, b'a', b'p', b'a', b'r', b't']);
+        }
+        wire.read_to_end();
+    });
+    let group = group_speaking(1, ProtocolVersion::Http2, &[target.address]);
+    let fixture = fixture(forward(&group));
+    let waited = run(async {
+        let mut client = Http2::connect(&fixture).await;
+        let before = delayed();
+        for _ in 0..CALLS {
+            assert_eq!(client.post("/", "apart").await.text(), "apart");
+        }
+        delayed() - before
+    });
+    assert!(waited < CALLS / 2, "{waited} of {CALLS} calls waited for an acknowledgement");
+}
+
 /// Acknowledgements that a timer sent in this network namespace.
-fn delayed() -> u32 {
+pub(crate) fn delayed() -> u32 {
     let text = std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());

@@ -30,7 +30,7 @@ use crate::secure::{Identity, https, identity, trusting};
 use crate::support::*;
 
 /// Runs a test's client side, which must not take for ever.
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("hangs") })
 }
@@ -78,14 +78,14 @@ fn spec(name: &'static str, action: Action) -> ServiceSpec {
 }
 
 /// A client, and what becomes of its connection.
-struct Http2 {
+pub(crate) struct Http2 {
     sender: SendRequest<Bytes>,
     ended: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
 /// What came back, all of it.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     fields: HeaderMap,
     body: Vec<u8>,
@@ -97,13 +97,13 @@ impl Answer {
         self.fields.get(name).map(|value| value.to_str().unwrap().to_owned())
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Http2 {
-    async fn connect(fixture: &Fixture) -> Self {
+    pub(crate) async fn connect(fixture: &Fixture) -> Self {
         Self::with(fixture, &h2::client::Builder::new()).await
     }
 
@@ -142,7 +142,7 @@ impl Http2 {
     }
 
     /// A request with a body and its answer.
-    async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Answer {
         let (answer, mut upload) = self.begin(request("POST", "a", path)).await;
         upload.send_data(body.into(), true).unwrap();
         read(answer.await.unwrap()).await.unwrap()
@@ -170,7 +170,7 @@ fn get(host: &str, path: &str) -> Request<()> {
 }
 
 /// A proxy whose service "a" does `action` for HTTP/2 clients.
-fn fixture(action: Action) -> Fixture {
+pub(crate) fn fixture(action: Action) -> Fixture {
     Fixture::new(world(vec![spec("a", action)]))
 }
 
@@ -180,7 +180,7 @@ fn before(target: &TestTarget) -> Fixture {
 }
 
 /// A target group that speaks `version`.
-fn group_speaking(n: u64, version: ProtocolVersion, addresses: &[SocketAddr]) -> Arc<TargetGroup> {
+pub(crate) fn group_speaking(n: u64, version: ProtocolVersion, addresses: &[SocketAddr]) -> Arc<TargetGroup> {
     group_over(TargetProtocol::Http, n, version, addresses)
 }
 

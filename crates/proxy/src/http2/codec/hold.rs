@@ -24,6 +24,11 @@ impl Codec {
         self.receive_window.undealt()
     }
 
+    /// Whether some of a message has come and more of it is to come.
+    pub(crate) fn is_amid(&self) -> bool {
+        self.block.is_some() || self.streams.any_open(|stream| stream.receiving == Receiving::Body)
+    }
+
     /// Ends the stream of which most data waits, because too much of it does.
     pub(crate) fn shed(&mut self) {
         let waits = |slot: &Slot| self.streams.at(*slot).unreleased;

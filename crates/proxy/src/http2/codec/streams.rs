@@ -162,6 +162,10 @@ impl Streams {
         self.open.values().copied().map(Slot).collect()
     }
 
+    pub(super) fn any_open(&self, is_it: impl Fn(&Stream) -> bool) -> bool {
+        self.open.values().any(|index| is_it(&self.all[*index as usize]))
+    }
+
     /// Streams that are not closed or that somebody holds.
     pub(super) fn taken(&self) -> usize {
         self.all.len() - self.free.len()
