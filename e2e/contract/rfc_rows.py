@@ -1,8 +1,11 @@
-"""What RFC 9110, 9112 and 9113 ask (MUST, MUST NOT) of recipients and of who passes messages on, row by row.
+"""What RFC 9110 and 9112 ask (MUST, MUST NOT) of recipients and of who passes messages on, row by row; RFC 9113 is in
+http2_rows.py.
 
 Of the shape of rows.py. "In" is from clients to targets, "out" from targets to clients; what is not said to be of one
 version of HTTP holds for both. Left out is what is asked of origin servers, caches, user agents and tunnels alone.
 """
+
+import http2_rows
 
 HTTP1_REFUSED = ["what_two_parsers_could_read_differently_is_refused", "what_is_no_http_1_head_is_refused",
                  "malformed_requests_get_400_and_the_connection_ends"]
@@ -10,7 +13,7 @@ FORMS = "every_form_of_a_request_target_reaches_the_target_or_is_refused"
 UNCHANGED = "fields_a_proxy_has_no_use_for_cross_unchanged_and_in_order"
 HOP_IN = "fields_for_the_next_hop_only_and_forged_ones_do_not_pass"
 HOP_OUT = "fields_for_the_next_hop_only_do_not_pass_and_a_missing_date_is_added"
-HOP_HTTP2 = "a_head_for_http1_has_one_cookie_and_nothing_of_this_hop"
+HOP_HTTP2 = http2_rows.HOP
 BODY_END = "the_end_of_a_body_follows_status_method_and_fields"
 TRAILERS = ["chunks_and_trailers_pass_both_ways", "trailers_cross_both_ways", "pieces_and_trailers_cross_both_ways"]
 
@@ -148,30 +151,5 @@ SECTIONS = [
         ("9.8: over TLS an end without close_notify is no end of a body.",
          ["an_end_without_close_notify_is_not_the_end_of_a_body"], None),
     ]),
-    ("RFC 9113, HTTP/2", [
-        ("3 to 7: connections, frames, streams, windows and settings.",
-         ["test_h2spec_finds_nothing_wrong", "what_breaks_the_protocol_ends_the_connection_with_the_code_of_the_rfc",
-          "settings_come_first", "nothing_comes_between_the_parts_of_a_head",
-          "no_more_is_sent_than_the_windows_allow_in_frames_that_are_not_too_large",
-          "a_smaller_initial_window_makes_room_negative_and_a_larger_one_gives_it_back",
-          "what_only_a_server_may_not_do_ends_its_connection"], None),
-        ("8.1.1, 8.2: a malformed request (names, values, Connection and its kind, pseudo-headers) is never passed on.",
-         ["malformed_requests_cost_their_stream", "a_head_that_depends_on_itself_costs_its_stream",
-          "malformed_heads_get_400_and_the_connection_stays"], None),
-        ("8.1.1, 8.2: a malformed answer is never passed on.", ["answers_that_break_the_protocol_cost_their_stream"], None),
-        ("8.1.1: content-length is what comes.", ["lengths_are_kept_to"], None),
-        ("8.1: trailers end a stream and have no pseudo-header.", ["trailers_end_a_stream_and_have_no_pseudo_header"], None),
-        ("8.2.2: what is of one HTTP/1.1 connection is not sent over HTTP/2, nor the other way round.",
-         ["a_head_for_http2_keeps_the_authority_and_te", HOP_HTTP2], None),
-        ("8.2.3: crumbs of a cookie are one field for HTTP/1.1.", [HOP_HTTP2], None),
-        ("8.3.1: :authority, and Host where it stands beside it, say one host.",
-         ["what_two_parsers_could_read_differently_is_refused",
-          "rules_see_the_authority_as_host_and_repeated_fields_joined"], None),
-        ("8.5: CONNECT is refused: 405.", ["tunnels_are_refused_over_http2_too"], None),
-        ("8.7: a stream that was refused may be sent again, one that was looked at may not.",
-         ["a_refused_stream_is_tried_again", "a_stream_above_the_last_of_a_goaway_is_tried_again",
-          "a_stream_a_target_gives_up_is_not_tried_again"], None),
-        ("10.5: what a peer may make this end hold and do is bounded.",
-         ["floods_of_frames_that_carry_nothing_end_the_connection", "a_head_without_end_ends_the_connection"], None),
-    ]),
+    *http2_rows.SECTIONS,
 ]

@@ -16,11 +16,11 @@ fn of_blocks(bytes: &[u8], max_table: usize) {
     let (mut one, mut other) = (Decoder::new(max_table), Decoder::new(max_table));
     for block in bytes.split(|&byte| byte == 0xfe) {
         let (mut taken, mut refused) = (Vec::new(), 0);
-        let done = one.decode(block, |name, value| {
+        let done = one.decode(block, |name, value, _| {
             taken.push((name.to_vec(), value.to_vec()));
             Ok::<_, Infallible>(())
         });
-        let again = other.decode(block, |_, _| {
+        let again = other.decode(block, |_, _, _| {
             refused += 1;
             if refused == taken.len() { Err(()) } else { Ok(()) }
         });
@@ -47,8 +47,9 @@ fn of_fields(bytes: &[u8]) {
         for _ in 0..2 {
             encoder.encode(name, value, indexing, &mut block);
         }
-        let done = decoder.decode(&block, |decoded, text| {
+        let done = decoder.decode(&block, |decoded, text, never_indexed| {
             assert_eq!((decoded, text), (name, value));
+            assert_eq!(never_indexed, indexing == Indexing::Never);
             fields += 1;
             Ok::<_, Infallible>(())
         });

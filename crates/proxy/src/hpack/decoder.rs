@@ -26,7 +26,8 @@ impl Decoder {
         Self { table, bound: max_table.max(DEFAULT_TABLE), unpacked }
     }
 
-    /// Hands the name and value of each field of a whole header block to `field`, in order.
+    /// Hands each field of a whole header block to `field`, in order: its name, its value, and whether it was never to
+    /// be indexed, which whoever passes it on has to say again (6.2.3).
     ///
     /// # Errors
     /// [`DecodeError::Refused`]: the first error of `field`, which then saw no more of the block; it
@@ -35,12 +36,12 @@ impl Decoder {
     pub fn decode<E>(
         &mut self,
         block: &[u8],
-        mut field: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+        mut field: impl FnMut(&[u8], &[u8], bool) -> Result<(), E>,
     ) -> Result<(), DecodeError<E>> {
         let mut refused = None;
-        let done = self.fields(block, |name, value| {
+        let done = self.fields(block, |name, value, never_indexed| {
             if refused.is_none() {
-                refused = field(name, value).err();
+                refused = field(name, value, never_indexed).err();
             }
         });
         self.unpacked.shrink();
@@ -48,7 +49,7 @@ impl Decoder {
         refused.map_or(Ok(()), |error| Err(DecodeError::Refused(error)))
     }
 
-    fn fields(&mut self, block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
+    fn fields(&mut self, block: &[u8], mut field: impl FnMut(&[u8], &[u8], bool)) -> Result<(), Malformed> {
         let Self { table, bound, unpacked } = self;
         let mut rest = block;
         let mut begun = false;
@@ -56,7 +57,7 @@ impl Decoder {
             // 6.1: an indexed field.
             if first & 0x80 != 0 {
                 let (name, value) = find(table, integer::decode(&mut rest, 7)?)?;
-                field(name, value);
+                field(name, value, false);
                 begun = true;
                 continue;
             }
@@ -86,7 +87,7 @@ impl Decoder {
             };
             let value = text(&mut rest, unpacked)?;
             let (name, value) = (name.of(unpacked), value.of(unpacked));
-            field(name, value);
+            field(name, value, first & 0xf0 == 0x10);
             if kept {
                 table.insert(name, value);
             }

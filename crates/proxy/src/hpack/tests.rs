@@ -9,7 +9,7 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Fields, Malformed> {
     let mut fields = Fields::new();
-    let done = decoder.decode(block, |name, value| {
+    let done = decoder.decode(block, |name, value, _| {
         fields.push((name.to_vec(), value.to_vec()));
         Ok::<_, Infallible>(())
     });
@@ -226,7 +226,7 @@ fn what_breaks_the_rfc_is_refused_by_its_reason() {
         let mut error = Err(DecodeError::Refused(()));
         if block.starts_with("82") {
             // What is refused does not hide what is malformed.
-            error = Decoder::new(DEFAULT_TABLE).decode(&hex(block), |_, _| Err(()));
+            error = Decoder::new(DEFAULT_TABLE).decode(&hex(block), |_, _, _| Err(()));
             assert_eq!(error, Err(DecodeError::Malformed(expected)));
         }
         assert!(error.is_err());
@@ -238,7 +238,7 @@ fn a_refused_block_still_fills_the_table() {
     let mut decoder = Decoder::new(DEFAULT_TABLE);
     let mut seen = 0;
     let block = hex("82 40 0161 0162 40 0163 0164");
-    let done = decoder.decode(&block, |_, _| {
+    let done = decoder.decode(&block, |_, _, _| {
         seen += 1;
         if seen == 2 { Err("enough") } else { Ok(()) }
     });

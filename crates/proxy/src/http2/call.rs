@@ -420,7 +420,9 @@ impl<'a> Call<'a> {
 }
 
 /// The trailers that may be passed on.
-pub(super) fn allowed(trailers: Option<&Fields>) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let fields = trailers.into_iter().flat_map(Fields::iter);
-    fields.filter(|(_, name, _)| !forbidden_in_trailers(name)).map(|(_, name, value)| (name, value))
+pub(super) fn allowed(trailers: Option<&Fields>) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
+    let fields = trailers.into_iter().flat_map(Fields::crossing);
+    fields
+        .filter(|(_, name, ..)| !forbidden_in_trailers(name))
+        .map(|(_, name, value, never_indexed)| (name, value, never_indexed))
 }

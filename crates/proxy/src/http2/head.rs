@@ -207,12 +207,12 @@ impl<'a> Checked<'a> {
         out.pseudo(b":authority", self.authority);
         out.pseudo(b":path", self.target);
         let forwards = self.fewer_forwards();
-        for (kind, name, value) in self.fields.iter() {
+        for (kind, name, value, never_indexed) in self.fields.crossing() {
             match (kind, forwards) {
                 (Field::MaxForwards, Some(forwards)) => {
                     out.field(name, itoa::Buffer::new().format(forwards).as_bytes());
                 }
-                _ if passes(kind) || kind == Field::Te => out.field(name, value),
+                _ if passes(kind) || kind == Field::Te => out.pass(name, value, never_indexed),
                 _ => {}
             }
         }

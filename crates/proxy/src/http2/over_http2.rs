@@ -153,7 +153,8 @@ impl OverHttp2<'_, '_> {
                         }
                     } else {
                         let Some(mut head) = target.write_head(self.slot) else { break };
-                        allowed(upload.trailers()).for_each(|(name, value)| head.field(name, value));
+                        allowed(upload.trailers())
+                            .for_each(|(name, value, never)| head.pass(name, value, never));
                         head.finish(true);
                     }
                     self.requesting = false;
@@ -210,7 +211,7 @@ impl OverHttp2<'_, '_> {
                 self.call.record.grpc_status = trailers.and_then(grpc_status);
             }
             let sent = self.call.send_trailers(|head| {
-                allowed(trailers).for_each(|(name, value)| head.field(name, value));
+                allowed(trailers).for_each(|(name, value, never)| head.pass(name, value, never));
             });
             return Poll::Ready(sent.map_or_else(Gone::ending, |()| Ending::Delivered));
         }
@@ -321,7 +322,7 @@ fn grpc_status(fields: &Fields) -> Option<u32> {
 /// Writes the fields of a target's head that are for the client. Whether there is a date among them.
 fn pass_fields_on(head: &Fields, out: &mut HeadWriter<'_>, status: u16) -> bool {
     let mut dated = false;
-    for (kind, name, value) in head.iter() {
+    for (kind, name, value, never_indexed) in head.crossing() {
         let dropped = match kind {
             Field::Connection | Field::HopByHop | Field::Te | Field::TransferEncoding | Field::RequestId => {
                 true
@@ -336,7 +337,7 @@ fn pass_fields_on(head: &Fields, out: &mut HeadWriter<'_>, status: u16) -> bool 
             _ => false,
         };
         if !dropped {
-            out.field(name, value);
+            out.pass(name, value, never_indexed);
         }
     }
     dated

@@ -36,6 +36,7 @@ struct Entry {
     name: Span,
     value: Span,
     kind: Field,
+    never_indexed: bool,
 }
 
 /// A header list. Its fields are laid out as lines of HTTP/1, so that neighbours can be copied at once.
@@ -85,6 +86,10 @@ impl Fields {
             self.malformed = self.add_pseudo(name, value, part).is_none();
             return;
         }
+        // "A field value MUST NOT start or end with an ASCII whitespace character" (RFC 9113, 8.2.1). A request that
+        // has one is refused where its head is checked, and told so. Answers and trailers lose it, as they would in
+        // HTTP/1: servers send it, and their clients take it.
+        let value = if part == Part::Request { value } else { value.trim_ascii() };
         let kind = field(name);
         if !is_name(name) || !is_value(value) || !may_cross(name, value, kind) {
             self.malformed = true;
@@ -94,7 +99,14 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let value = self.push(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.entries.push(Entry { name, value, kind });
+        self.entries.push(Entry { name, value, kind, never_indexed: false });
+    }
+
+    /// The field that was added last is not for tables, here and wherever it goes.
+    pub(super) fn never_index_last(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.never_indexed = true;
+        }
     }
 
     /// `None`: "pseudo-header fields that are ... not defined", "MUST appear ... before regular header
@@ -179,6 +191,13 @@ impl Fields {
     /// What each field means to a proxy, its name and its value, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Field, &[u8], &[u8])> {
         self.entries.iter().map(|entry| (entry.kind, self.text(entry.name), self.text(entry.value)))
+    }
+
+    /// As [`Fields::iter`], for whoever passes them on over HTTP/2: and whether each was never to be indexed.
+    pub(crate) fn crossing(&self) -> impl Iterator<Item = (Field, &[u8], &[u8], bool)> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.kind, self.text(entry.name), self.text(entry.value), entry.never_indexed))
     }
 
     /// The values of the fields called `name`, which is in lower case, in order.

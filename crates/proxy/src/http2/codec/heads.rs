@@ -109,8 +109,11 @@ impl Codec {
 
     fn decode(&mut self, block: &[u8], part: Part) -> Result<Fields, Refusal> {
         let mut fields = self.streams.take_fields();
-        let decoded = self.decoder.decode(block, |name, value| {
+        let decoded = self.decoder.decode(block, |name, value, never_indexed| {
             fields.add(name, value, part);
+            if never_indexed {
+                fields.never_index_last();
+            }
             Ok::<_, std::convert::Infallible>(())
         });
         match decoded {

@@ -35,8 +35,14 @@ impl HeadWriter<'_> {
 
     /// A field, whose name is in lower case.
     pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.pass(name, value, false);
+    }
+
+    /// A field that came over HTTP/2: "an intermediary MUST use the same representation" for what is never to be
+    /// indexed (RFC 7541, 6.2.3).
+    pub(crate) fn pass(&mut self, name: &[u8], value: &[u8], never_indexed: bool) {
         self.size += (name.len() + value.len() + 4) as u64;
-        self.put(name, value, indexing(name));
+        self.put(name, value, if never_indexed { Indexing::Never } else { indexing(name) });
     }
 
     /// A field as HTTP/1 has it.

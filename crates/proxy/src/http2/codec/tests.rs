@@ -1,5 +1,6 @@
 //! The codec against frames made by hand, and against itself.
 
+mod answers;
 mod bounds;
 mod connection;
 mod flow;
@@ -52,6 +53,25 @@ fn server() -> Codec {
     give(&mut codec, &sent(SETTINGS, 0, 0, &[]));
     said(&mut codec);
     codec
+}
+
+/// A client's codec whose server has sent its SETTINGS.
+fn client() -> Codec {
+    let mut codec = Codec::client(BOUNDS);
+    codec.wrote(codec.output().len());
+    give(&mut codec, &sent(SETTINGS, 0, 0, &[]));
+    said(&mut codec);
+    codec
+}
+
+/// Asks for something; the stream and its id.
+fn ask(codec: &mut Codec) -> (Slot, u32) {
+    let slot = codec.begin(false).unwrap();
+    let mut head = codec.write_head(slot).unwrap();
+    GET.iter().for_each(|(name, value)| head.pseudo(name.as_bytes(), value.as_bytes()));
+    head.finish(true);
+    let id = said(codec).pop().unwrap().2;
+    (slot, id)
 }
 
 fn give(codec: &mut Codec, bytes: &[u8]) {

@@ -114,7 +114,7 @@ fn a_head_for_http2_keeps_the_authority_and_te() {
     let block = &target.output()[9..];
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Decoder::new(4096)
-        .decode(block, |name, value| {
+        .decode(block, |name, value, _| {
             decoded.push(format!("{}: {}", text(name), text(value)));
             Ok::<_, ()>(())
         })

@@ -68,7 +68,7 @@ impl Batch {
             Piece::End => {
                 if chunked {
                     self.out.extend_from_slice(b"0\r\n");
-                    for (name, value) in allowed(upload.trailers()) {
+                    for (name, value, _) in allowed(upload.trailers()) {
                         self.out.extend_from_slice(name);
                         self.out.extend_from_slice(b": ");
                         self.out.extend_from_slice(value);

@@ -216,6 +216,24 @@ fn a_stream_a_target_gives_up_is_not_tried_again() {
 }
 
 #[test]
+fn a_switch_of_protocols_over_http2_is_a_502() {
+    let target = TestTarget::new(|mut wire, _| {
+        wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        wire.read_until("again").unwrap();
+        // `:status: 101`, and then an answer behind it.
+        wire.send([0, 0, 5, 1, 4, 0, 0, 0, 1, 0x08, 3, b'1', b'0', b'1']);
+        wire.send([0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]);
+        wire.read_to_end();
+    });
+    let mut fixture = fixture(forward(&group_speaking(1, ProtocolVersion::Http2, &[target.address])));
+    run(async {
+        let mut client = Http2::connect(&fixture).await;
+        assert_eq!(client.post("/", "again").await.status, 502);
+    });
+    assert_eq!(reasons(&mut fixture), [(502, "TargetProtocolError".to_owned())]);
+}
+
+#[test]
 fn a_target_that_breaks_off_has_its_reason_passed_on() {
     let target = Http2Target::new(|_, mut respond| {
         Box::pin(async move {

@@ -151,23 +151,6 @@ fn pings_of_an_idle_connection_are_paid_for_by_time() {
     assert_eq!(codec.violation(), None);
 }
 
-fn client() -> Codec {
-    let mut codec = Codec::client(BOUNDS);
-    codec.wrote(codec.output().len());
-    give(&mut codec, &sent(SETTINGS, 0, 0, &[]));
-    said(&mut codec);
-    codec
-}
-
-fn ask(codec: &mut Codec) -> (Slot, u32) {
-    let slot = codec.begin(false).unwrap();
-    let mut head = codec.write_head(slot).unwrap();
-    GET.iter().for_each(|(name, value)| head.pseudo(name.as_bytes(), value.as_bytes()));
-    head.finish(true);
-    let id = said(codec).pop().unwrap().2;
-    (slot, id)
-}
-
 #[test]
 fn servers_are_bound_alike() {
     let mut codec = client();
