@@ -16,8 +16,13 @@ import urllib.request
 import boto3
 import botocore.config
 
+import uses
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRELLIS = os.environ.get("TRELLIS_BIN") or shutil.which("trellis") or str(ROOT / "target/release/trellis")
+PROGRAM = TRELLIS
+# Every start of it is written down.
+TRELLIS = uses.through_shim(TRELLIS)
 PYTHON = sys.executable
 
 

@@ -17,7 +17,7 @@ import time
 import botocore.exceptions
 import pytest
 
-from instance import Instance, TRELLIS, PYTHON, ROOT, eventually, fixed, forward, unique
+from instance import PROGRAM, Instance, TRELLIS, PYTHON, ROOT, eventually, fixed, forward, unique
 
 
 def descendants(pid):
@@ -411,7 +411,7 @@ def test_without_root_everything_on_one_machine_works():
     directory.mkdir(mode=0o777)
     directory.chmod(0o777)
     binary = directory / "trellis"
-    shutil.copy(TRELLIS, binary)
+    shutil.copy(PROGRAM, binary)
     binary.chmod(0o755)
     import instance as module
     saved, module.TRELLIS, module.MOUNTS = (module.TRELLIS, module.MOUNTS), str(binary), []

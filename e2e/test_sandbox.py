@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 import instance as module
-from instance import Instance, TRELLIS, eventually, unique
+from instance import PROGRAM, Instance, eventually, unique
 
 SECRET = "what only the machine may know"
-BINARY = pathlib.Path(TRELLIS)
+BINARY = pathlib.Path(PROGRAM)
 
 
 class World:

@@ -184,6 +184,13 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         client_memory: client_memory_mib << 20,
         ..trellis_proxy::Limits::default()
     };
+    tracing::info!(
+        workers,
+        client_memory_mib = limits.client_memory >> 20,
+        log_spool_mib,
+        drain_seconds = drain.as_secs(),
+        "what this process may hold, and how long it waits at its end"
+    );
     let proxy = Proxy::start(
         ProxyConfig { workers, access_log: Some(access_log), limits, ..ProxyConfig::default() },
         DataPlaneNetwork::new(fabric.sockets(), resolver.clone(), Handle::current()),
