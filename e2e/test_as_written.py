@@ -49,6 +49,11 @@ BLOCKS = {
     ("docs/accounts-and-sharing.md", "trellis account create"): "test_the_accounts_and_keys_of_the_docs",
     ("docs/accounts-and-sharing.md", 'eval "$(trellis env)"'): "test_the_share_of_the_docs",
     ("docs/api-endpoint.md", "trellis up --listen-tls"): "test_the_api_over_tls_of_the_docs",
+    # A cluster, and a controller beside its API server, take minutes to make: tests of their own make them once.
+    ("docs/gateway-api.md", 'eval "$(trellis env)"'): "test_class_and_gateway_are_told_what_they_are",
+    ("docs/kubernetes.md", "scripts/kubernetes"): "test_a_node_is_ready_and_says_whose_it_is",
+    ("docs/kubernetes.md", "aws eks create-pod-identity"): "test_pods_get_the_credentials_of_the_role_that_is_associated",
+    ("docs/kubernetes.md", "docker save"): "test_a_node_is_ready_and_says_whose_it_is",
     ("docs/hosts.md", "trellis run -d"): "test_the_hosts_of_the_docs",
     ("docs/identity.md", "aws iam create-user"): "test_the_user_and_the_session_of_the_docs",
     ("docs/identity.md", "aws sts assume-role"): "test_the_user_and_the_session_of_the_docs",
@@ -220,7 +225,7 @@ def test_the_explanation_of_the_docs_is_what_is_printed(tmp_path):
 MAKE = {
     "help": "here", "build": "scripts/test", "check": "scripts/test", "test": "CI",
     # Each runs for minutes or hours, with what the machine has to have for it: by people, before a release.
-    "demo": "by hand", "soak": "by hand", "bench": "by hand", "bench-protocols": "by hand", "fuzz": "by hand",
+    "demo": "by hand", "soak": "by hand", "bench": "by hand", "bench-protocols": "by hand", "bench-dns": "by hand", "fuzz": "by hand",
 }
 
 
@@ -257,8 +262,8 @@ def defaults(command):
     return found
 
 
-# Commands whose defaults are observed one by one.
-SHOWN = ("up", "run", "sign", "policy explain")
+# Commands whose defaults are observed one by one; those of the controller are its own.
+SHOWN = ("up", "run", "sign", "policy explain", "kube")
 
 
 def test_defaults_of_an_installation_are_what_the_help_says(tmp_path):

@@ -230,4 +230,4 @@ def test_all_that_boto3s_resources_have_can_be_looked_at(own):
         for collection in thing.meta.resource_model.collections:
             list(getattr(thing, collection.name).all())
             seen += 1
-    assert seen > 30, seen
+    assert seen >= 30, seen
