@@ -18,7 +18,8 @@ use crate::record::{all, get, put, scan_all};
 use crate::refusal::Refusal;
 use crate::service::Services;
 
-const PREFIX: &str = "account/";
+/// What the keys of all accounts begin with.
+pub const PREFIX: &str = "account/";
 
 /// Accounts of one installation.
 const MAX_ACCOUNTS: usize = 1000;

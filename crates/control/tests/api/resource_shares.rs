@@ -148,7 +148,7 @@ async fn what_cannot_be_shared_is_refused_in_rams_words_and_changes_nothing() {
     assert_eq!(owner.ram_refused("CreateResourceShare", input).await, "OperationNotPermittedException");
     assert_eq!(owner.ram_refused("CreateResourceShare", json!({})).await, "InvalidParameterException");
     assert_eq!(
-        owner.ram_refused("EnableSharingWithAwsOrganization", json!({})).await,
+        consumer.ram_refused("EnableSharingWithAwsOrganization", json!({})).await,
         "OperationNotPermittedException"
     );
     assert_eq!(trellis.entries("ram/"), before);

@@ -10,7 +10,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::page::page;
 use super::share::{self, Share};
-use super::{arn, invalid, invitation, named, resource, unknown};
+use super::{arn, invalid, invitation, named, organization, resource, unknown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -49,6 +49,21 @@ fn of_resource(share: &Share, (id, (shared, since)): (&String, &(Shared, Moment)
     }
 }
 
+fn of_group(share: &Share, arn: &str) -> Option<Description> {
+    let since = *share.groups.get(arn)?;
+    Some(Description {
+        resource_share_arn: share.arn(),
+        resource_share_name: share.name.clone(),
+        associated_entity: arn.to_owned(),
+        association_type: Type::Principal,
+        status: "ASSOCIATED",
+        status_message: None,
+        creation_time: since,
+        last_updated_time: since,
+        external: false,
+    })
+}
+
 fn of_principal(
     state: &mut impl Read,
     ctx: &Context,
@@ -66,8 +81,7 @@ fn of_principal(
         status_message,
         creation_time: principal.created_at,
         last_updated_time: principal.last_updated_at,
-        // There is no organization, so nobody is in the owner's.
-        external: true,
+        external: principal.is_external(),
     }))
 }
 
@@ -103,16 +117,17 @@ pub(crate) fn associate(tx: &mut Transaction<'_>, ctx: &Context, input: &Change)
     input.check()?;
     let before = share::own(tx, ctx, &input.resource_share_arn)?;
     let mut share = before.clone();
-    let (mut resources, mut accounts) = (Vec::new(), Vec::new());
+    let (mut resources, mut accounts, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for text in &input.resource_arns {
         let (shared, id) = resource::shareable(tx, ctx, text)?;
         share.add_resource(shared, &id, ctx.now)?;
         resources.push(id);
     }
     for text in &input.principals {
-        let account = resource::principal(ctx, text)?;
-        invitation::invite(tx, ctx, &mut share, &account)?;
-        accounts.push(account);
+        match organization::offer(tx, ctx, &mut share, text)? {
+            Some(account) => accounts.push(account),
+            None => groups.push(text.clone()),
+        }
     }
     share.last_updated_at = ctx.now;
     share::save(tx, Some(&before), Some(&share))?;
@@ -123,6 +138,7 @@ pub(crate) fn associate(tx: &mut Transaction<'_>, ctx: &Context, input: &Change)
     for account in &accounts {
         resource_share_associations.extend(of_principal(tx, ctx, &share, account)?);
     }
+    resource_share_associations.extend(groups.iter().filter_map(|arn| of_group(&share, arn)));
     Ok(Changed { resource_share_associations })
 }
 
@@ -151,6 +167,11 @@ pub(crate) fn disassociate(
         share.resources.remove(id);
     }
     for text in &input.principals {
+        if let Some(found) = of_group(&share, text) {
+            share.groups.remove(text);
+            gone.push(found);
+            continue;
+        }
         let account = resource::account(text)?;
         let found = of_principal(tx, ctx, &share, &account)?.ok_or_else(|| unknown("Principal", text))?;
         gone.push(found);
@@ -159,6 +180,7 @@ pub(crate) fn disassociate(
         }
     }
     share.last_updated_at = ctx.now;
+    organization::expand(tx, &mut share)?;
     share::save(tx, Some(&before), Some(&share))?;
     for association in &mut gone {
         (association.status, association.status_message) = ("DISASSOCIATED", None);
@@ -225,6 +247,7 @@ pub(crate) fn list(state: &mut Reader, ctx: &Context, input: &List) -> Result<Li
                 for account in share.principals.keys() {
                     found.extend(of_principal(state, ctx, share, account)?);
                 }
+                found.extend(share.groups.keys().filter_map(|arn| of_group(share, arn)));
             }
             // Nothing here is shared with services.
             Type::Source => {}

@@ -11,7 +11,7 @@ use trellis_store::{Read, Reader, Transaction};
 
 use super::page::page;
 use super::share::{self, Principal, Share};
-use super::{listing, named, refuse, shown};
+use super::{listing, named, organization, refuse, shown};
 
 /// An invitation that is not answered lapses: "within seven days" in AWS.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -91,12 +91,24 @@ pub(super) fn invite(
     share: &mut Share,
     account: &AccountId,
 ) -> Result<(), Refusal> {
-    share.check_room(account)?;
+    let is_external = !organization::Sharing::read(tx)?.is_some_and(|sharing| sharing.has(tx, account));
+    share.check_room(account, is_external)?;
     if let Some(principal) = share.principals.get(account) {
         if standing(tx, share, account, principal, ctx.now)?.0 != "FAILED" {
             return Ok(());
         }
         forget(tx, &share.home, account, &principal.invitation);
+    }
+    // "If the account is in your organization, and sharing with it is enabled, it gets no invitation."
+    if !is_external {
+        let principal = Principal {
+            invitation: String::new(),
+            has_accepted: true,
+            created_at: ctx.now,
+            last_updated_at: ctx.now,
+        };
+        share.principals.insert(account.clone(), principal);
+        return Ok(());
     }
     let invitation = Invitation {
         id: ctx.surroundings.random.uuid(),

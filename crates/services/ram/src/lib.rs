@@ -1,12 +1,14 @@
 //! RAM: resource shares, the accounts they are offered to, and who has accepted.
 //!
 //! What can be shared is what services say, and has a managed permission here: service networks, services and resource
-//! configurations of VPC Lattice. Consumers are accounts of this installation; there is no organization, so every one of
-//! them is external and is invited. What a share allows is decided in [`trellis_frame::sharing`].
+//! configurations of VPC Lattice. Consumers are accounts of this installation, which are invited, and, once sharing with
+//! the organisation is enabled, its units and accounts, which are not. What a share allows is decided in
+//! [`trellis_frame::sharing`].
 
 mod association;
 pub(crate) mod invitation;
 mod listing;
+mod organization;
 mod page;
 mod permission;
 mod resource;
@@ -58,6 +60,10 @@ pub static SERVICE: frame::Service = frame::Service {
     tagged: Some(frame::Tagged { arn_service: "ram", locate: share::locate_arn }),
     accounts: frame::Accounts { records: &["ram/"], forget: share::drop_account, ..frame::Accounts::NONE },
     hooks: frame::Hooks { shares: Some(&share::Keeper), ..frame::Hooks::NONE },
+    tasks: &[frame::task::Task {
+        name: "shares",
+        run: |surroundings| Box::pin(organization::follow(surroundings)),
+    }],
     ..frame::Service::new(wire::description)
 };
 
@@ -85,7 +91,7 @@ operations! {
     "DeleteResourceShare" => write share::delete,
     "DisassociateResourceShare" => write association::disassociate,
     "DisassociateResourceSharePermission" => write permission::disassociate,
-    "EnableSharingWithAwsOrganization" => read share::enable_organization,
+    "EnableSharingWithAwsOrganization" => write share::enable_organization,
     "GetPermission" => read permission::get_one,
     "GetResourcePolicies" => read resource::policies,
     "GetResourceShareAssociations" => read association::list,

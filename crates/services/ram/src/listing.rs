@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use trellis_frame::record::{all, scan_all};
 use trellis_frame::{Context, Refusal, tags as tag_set};
-use trellis_model::AccountId;
+use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Home, Shared};
 use trellis_store::{Read, Reader};
@@ -232,7 +232,7 @@ pub(crate) struct ListPrincipals {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Principal {
-    id: AccountId,
+    id: String,
     resource_share_arn: String,
     creation_time: Moment,
     last_updated_time: Moment,
@@ -255,7 +255,11 @@ pub(crate) fn principals(
 ) -> Result<Principals, Refusal> {
     check_type(input.resource_type.as_deref())?;
     input.resource_arn.as_deref().map(arn).transpose()?;
-    let asked = input.principals.iter().map(|text| resource::account(text)).collect::<Result<Vec<_>, _>>()?;
+    let named = |text: &String| match text.parse::<Arn>() {
+        Ok(arn) if arn.service == "organizations" => Ok(text.clone()),
+        _ => resource::account(text).map(|account| account.to_string()),
+    };
+    let asked = input.principals.iter().map(named).collect::<Result<Vec<_>, _>>()?;
     let mut items = Vec::new();
     for share in chosen(state, ctx, input.resource_owner, &input.resource_share_arns)? {
         let has =
@@ -268,22 +272,26 @@ pub(crate) fn principals(
         {
             continue;
         }
-        let accounts: Vec<(AccountId, Moment, Moment)> = match input.resource_owner {
-            Owner::Myself => share
-                .principals
-                .iter()
-                .filter(|(_, principal)| principal.has_accepted)
-                .map(|(account, principal)| {
-                    (account.clone(), principal.created_at, principal.last_updated_at)
-                })
-                .collect(),
-            Owner::Others => vec![(share.home.account.clone(), share.created_at, share.last_updated_at)],
+        let found: Vec<(String, Moment, Moment, bool)> = match input.resource_owner {
+            Owner::Myself => {
+                let accounts = share.principals.iter().filter(|(_, principal)| principal.has_accepted);
+                let accounts = accounts.map(|(account, principal)| {
+                    let external = principal.is_external();
+                    (account.to_string(), principal.created_at, principal.last_updated_at, external)
+                });
+                let groups = share.groups.iter().map(|(arn, since)| (arn.clone(), *since, *since, false));
+                accounts.chain(groups).collect()
+            }
+            Owner::Others => {
+                let owner = share.home.account.to_string();
+                let is_invited = share.principals.contains_key(&ctx.caller.account);
+                vec![(owner, share.created_at, share.last_updated_at, is_invited)]
+            }
         };
-        for (id, creation_time, last_updated_time) in accounts {
+        for (id, creation_time, last_updated_time, external) in found {
             if asked.is_empty() || asked.contains(&id) {
                 let key = format!("{id}/{}", share.id);
                 let resource_share_arn = share.arn();
-                let external = true;
                 items.push((
                     key,
                     Principal { id, resource_share_arn, creation_time, last_updated_time, external },

@@ -54,8 +54,7 @@ fn kind(ctx: &Context, shared: Shared) -> Option<&'static Shareable> {
 /// The account that a principal means: twelve digits or the ARN of its root.
 ///
 /// # Errors
-/// `InvalidParameterException` for IAM users and roles and for services, `OperationNotPermittedException`
-/// for organizations, of which there are none here.
+/// `InvalidParameterException` for IAM users and roles, for services, and for an organisation, which is no account.
 pub(super) fn account(text: &str) -> Result<AccountId, Refusal> {
     if let Ok(account) = text.parse() {
         return Ok(account);
@@ -71,10 +70,9 @@ pub(super) fn account(text: &str) -> Result<AccountId, Refusal> {
             .account
             .parse()
             .map_err(|_| invalid(format_args!("Principal ID {} is malformed.", shown(text)))),
-        ("organizations", _) => Err(not_permitted(format_args!(
-            "{}: this installation has no organization; share with account ids.",
-            shown(text)
-        ))),
+        ("organizations", _) => {
+            Err(invalid(format_args!("{} is no account and not in the share.", shown(text))))
+        }
         _ => Err(invalid(format_args!(
             "{}: resources of VPC Lattice are shared with accounts, not with users, roles or services.",
             shown(text)

@@ -12,9 +12,10 @@ use trellis_frame::{Context, Refusal, tags as tag_set};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Home, Shared};
 use trellis_model::{AccountId, Arn};
-use trellis_store::{Read, Reader, Transaction};
+use trellis_store::{Read, Transaction};
 
 use super::invitation;
+use super::organization;
 use super::permission::{self, Attached};
 use super::resource::{self, Tag};
 use super::{Done, arn, invalid, named, not_permitted, refuse, shown, unknown};
@@ -41,6 +42,12 @@ pub(crate) struct Share {
     /// By id, since the resource is in the share.
     pub(crate) resources: BTreeMap<String, (Shared, Moment)>,
     pub(crate) principals: BTreeMap<AccountId, Principal>,
+    /// ARNs of the organisation or of units of it that it is shared with, since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) groups: BTreeMap<String, Moment>,
+    /// The accounts in those: see [`super::organization`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) members: BTreeSet<AccountId>,
     pub(crate) created_at: Moment,
     pub(crate) last_updated_at: Moment,
 }
@@ -55,14 +62,23 @@ pub(crate) struct Principal {
     pub(crate) last_updated_at: Moment,
 }
 
+impl Principal {
+    /// One of the owner's organisation was never invited.
+    pub(crate) fn is_external(&self) -> bool {
+        !self.invitation.is_empty()
+    }
+}
+
 impl Share {
     pub(crate) fn arn(&self) -> String {
         arn_of(&self.home, &self.id)
     }
 
-    /// Accounts that have accepted.
+    /// Accounts that have accepted, and those that need not because of the organisation.
     pub(crate) fn receivers(&self) -> impl Iterator<Item = &AccountId> {
-        self.principals.iter().filter(|(_, principal)| principal.has_accepted).map(|(account, _)| account)
+        let accepted = self.principals.iter().filter(|(_, principal)| principal.has_accepted);
+        let accepted: BTreeSet<_> = accepted.map(|(account, _)| account).chain(&self.members).collect();
+        accepted.into_iter()
     }
 
     /// What receivers may do with its resources of that kind: `vpc-lattice:GetService` and so on.
@@ -81,17 +97,26 @@ impl Share {
     }
 
     /// Whether one more account may be invited.
-    pub(super) fn check_room(&self, account: &AccountId) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, account: &AccountId, is_external: bool) -> Result<(), Refusal> {
         if self.principals.len() >= MAX_ENTITIES && !self.principals.contains_key(account) {
             return Err(limit("principals"));
         }
-        if !self.allow_external {
+        if !self.allow_external && is_external {
             return Err(not_permitted(format_args!(
                 "The resource share {} does not allow external principals, and account {account} is external: \
-                 this installation has no organization.",
+                 sharing with the organization is not enabled.",
                 self.arn()
             )));
         }
+        Ok(())
+    }
+
+    /// Shares it with the organisation or a unit of it.
+    pub(super) fn add_group(&mut self, arn: &str, now: Moment) -> Result<(), Refusal> {
+        if self.groups.len() >= MAX_ENTITIES && !self.groups.contains_key(arn) {
+            return Err(limit("principals"));
+        }
+        self.groups.entry(arn.to_owned()).or_insert(now);
         Ok(())
     }
 }
@@ -169,7 +194,7 @@ pub(super) fn save(
     for resource in before.into_iter().flat_map(|share| share.resources.keys()) {
         tx.delete(&format!("{}{id}", sharing::shares_with(owner, resource)));
     }
-    for account in before.into_iter().flat_map(Share::receivers) {
+    for account in before.into_iter().flat_map(|share| share.receivers().collect::<Vec<_>>()) {
         tx.delete(&membership(account, any));
     }
     let Some(after) = after else {
@@ -325,6 +350,8 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         permissions: BTreeMap::new(),
         resources: BTreeMap::new(),
         principals: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        members: BTreeSet::new(),
         created_at: ctx.now,
         last_updated_at: ctx.now,
     };
@@ -342,7 +369,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
         share.add_resource(shared, &id, ctx.now)?;
     }
     for text in &input.principals {
-        invitation::invite(tx, ctx, &mut share, &resource::principal(ctx, text)?)?;
+        organization::offer(tx, ctx, &mut share, text)?;
     }
     resource::merge_tags(tx, &home, &share.arn(), &input.tags)?;
     save(tx, None, Some(&share))?;
@@ -364,7 +391,8 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
         check_name(name)?;
         share.name = name.clone();
     }
-    if input.allow_external_principals == Some(false) && !share.principals.is_empty() {
+    let is_external = organization::Sharing::read(tx)?.is_none();
+    if input.allow_external_principals == Some(false) && is_external && !share.principals.is_empty() {
         let arn = shown(&input.resource_share_arn);
         return Err(not_permitted(format_args!("{arn} has external principals: disassociate them first.")));
     }
@@ -395,12 +423,13 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Delete) ->
 #[serde(deny_unknown_fields)]
 pub(crate) struct Enable {}
 
-/// There is no organization to share within.
-pub(crate) fn enable_organization(_: &mut Reader, ctx: &Context, _: &Enable) -> Result<Done, Refusal> {
-    Err(not_permitted(format_args!(
-        "Account {} is not in an organization: share with account ids, which are invited.",
-        ctx.caller.account
-    )))
+pub(crate) fn enable_organization(
+    tx: &mut Transaction<'_>,
+    ctx: &Context,
+    _: &Enable,
+) -> Result<Done, Refusal> {
+    organization::enable(tx, ctx)?;
+    Ok(Done::DONE)
 }
 
 /// For the Resource Groups Tagging API.
