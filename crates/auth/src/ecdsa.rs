@@ -78,16 +78,25 @@ impl fmt::Debug for EcdsaPublicKey {
     }
 }
 
-/// Signs `message` as the access key would: DER in the form signatures have on the wire. `None`
-/// for a key from which no scalar comes, which no key is known to be.
-pub(crate) fn sign(access_key_id: &str, secret: &SecretKey, message: &[u8]) -> Option<Vec<u8>> {
-    let scalar = scalar(access_key_id, secret)?;
-    let pair = EcdsaKeyPair::from_private_key_and_public_key(
-        &ECDSA_P256_SHA256_ASN1_SIGNING,
-        &*scalar,
-        &public(&scalar)?,
-    );
-    Some(pair.ok()?.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec())
+/// What signs as an access key would.
+pub(crate) struct EcdsaPrivateKey(EcdsaKeyPair);
+
+impl EcdsaPrivateKey {
+    /// `None` for a key from which no scalar comes, which no key is known to be.
+    pub(crate) fn derive(access_key_id: &str, secret: &SecretKey) -> Option<Self> {
+        let scalar = scalar(access_key_id, secret)?;
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_ASN1_SIGNING,
+            &*scalar,
+            &public(&scalar)?,
+        );
+        pair.ok().map(Self)
+    }
+
+    /// DER, the form signatures have on the wire. `None`: the system has no random numbers.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        Some(self.0.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec())
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn what_one_key_signs_another_does_not_verify() {
         let [one, other] = ["one", "other"].map(|secret| SecretKey::new(secret).unwrap());
-        let signature = sign("AKIDEXAMPLE", &one, b"text").unwrap();
+        let signature = EcdsaPrivateKey::derive("AKIDEXAMPLE", &one).unwrap().sign(b"text").unwrap();
         assert!(EcdsaPublicKey::derive("AKIDEXAMPLE", &one).unwrap().verifies(b"text", &signature));
         assert!(!EcdsaPublicKey::derive("AKIDEXAMPLE", &one).unwrap().verifies(b"texT", &signature));
         assert!(!EcdsaPublicKey::derive("AKIDEXAMPLE", &other).unwrap().verifies(b"text", &signature));

@@ -11,6 +11,7 @@ mod credential;
 mod ecdsa;
 mod error;
 pub mod jwt;
+mod kept_key;
 mod parameters;
 mod payload;
 mod request;
@@ -23,6 +24,7 @@ mod verify;
 
 pub use credential::{AccessKeyId, Credentials, InvalidCredential, SecretKey, SessionToken};
 pub use error::{AuthError, PayloadFault, ScopePart};
+pub use kept_key::KeptKey;
 pub use parameters::{Algorithm, ScopeHint, scope_of};
 pub use request::{Header, Payload, SignedRequest, headers_of};
 pub use rules::{
@@ -30,6 +32,6 @@ pub use rules::{
     UnsignedHeaders,
 };
 pub use session::{MAX_TOKEN, SealError, Session, SessionKind, TokenKeys};
-pub use sign::{Scope, SignError, SignOptions, presign, sign};
+pub use sign::{Scope, SignError, SignOptions, presign, sign, sign_with};
 pub use signing_key::SigningKeyCache;
 pub use verify::{Claim, Claimed, RequestKey, Verified, verify, verify_with};

@@ -6,11 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::canonical::{BadPercent, Canonical, PathForm, Plus, hex, path, push_parameter, query};
-use crate::ecdsa;
+use crate::kept_key::{KeptKey, Key};
 use crate::parameters::{Algorithm, is_region_set, is_scope_word};
 use crate::payload::UNSIGNED_PAYLOAD;
 use crate::rules::MAX_EXPIRES;
-use crate::signing_key::SigningKey;
 use crate::timestamp::format_basic;
 use crate::verify::text_to_sign;
 use crate::{Credentials, Header, PathEncoding, Payload, SignedRequest};
@@ -107,6 +106,22 @@ pub fn sign(
     now: Timestamp,
     options: &SignOptions,
 ) -> Result<Vec<(&'static str, String)>, SignError> {
+    sign_with(request, credentials, scope, now, options, &KeptKey::default())
+}
+
+/// As [`sign`], with the key of the last signature where it is of the same credentials, scope and day: deriving one costs
+/// more than signing with it.
+///
+/// # Errors
+/// [`SignError`].
+pub fn sign_with(
+    request: &SignedRequest<'_>,
+    credentials: &Credentials,
+    scope: Scope<'_>,
+    now: Timestamp,
+    options: &SignOptions,
+    kept: &KeptKey,
+) -> Result<Vec<(&'static str, String)>, SignError> {
     let at = format_basic(now);
     let payload = payload_hash(request, options);
     let mut added = vec![("x-amz-date", at.clone())];
@@ -122,8 +137,8 @@ pub fn sign(
     let mut headers = signable(request, scope, options.algorithm)?;
     headers.extend(added.iter().map(|(name, value)| (*name, value.as_bytes())));
     let signed_headers = names(&headers);
-    let made =
-        make(request, credentials, scope, &at, options, &headers, &signed_headers, request.query, &payload)?;
+    let text = Text { request, scope, at: &at, options, headers: &headers, signed_headers: &signed_headers };
+    let made = text.sign(credentials, kept, request.query, &payload)?;
     let authorization = format!(
         "{} Credential={}, SignedHeaders={signed_headers}, Signature={made}",
         options.algorithm.as_str(),
@@ -181,8 +196,8 @@ pub fn presign(
         // Other services hash the body unless they are told.
         add("X-Amz-Content-Sha256", UNSIGNED_PAYLOAD);
     }
-    let made =
-        make(request, credentials, scope, &at, options, &headers, &signed_headers, &presigned, &payload)?;
+    let text = Text { request, scope, at: &at, options, headers: &headers, signed_headers: &signed_headers };
+    let made = text.sign(credentials, &KeptKey::default(), &presigned, &payload)?;
     presigned.push_str("&X-Amz-Signature=");
     presigned.push_str(&made);
     Ok(presigned)
@@ -237,41 +252,48 @@ fn names(headers: &[Header<'_>]) -> String {
     names.join(";")
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one signature, each used once")]
-fn make(
-    request: &SignedRequest<'_>,
-    credentials: &Credentials,
-    scope: Scope<'_>,
-    at: &str,
-    options: &SignOptions,
-    headers: &[Header<'_>],
-    signed_headers: &str,
-    raw_query: &str,
-    payload: &str,
-) -> Result<String, SignError> {
-    let form = match options.path {
-        PathEncoding::Double | PathEncoding::AsSigned => PathForm::NormalisedAndEncoded,
-        PathEncoding::Once => PathForm::Encoded,
-    };
-    let query = query(raw_query, false, Plus::Itself)?;
-    let canonical = Canonical {
-        method: request.method,
-        path: path(request.path, form)?,
-        query: &query,
-        headers,
-        signed_headers,
-    };
-    let (date, hash) = (&at[..8], canonical.hash(payload));
-    match options.algorithm {
-        Algorithm::Hmac => {
-            let key = SigningKey::derive(&credentials.secret_key, date, scope.region, scope.service);
-            let scope = [date, scope.region, scope.service];
-            Ok(hex(&key.sign(&text_to_sign(Algorithm::Hmac, at, &scope, &hash))))
-        }
-        Algorithm::Ecdsa => {
-            let text = text_to_sign(Algorithm::Ecdsa, at, &[date, scope.service], &hash).concat();
-            let made = ecdsa::sign(credentials.access_key_id.as_str(), &credentials.secret_key, &text);
-            made.map(|der| hex(&der)).ok_or(SignError::Key)
+/// What is signed, but for query and payload.
+struct Text<'a> {
+    request: &'a SignedRequest<'a>,
+    scope: Scope<'a>,
+    at: &'a str,
+    options: &'a SignOptions,
+    headers: &'a [Header<'a>],
+    signed_headers: &'a str,
+}
+
+impl Text<'_> {
+    fn sign(
+        &self,
+        credentials: &Credentials,
+        kept: &KeptKey,
+        raw_query: &str,
+        payload: &str,
+    ) -> Result<String, SignError> {
+        let Self { request, scope, at, options, headers, signed_headers } = *self;
+        let form = match options.path {
+            PathEncoding::Double | PathEncoding::AsSigned => PathForm::NormalisedAndEncoded,
+            PathEncoding::Once => PathForm::Encoded,
+        };
+        let query = query(raw_query, false, Plus::Itself)?;
+        let canonical = Canonical {
+            method: request.method,
+            path: path(request.path, form)?,
+            query: &query,
+            headers,
+            signed_headers,
+        };
+        let (date, hash) = (&at[..8], canonical.hash(payload));
+        let key = kept.key(credentials, options.algorithm, date, scope)?;
+        match &*key {
+            Key::Hmac(key) => {
+                let scope = [date, scope.region, scope.service];
+                Ok(hex(&key.sign(&text_to_sign(Algorithm::Hmac, at, &scope, &hash))))
+            }
+            Key::Ecdsa(key) => {
+                let text = text_to_sign(Algorithm::Ecdsa, at, &[date, scope.service], &hash).concat();
+                key.sign(&text).map(|der| hex(&der)).ok_or(SignError::Key)
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Method, Uri};
 use jiff::Timestamp;
 use trellis_auth::{
-    Algorithm, Credentials, Header, PathEncoding, Payload, Scope, SecretKey, SignError, SignOptions,
-    SignedRequest, sign,
+    Algorithm, Credentials, Header, KeptKey, PathEncoding, Payload, Scope, SecretKey, SignError, SignOptions,
+    SignedRequest, sign_with,
 };
 
 /// The signing name of services of VPC Lattice.
@@ -40,6 +40,7 @@ const OF_SIGNATURES: [&str; 4] =
 pub(crate) struct Signer {
     region: String,
     options: SignOptions,
+    kept: KeptKey,
 }
 
 impl Signer {
@@ -55,7 +56,7 @@ impl Signer {
             unsigned_payload: true,
             send_payload_hash: true,
         };
-        let signer = Self { region, options };
+        let signer = Self { region, options, kept: KeptKey::default() };
         let probe = Credentials {
             access_key_id: "AKIDEXAMPLE".parse().expect("a word"),
             secret_key: SecretKey::new("example").expect("seven characters"),
@@ -101,7 +102,7 @@ impl Signer {
             payload: Payload::Streamed,
         };
         let scope = Scope { region: &self.region, service: SERVICE };
-        for (name, value) in sign(&request, credentials, scope, now, &self.options)? {
+        for (name, value) in sign_with(&request, credentials, scope, now, &self.options, &self.kept)? {
             let mut value = HeaderValue::try_from(value).map_err(|_| SignError::Scope)?;
             // A value that is never the same again has no place in a peer's table of headers.
             value.set_sensitive(name == "authorization");
