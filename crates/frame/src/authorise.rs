@@ -91,11 +91,42 @@ pub(crate) fn authorise(
     surroundings: &Surroundings,
     access: &Access<'_>,
 ) -> Result<Allowed, Refusal> {
+    ask(state, surroundings, access)?.map_err(|denial| Refusal::denied(denial.sentence))
+}
+
+/// Why a caller may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Denial {
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    /// A statement denies it; otherwise nothing allows it.
+    pub(crate) is_explicit: bool,
+    /// As callers are told.
+    pub(crate) sentence: String,
+}
+
+fn ask(
+    state: &mut Reader,
+    surroundings: &Surroundings,
+    access: &Access<'_>,
+) -> Result<Result<Allowed, Denial>, Refusal> {
     let authority = surroundings.services.hooks().authorise.unwrap_or(&ByRights);
-    match authority.decide(state, surroundings, access)? {
+    Ok(match authority.decide(state, surroundings, access)? {
         Verdict::Allow => Ok(Allowed(())),
-        Verdict::Deny { on, why } => Err(Refusal::denied(denial(access, on.as_deref(), &why))),
-    }
+        Verdict::Deny { on, why } => {
+            let sentence = denial(access, on.as_deref(), &why);
+            let resource = on.or(access.resources.first().cloned()).unwrap_or_default();
+            let is_explicit = why.starts_with("with an explicit deny");
+            Err(Denial { action: access.action.to_owned(), resource, is_explicit, sentence })
+        }
+    })
+}
+
+/// Why an operation is not performed for a caller.
+pub(crate) enum NotAllowed {
+    Denied(Denial),
+    /// Ours.
+    Unread(Refusal),
 }
 
 /// What a call asks for.
@@ -110,20 +141,26 @@ impl Asked<'_> {
     /// Whether the caller may: every action of the operation's description, on every resource.
     ///
     /// # Errors
-    /// As [`authorise`].
+    /// [`NotAllowed`].
     pub(crate) fn authorise(
         &self,
         state: &mut Reader,
         surroundings: &Surroundings,
         service: &trellis_api::Service,
-    ) -> Result<Allowed, Refusal> {
+    ) -> Result<Allowed, NotAllowed> {
         let Self { operation, caller, input, facts } = *self;
         let (region, account) = (caller.region.as_str(), caller.account.as_str());
         let place = Place { partition: "aws", region, account };
-        let mut allowed = Err(Refusal::denied("nothing says what the operation needs"));
+        let mut allowed = Err(NotAllowed::Denied(Denial {
+            action: operation.name.clone(),
+            resource: String::new(),
+            is_explicit: false,
+            sentence: "nothing says what the operation needs".to_owned(),
+        }));
         for Requested { action, resources } in requested(service, operation, input, place) {
             let access = Access { caller, action, resources: &resources, input, facts };
-            allowed = Ok(authorise(state, surroundings, &access)?);
+            let asked = ask(state, surroundings, &access).map_err(NotAllowed::Unread)?;
+            allowed = Ok(asked.map_err(NotAllowed::Denied)?);
         }
         allowed
     }

@@ -14,9 +14,10 @@ use trellis_api::{
 use trellis_auth::SigningKeyCache;
 use trellis_model::{Region, VpcId};
 
-use crate::authorise::{Asked, Facts};
+use crate::authorise::{Asked, Facts, NotAllowed};
 use crate::caller::Caller;
 use crate::context::{Context, Unsigned};
+use crate::denial_message;
 use crate::operation::{Call, Operation, Perform};
 use crate::refusal::Refusal;
 use crate::service::Service;
@@ -112,14 +113,14 @@ async fn perform(
     let asked = Asked { operation, caller: &caller, input: &input, facts: &facts };
     let allowed =
         asked.authorise(&mut state, surroundings, description).map_err(|refusal| match refusal {
-            Refusal::Denied { message } => {
+            NotAllowed::Denied(denial) => {
                 let message = match protocol {
-                    Protocol::Ec2 => format!("{} {message}", AuthFailure::AccessDenied.message()),
-                    _ => message,
+                    Protocol::Ec2 => denial_message::of_ec2(&denial, &caller, &surroundings.vault),
+                    _ => denial.sentence,
                 };
                 (protocol, auth_failure(AuthFailure::AccessDenied, protocol, Some(message)))
             }
-            ours => failed(ours),
+            NotAllowed::Unread(refusal) => failed(refusal),
         })?;
     drop(state);
 

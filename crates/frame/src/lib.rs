@@ -14,6 +14,7 @@ mod caller;
 pub mod certificate;
 pub mod context;
 pub mod counted;
+pub mod denial_message;
 mod frame;
 mod in_force;
 pub mod key;

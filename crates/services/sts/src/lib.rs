@@ -8,6 +8,7 @@ mod access_key_info;
 mod assume_role;
 mod caller_identity;
 mod credentials;
+mod decode;
 mod fault;
 mod for_service;
 mod issuer_keys;
@@ -39,6 +40,7 @@ pub static SERVICE: Service = Service {
 trellis_frame::operations! { wire;
     AssumeRole => view assume_role::assume,
     AssumeRoleWithWebIdentity => unsigned web_identity::assume,
+    DecodeAuthorizationMessage => view decode::decode,
     GetAccessKeyInfo => read access_key_info::get,
     GetCallerIdentity => view caller_identity::get,
     GetFederationToken => view session_token::get_for_federated_user,
