@@ -180,7 +180,7 @@ def test_keys_that_were_imported_prove_tokens_of_an_issuer_nobody_can_reach(tmp_
         role = iam.create_role(RoleName="web", AssumeRolePolicyDocument=document(
             {"Effect": "Allow", "Principal": {"Federated": arn}, "Action": "sts:AssumeRoleWithWebIdentity"}))["Role"]["Arn"]
         sts = boto3.client("sts", region_name=REGION, endpoint_url=own.endpoint, config=Config(signature_version=UNSIGNED))
-        assume = lambda token: sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="s", WebIdentityToken=token)
+        assume = lambda token: sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="web", WebIdentityToken=token)
         assert assume(provider.token())["SubjectFromWebIdentityToken"] == SUBJECT
         stolen = Provider.token(provider, key=("one", {"private": tmp_path / "authority.key"}))
-        assert refusal(sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="s", WebIdentityToken=stolen)[0] == "InvalidIdentityToken"
+        assert refusal(sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="web", WebIdentityToken=stolen)[0] == "InvalidIdentityToken"

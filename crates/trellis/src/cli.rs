@@ -213,6 +213,10 @@ pub(crate) struct Up {
     /// Raise or lower a quota by its AWS code, e.g. `L-CF78395E=50` for rules per listener; repeatable
     #[arg(long = "quota", value_name = "CODE=N", value_parser = parse_quota)]
     pub(crate) quotas: Vec<(String, u64)>,
+    /// Keys (a JWKS file) of an OIDC issuer that cannot be reached from here, e.g. `https://oidc.example.com/id/1=keys.json`;
+    /// read anew when they are needed, and nothing is fetched from that issuer; repeatable
+    #[arg(long = "issuer-keys", value_name = "URL=FILE", value_parser = parse_issuer_keys)]
+    pub(crate) issuer_keys: Vec<(String, PathBuf)>,
     /// Where access log subscriptions of a kind are delivered: s3, logs or firehose = files (the default:
     /// one local file for each subscription), aws (Amazon's own), or a URL; repeatable
     #[arg(long = "log-endpoint", value_name = "KIND=URL", value_parser = parse_log_endpoint)]
@@ -337,6 +341,18 @@ fn parse_quota(text: &str) -> Result<(String, u64), String> {
     Ok((code.to_owned(), value))
 }
 
+/// The URL without its scheme, as identity providers are known by, and the file.
+fn parse_issuer_keys(text: &str) -> Result<(String, PathBuf), String> {
+    let rest =
+        text.strip_prefix("https://").ok_or("expected URL=FILE with a URL that begins with https://")?;
+    match rest.rsplit_once('=') {
+        Some((issuer, file)) if !issuer.is_empty() && !file.is_empty() => {
+            Ok((issuer.trim_end_matches('/').to_owned(), file.into()))
+        }
+        _ => Err("expected =FILE after the URL".to_owned()),
+    }
+}
+
 fn parse_log_endpoint(text: &str) -> Result<(LogDestinationKind, Endpoint), String> {
     let (kind, endpoint) = parse_kind(text)?;
     Ok((kind, endpoint.parse().map_err(|error: trellis_logs::EndpointError| error.to_string())?))
@@ -411,6 +427,15 @@ mod tests {
     fn quotas_are_a_code_and_a_number() {
         assert_eq!(parse_quota("L-CF78395E=50"), Ok(("L-CF78395E".into(), 50)));
         assert!(parse_quota("L-CF78395E").is_err() && parse_quota("L-CF78395E=x").is_err());
+    }
+
+    #[test]
+    fn keys_of_an_issuer_are_its_url_and_a_file() {
+        let keys = ("oidc.example.com/id/1".to_owned(), PathBuf::from("a.json"));
+        assert_eq!(parse_issuer_keys("https://oidc.example.com/id/1/=a.json"), Ok(keys));
+        for wrong in ["oidc.example.com=a.json", "http://a=b", "https://a", "https://=b", "https://a="] {
+            assert!(parse_issuer_keys(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -83,6 +83,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
         client_memory_mib,
         resolvers,
         quotas,
+        issuer_keys,
         log_endpoints,
         log_intervals,
         log_spool_mib,
@@ -154,7 +155,7 @@ async fn serve(args: cli::Up, open_files: usize) -> anyhow::Result<ExitCode> {
                 }),
                 ..Settings::default()
             },
-            https_get: https_get::https_get(),
+            https_get: https_get::https_get(issuer_keys.into_iter().collect()),
             audit_reports: Some(layout.audit_reports()),
             machines: machines.clone(),
         },

@@ -1,6 +1,10 @@
 //! Gets a document from another party over verified TLS: the keys of identity providers. The roots are the machine's,
-//! or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+//! or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Issuers whose keys an operator has imported are not asked: what
+//! they would answer is made of the file.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,15 +22,48 @@ use trellis_control::{HttpsGet, MAX_ANSWER};
 /// From the name's resolution to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn https_get() -> HttpsGet {
-    HttpsGet::new(|url| {
+/// `imported`: files with the keys of issuers, by their URLs without `https://`.
+pub(super) fn https_get(imported: BTreeMap<String, PathBuf>) -> HttpsGet {
+    let imported = Arc::new(imported);
+    HttpsGet::new(move |url| {
+        let imported = imported.clone();
         Box::pin(async move {
+            if let Some(answer) = answer_of(&imported, &url).await {
+                return answer;
+            }
             match tokio::time::timeout(TIMEOUT, get(&url)).await {
                 Ok(Ok(body)) => Ok(body),
                 Ok(Err(error)) => Err(format!("{url}: {error:#}")),
                 Err(_) => Err(format!("{url}: no answer within {TIMEOUT:?}")),
             }
         })
+    })
+}
+
+/// What an issuer with imported keys has at `url`; `None` for anybody else's.
+async fn answer_of(imported: &BTreeMap<String, PathBuf>, url: &str) -> Option<Result<Vec<u8>, String>> {
+    const CONFIGURATION: &str = "/.well-known/openid-configuration";
+    const KEYS: &str = "/keys";
+    let path = url.strip_prefix("https://")?;
+    if let Some(issuer) = path.strip_suffix(CONFIGURATION).filter(|issuer| imported.contains_key(*issuer)) {
+        let configuration = serde_json::json!({
+            "issuer": format!("https://{issuer}"),
+            "jwks_uri": format!("https://{issuer}{KEYS}"),
+        });
+        return Some(Ok(configuration.to_string().into_bytes()));
+    }
+    let file = imported.get(path.strip_suffix(KEYS)?)?;
+    let path = file.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut keys = Vec::new();
+        std::fs::File::open(path)?.take(MAX_ANSWER as u64 + 1).read_to_end(&mut keys)?;
+        std::io::Result::Ok(keys)
+    });
+    let read = read.await.map_err(std::io::Error::other).flatten();
+    Some(match read {
+        Ok(keys) if keys.len() > MAX_ANSWER => Err(format!("{} is too long", file.display())),
+        Ok(keys) => Ok(keys),
+        Err(error) => Err(format!("{}: {error}", file.display())),
     })
 }
 
