@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trellis_frame::tags::{self, MAX_TAGS, Tags};
-use trellis_frame::{Context, Page, Paged, Refusal};
+use trellis_frame::{Context, Page, Paged, Refusal, key};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Reader, Transaction};
@@ -23,12 +23,11 @@ pub(crate) fn get(
 ) -> Result<Paged<wire::GetResourcesOutput>, Refusal> {
     let filter = Filter::of(input)?;
     let most_tags = input.tags_per_page.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or_default());
-    let home = ctx.home();
     let mut after = page.after().map(str::to_owned);
 
     let (mut found, mut tag_count, mut last) = (Vec::new(), 0, None);
     let next_token = 'page: loop {
-        let batch = tags::list(state, &home, after.as_deref(), BATCH)?;
+        let batch = tagged(state, ctx, after.as_deref(), BATCH)?;
         let is_full = batch.len() == BATCH;
         after = batch.last().map(|(arn, _)| arn.clone());
         for (arn, tags) in batch {
@@ -54,6 +53,26 @@ pub(crate) fn get(
     };
     let output = wire::GetResourcesOutput { pagination_token: END, resource_tag_mapping_list: Some(found) };
     Ok(Paged { output, next_token })
+}
+
+/// "IAM is global, and its resources are found in us-east-1."
+const WITH_GLOBAL: &str = "us-east-1";
+
+/// Tagged resources in the caller's account and region, in ARN order, those after `after`, at most `limit`.
+pub(crate) fn tagged(
+    state: &mut Reader,
+    ctx: &Context,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Tags)>, Refusal> {
+    let home = ctx.home();
+    let mut all = tags::list(state, &home, after, limit)?;
+    if home.region.as_str() == WITH_GLOBAL {
+        all.extend(tags::list(state, &key::global(&home.account), after, limit)?);
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        all.truncate(limit);
+    }
+    Ok(all)
 }
 
 pub(crate) async fn tag(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use trellis_frame::tags::{self, Tags};
+use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Listing, Page, Paged, Refusal};
 use trellis_store::Reader;
 
+use crate::resource::tagged;
 use crate::{END, wire};
 
 /// Keys or values on a page.
@@ -42,11 +43,10 @@ fn distinct(
     page: &Page,
     of: impl Fn(Tags) -> Vec<String>,
 ) -> Result<Listing<String>, Refusal> {
-    let home = ctx.home();
     let mut words = BTreeSet::new();
     let mut after: Option<String> = None;
     loop {
-        let batch = tags::list(state, &home, after.as_deref(), BATCH)?;
+        let batch = tagged(state, ctx, after.as_deref(), BATCH)?;
         let is_full = batch.len() == BATCH;
         after = batch.last().map(|(arn, _)| arn.clone());
         words.extend(batch.into_iter().flat_map(|(_, tags)| of(tags)));
