@@ -8,12 +8,14 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.crt.auth import CrtSigV4AsymAuth, CrtSigV4Auth
 
-from instance import eventually, forward
+from instance import ROOT, eventually, forward
 
 SERVICE = "vpc-lattice-svcs"
 REGION = "us-east-1"
 ADMIN = "arn:aws:iam::111122223333:user/admin"
 UNSIGNED = "UNSIGNED-PAYLOAD"
+# Built by scripts/setup.
+GO_SIGNER = ROOT / "target/tools/go_signer"
 
 
 def policy(principal, resource="*", **more):
@@ -85,6 +87,17 @@ def test_requests_signed_by_curl_itself_are_let_in(shared, shop, path, flags):
     out = send(shared, shop, shop.url + path, {"x-amz-content-sha256": UNSIGNED},
                "--aws-sigv4", f"aws:amz:{REGION}:{SERVICE}", "--user", f"{key.access_key}:{key.secret_key}", *flags)
     assert out[0] == 200, out[1]
+
+
+@pytest.mark.parametrize("path", ["/", "/a%20b?x=1&y=a%2Fb", "/a:b@c/d?b=2&a=1&a=0", "/caf%C3%A9"])
+def test_requests_signed_by_the_sdk_for_go_are_let_in(shared, shop, path):
+    key = shop.credentials
+    named = ["--env", f"AWS_ACCESS_KEY_ID={key.access_key}", "--env", f"AWS_SECRET_ACCESS_KEY={key.secret_key}"]
+    done = shared.cli("exec", shop.client, *named, "--", str(GO_SIGNER), "POST", shop.url + path, REGION, "some text")
+    body, status = done.stdout.strip().rsplit("\n", 1)
+    assert status == "200", done
+    seen = dict(json.loads(body)["headers"])
+    assert seen["x-amzn-lattice-identity"].startswith(f"Principal={ADMIN}; ")
 
 
 def test_a_presigned_query_is_let_in(shared, shop):

@@ -1,6 +1,7 @@
 """Identities: users made by the API call services and the API as their policies say, by clients that are not ours."""
 
 import json
+import subprocess
 import time
 
 import boto3
@@ -8,11 +9,13 @@ import botocore.config
 import pytest
 from botocore.exceptions import ClientError
 
-from instance import eventually, forward, unique
+from instance import PYTHON, TRELLIS, eventually, forward, unique
 
 SERVICE = "vpc-lattice-svcs"
 REGION = "us-east-1"
 ACCOUNT = "111122223333"
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}]})
 
 
 def policy(action, resource="*", effect="Allow", **more):
@@ -217,3 +220,70 @@ def test_policies_see_the_address_a_call_comes_from(shared):
     user.client("vpc-lattice").list_services()
     user.may(policy("vpc-lattice:ListServices", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
     assert user.refused("vpc-lattice", "list_services")[0] == "AccessDeniedException"
+
+
+# Asks again and again over one connection with one signature; a line for each answer: when, and what.
+ASKER = """
+import http.client, sys, time
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+name, key, secret, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+request = AWSRequest("GET", f"http://{name}/", headers={"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"})
+SigV4Auth(Credentials(key, secret), "vpc-lattice-svcs", "us-east-1").add_auth(request)
+headers = dict(request.prepare().headers.items())
+connection = http.client.HTTPConnection(name, timeout=10)
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    connection.request("GET", "/", headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    print(time.monotonic(), answer.status, flush=True)
+    time.sleep(0.001)
+"""
+
+
+def test_a_change_reaches_live_traffic_and_drops_nothing(shared, shop, capsys):
+    """How long from the answer of the API to the last answer by what was before; printed, for machines differ."""
+    user = User(shared)
+    user.may(policy("vpc-lattice-svcs:Invoke"))
+    becomes(shared, shop, user, 200)
+    key, changes = user.key, []
+
+    def change(what, work, status):
+        work()
+        changes.append((what, time.monotonic(), status))
+        time.sleep(0.5)
+
+    role = unique("spare")
+    words = ["exec", "--data-dir", str(shared.data), shop.client, "--", PYTHON, "-c", ASKER, shop.name, key["AccessKeyId"], key["SecretAccessKey"], "5"]
+    with subprocess.Popen([*shared.prefix, TRELLIS, *words], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout.readline().endswith(" 200\n")
+        change("a policy denies", lambda: user.may(policy("vpc-lattice-svcs:Invoke", effect="Deny"), "never"), 403)
+        change("it is gone", lambda: user.iam.delete_user_policy(UserName=user.name, PolicyName="never"), 200)
+        change("a key is off", lambda: user.iam.update_access_key(UserName=user.name, AccessKeyId=key["AccessKeyId"], Status="Inactive"), 403)
+        change("it is on", lambda: user.iam.update_access_key(UserName=user.name, AccessKeyId=key["AccessKeyId"], Status="Active"), 200)
+        change("a role is made", lambda: user.iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST), 200)
+        answers = [(float(at), int(status)) for at, status in (line.split() for line in asking.stdout)]
+    assert asking.returncode == 0 and {status for _, status in answers} == {200, 403}, "every request was answered"
+    assert len(answers) > 100
+    for index, (what, at, status) in enumerate(changes):
+        until = changes[index + 1][1] if index + 1 < len(changes) else float("inf")
+        old = [when for when, seen in answers if at < when < until and seen != status]
+        new = [when for when, seen in answers if at < when < until and seen == status]
+        assert new and (not old or max(old) < max(new)), what
+        with capsys.disabled():
+            print(f"\n{what}: in force {max(0, (max(old) if old else at) - at) * 1000:.1f} ms after the answer", end="")
+
+
+def test_tags_of_roles_are_found_with_all_others_in_us_east_1_alone(shared):
+    iam, name = shared.client("iam"), unique("tagged")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=[{"Key": "tier", "Value": name}])["Role"]["Arn"]
+    vpc = shared.ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=[
+        {"ResourceType": "vpc", "Tags": [{"Key": "tier", "Value": name}]}])["Vpc"]["VpcId"]
+    found = lambda region: {each["ResourceARN"] for each in shared.client("resourcegroupstaggingapi", region=region).get_resources(
+        TagFilters=[{"Key": "tier", "Values": [name]}])["ResourceTagMappingList"]}
+    assert found("us-east-1") == {arn, f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc/{vpc}"}
+    assert found("eu-west-1") == set()
+    values = shared.client("resourcegroupstaggingapi").get_tag_values(Key="tier")["TagValues"]
+    assert name in values

@@ -2,6 +2,7 @@
 
 mod altered;
 mod rules;
+mod rust_sdk;
 mod signing;
 mod vectors;
 
