@@ -16,6 +16,8 @@
 mod alias;
 mod answer;
 mod client;
+#[cfg(debug_assertions)]
+pub mod fault;
 mod metrics;
 mod resolv_conf;
 mod server;

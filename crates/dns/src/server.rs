@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -144,7 +145,18 @@ struct Limits {
 }
 
 /// A task that ends with its owner.
-struct Task(JoinHandle<()>);
+struct Task(
+    JoinHandle<()>,
+    /// It has panicked and is not started again yet.
+    Arc<AtomicBool>,
+);
+
+impl Task {
+    /// It has ended, or panicked a moment ago.
+    fn is_down(&self) -> bool {
+        self.0.is_finished() || self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -279,7 +291,7 @@ impl Server {
         let vpcs = self.inner.vpcs.lock().unwrap_or_else(PoisonError::into_inner);
         let addresses = vpcs.iter().flat_map(|(id, vpc)| vpc.addresses.iter().map(move |each| (id, each)));
         addresses
-            .filter(|(_, (_, tasks))| tasks.iter().any(|task| task.0.is_finished()))
+            .filter(|(_, (_, tasks))| tasks.iter().any(Task::is_down))
             .map(|(id, (address, _))| (id.clone(), *address))
             .collect()
     }
@@ -350,13 +362,14 @@ impl Inner {
     ) -> [Task; 2] {
         let (socket, listener) = (Arc::new(socket), Arc::new(listener));
         let of_udp = resolver.clone();
-        let udp = restart::whenever_it_panics(self.metrics.clone(), move || {
+        let [udp_rests, tcp_rests] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let udp = restart::whenever_it_panics(self.metrics.clone(), udp_rests.clone(), move || {
             udp::serve(socket.clone(), of_udp.clone())
         });
-        let tcp = restart::whenever_it_panics(self.metrics.clone(), move || {
+        let tcp = restart::whenever_it_panics(self.metrics.clone(), tcp_rests.clone(), move || {
             tcp::serve(listener.clone(), resolver.clone())
         });
-        [Task(self.runtime.spawn(udp)), Task(self.runtime.spawn(tcp))]
+        [Task(self.runtime.spawn(udp), udp_rests), Task(self.runtime.spawn(tcp), tcp_rests)]
     }
 }
 

@@ -50,6 +50,8 @@ mod clock;
 mod config;
 mod exchange;
 mod failure;
+#[cfg(debug_assertions)]
+pub mod fault;
 mod grpc;
 mod health;
 pub mod hpack;

@@ -345,6 +345,8 @@ async fn work(parts: Parts, random: Random, tls: Tls) {
 
 impl Worker {
     fn on_tick(&self) {
+        #[cfg(debug_assertions)]
+        crate::fault::point();
         self.ticks.set(self.ticks.get().wrapping_add(1));
         self.cells.beats.add(1);
         self.clock.tick();

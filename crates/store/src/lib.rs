@@ -9,6 +9,8 @@
 mod engine;
 mod entry;
 mod error;
+#[cfg(debug_assertions)]
+pub mod fault;
 mod file;
 mod reader;
 mod rehearsal;

@@ -93,6 +93,8 @@ pub(crate) fn run(engine: &Engine, mut queue: mpsc::Receiver<Box<dyn Job>>) {
 fn take_turns(engine: &Engine, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(MAX_BATCH);
     while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+        #[cfg(debug_assertions)]
+        crate::fault::point();
         while !batch.is_empty() {
             let (ran, committed) = commit(engine, &mut batch);
             let answer = match committed {

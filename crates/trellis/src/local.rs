@@ -56,6 +56,12 @@ pub(crate) enum Ask {
     /// What every part of the instance is up to.
     Status,
     Account(account::AccountAsk),
+    /// Has a part panic from now on, or no longer.
+    #[cfg(debug_assertions)]
+    Break {
+        part: String,
+        broken: bool,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

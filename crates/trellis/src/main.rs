@@ -3,6 +3,8 @@
 mod cli;
 mod clusters;
 mod data_dir;
+#[cfg(debug_assertions)]
+mod fault;
 mod health;
 mod hosts;
 mod http_server;

@@ -378,6 +378,11 @@ struct Api {
 }
 
 impl http_server::Handler for Api {
+    #[cfg(debug_assertions)]
+    fn accepted(&self, _: &tokio::net::TcpStream, _: SocketAddr) {
+        crate::fault::accepted();
+    }
+
     fn body_limit(&self, head: &Parts) -> usize {
         if self.control.names_a_key(head) {
             http_server::MAX_BODY

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,8 +12,13 @@ use crate::metrics::Metrics;
 /// So that what panics at once, again and again, does not spin.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs what `start` makes until it ends by itself; where it panics, another is started. The panic hook tells of it.
-pub(super) async fn whenever_it_panics<F: Future<Output = ()>>(metrics: Arc<Metrics>, start: impl Fn() -> F) {
+/// Runs what `start` makes until it ends by itself; where it panics, another is started, and until then it `rests`. The panic
+/// hook tells of it.
+pub(super) async fn whenever_it_panics<F: Future<Output = ()>>(
+    metrics: Arc<Metrics>,
+    rests: Arc<AtomicBool>,
+    start: impl Fn() -> F,
+) {
     loop {
         let mut task = Box::pin(start());
         let has_ended = poll_fn(|context| {
@@ -28,6 +34,8 @@ pub(super) async fn whenever_it_panics<F: Future<Output = ()>>(metrics: Arc<Metr
         }
         metrics.panics.add();
         drop(task);
+        rests.store(true, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
+        rests.store(false, Ordering::Relaxed);
     }
 }

@@ -21,6 +21,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn serve(socket: Arc<UdpSocket>, resolver: Resolver) {
     let mut waiting = JoinSet::new();
     let mut buffer = vec![0; MAX_QUERY];
+    #[cfg(debug_assertions)]
+    crate::fault::point();
     loop {
         let received = tokio::select! {
             received = socket.recv_from(&mut buffer) => received,
@@ -34,6 +36,8 @@ pub(super) async fn serve(socket: Arc<UdpSocket>, resolver: Resolver) {
                 continue;
             }
         };
+        #[cfg(debug_assertions)]
+        crate::fault::point();
         resolver.metrics.udp_queries.add();
         let query = &buffer[..length];
         let chain = match resolver.answer(query) {

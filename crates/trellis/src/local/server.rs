@@ -183,6 +183,11 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             Ok(Answer::Removed)
         }
         Ask::Status => Ok(Answer::Status { parts: local.health.check().await.to_vec() }),
+        #[cfg(debug_assertions)]
+        Ask::Break { part, broken } => {
+            anyhow::ensure!(crate::fault::set(&part, broken), "there is no part called {part}");
+            Ok(Answer::Removed)
+        }
         Ask::Account(ask) => Ok(Answer::Account(super::account::answer(ask, &local.control).await?)),
     }
 }
