@@ -269,7 +269,8 @@ mod tests {
         let ledger = Ledger::new(9000);
         let mut held = ledger.take(&vpc(1), address(1), 10).unwrap();
         let granted = std::iter::from_fn(|| held.grow_if_ample(held.amount() + 100).then_some(())).count();
-        assert!((15..=19).contains(&granted), "{granted}");
+        // With 2,110 held a client may have 9,000 less twice that, and 2,210 is less than half of it; 2,310 would not be.
+        assert_eq!(granted, 22);
         assert!(held.grow_to(held.amount() + 100) && !held.grow_if_ample(held.amount() + 1));
     }
 
