@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use serde_json::Value;
@@ -19,9 +19,16 @@ const DEPTH: usize = 4;
 pub(super) fn import(images: &Images, path: &Path, name: Option<&str>) -> Result<Vec<Named>, ImageError> {
     let broken = |reason: String| ImageError::Archive { reason };
     let mut archive = tar::Archive::new(File::open(path).map_err(in_file(path))?);
+    // The library's own words would repeat what is in the file.
+    let unread = |source: io::Error| match source.kind() {
+        ErrorKind::Other | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+            broken("it is no tar, or one that is cut short".into())
+        }
+        _ => in_file(path)(source),
+    };
     let mut index = None;
-    for entry in archive.entries().map_err(in_file(path))? {
-        let mut entry = entry.map_err(in_file(path))?;
+    for entry in archive.entries().map_err(unread)? {
+        let mut entry = entry.map_err(unread)?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -29,7 +36,7 @@ pub(super) fn import(images: &Images, path: &Path, name: Option<&str>) -> Result
         let place = place.strip_prefix("./").unwrap_or(&place);
         if place == "index.json" {
             let mut text = Vec::new();
-            entry.by_ref().take(LARGEST_DOCUMENT).read_to_end(&mut text).map_err(in_file(path))?;
+            entry.by_ref().take(LARGEST_DOCUMENT).read_to_end(&mut text).map_err(unread)?;
             index = Some(serde_json::from_slice::<Value>(&text).map_err(|error| broken(error.to_string()))?);
         } else if let Some(hex) = place.strip_prefix("blobs/sha256/") {
             images.keep_stream(&format!("sha256:{hex}"), entry)?;

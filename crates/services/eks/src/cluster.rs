@@ -55,7 +55,9 @@ pub struct Cluster {
     pub makes_creator_admin: bool,
     pub is_protected: bool,
     pub support_type: String,
-    pub zonal_shift: bool,
+    /// Absent where nobody ever said: EKS does not show it then, and Terraform plans a change where it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zonal_shift: Option<bool>,
     /// As the caller said them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<Value>,
@@ -149,7 +151,9 @@ impl Cluster {
                 authentication_mode: choice(&self.authentication_mode),
             }),
             upgrade_policy: Some(wire::UpgradePolicyResponse { support_type: choice(&self.support_type) }),
-            zonal_shift_config: Some(wire::ZonalShiftConfigResponse { enabled: Some(self.zonal_shift) }),
+            zonal_shift_config: self
+                .zonal_shift
+                .map(|enabled| wire::ZonalShiftConfigResponse { enabled: Some(enabled) }),
             deletion_protection: Some(self.is_protected),
             ..Default::default()
         })

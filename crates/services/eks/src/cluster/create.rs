@@ -66,7 +66,7 @@ pub(crate) fn create(
         makes_creator_admin,
         is_protected: input.deletion_protection.unwrap_or(false),
         support_type: support_type.unwrap_or(wire::SupportType::Extended).as_str().to_owned(),
-        zonal_shift: input.zonal_shift_config.as_ref().and_then(|config| config.enabled).unwrap_or(false),
+        zonal_shift: input.zonal_shift_config.as_ref().and_then(|config| config.enabled),
         logging: keep(Some(input.logging.clone().unwrap_or_else(no_logging))),
         encryption: keep(input.encryption_config.clone()),
         client_request_token: input.client_request_token.clone(),

@@ -88,7 +88,7 @@ pub(crate) fn config(
         ));
     }
     if let Some(enabled) = input.zonal_shift_config.as_ref().and_then(|config| config.enabled) {
-        cluster.zonal_shift = enabled;
+        cluster.zonal_shift = Some(enabled);
         changes.push((
             wire::UpdateType::ZonalShiftConfigUpdate,
             vec![(Parameter::ZonalShiftConfig, enabled.to_string())],
