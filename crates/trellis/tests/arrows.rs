@@ -16,7 +16,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dns", &["model"]),
     ("net", &["model"]),
     ("metadata", &["model"]),
-    ("feed", &["model"]),
     ("cluster", &["ca", "net"]),
     ("logs", &["model"]),
     ("frame", &["model", "auth", "policy", "api", "ca", "store"]),
@@ -125,6 +124,14 @@ fn every_arrow_between_crates_is_in_the_drawing() {
         for dependency in dependencies.iter().filter_map(|name| name.strip_prefix("trellis-")) {
             assert!(allowed.contains(&dependency), "{package} may not use trellis-{dependency}");
         }
+    }
+}
+
+#[test]
+fn the_drawing_has_no_room_that_is_not_there() {
+    let there: BTreeSet<_> = workspace().into_keys().collect();
+    for (name, _) in ARROWS {
+        assert!(there.iter().any(|package| room(package) == *name), "there is no crate {name}");
     }
 }
 
