@@ -58,6 +58,15 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn call(&self, request: Request<Bytes>) -> impl Future<Output = Response<Vec<u8>>> + Send;
 }
 
+/// An answer of text, as Prometheus takes it.
+pub(crate) fn text(status: u16, text: String) -> Response<Vec<u8>> {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
+        .body(text.into_bytes())
+        .expect("status and header are constants")
+}
+
 /// A listener, until it is closed for good.
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,

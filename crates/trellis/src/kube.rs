@@ -218,11 +218,7 @@ impl http_server::Handler for Observed {
             "/readyz" => (503, "not every object is known yet\n".to_owned()),
             _ => (404, "this port serves /metrics, /healthz and /readyz\n".to_owned()),
         };
-        Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
-            .body(text.into_bytes())
-            .expect("status and header are constants")
+        http_server::text(status, text)
     }
 }
 

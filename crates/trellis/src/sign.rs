@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use trellis_sign::{IpNet, Options, Redirect, SigningAlgorithm, SigningProxy, TrustSource};
@@ -202,11 +202,7 @@ impl http_server::Handler for Observed {
             },
             _ => (404, "this port serves /metrics, /healthz and /ready\n".to_owned()),
         };
-        Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
-            .body(text.into_bytes())
-            .expect("status and header are constants")
+        http_server::text(status, text)
     }
 }
 

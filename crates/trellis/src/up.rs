@@ -432,10 +432,6 @@ impl http_server::Handler for Observed {
             }
             _ => (404, "this port serves /metrics and /healthz\n".to_owned()),
         };
-        Response::builder()
-            .status(status)
-            .header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
-            .body(text.into_bytes())
-            .expect("status and header are constants")
+        http_server::text(status, text)
     }
 }

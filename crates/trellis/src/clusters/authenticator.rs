@@ -5,15 +5,14 @@
 //! covers. What that answers is a principal, and an access entry says who that is in the cluster.
 
 use std::sync::Weak;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::json;
 use trellis_cluster::relay::Listener;
 use trellis_control::eks::access::{User, policy};
 use trellis_model::resource::lattice::Home;
@@ -41,7 +40,6 @@ const PARAMETERS: [&str; 9] = [
 ];
 /// The header that binds a token to a cluster.
 const CLUSTER: &str = "x-k8s-aws-id";
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The cluster whose users are asked for.
 #[derive(Clone)]
@@ -62,20 +60,9 @@ pub(super) async fn serve(listener: Listener, cluster: Cluster) {
 }
 
 async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let plain = |status: StatusCode| {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = status;
-        response
-    };
-    if request.method() != Method::POST || request.uri().path() != "/authenticate" {
-        return plain(StatusCode::NOT_FOUND);
-    }
-    let body = Limited::new(request.into_body(), LARGEST).collect();
-    let Ok(Ok(body)) = tokio::time::timeout(TIMEOUT, body).await else {
-        return plain(StatusCode::BAD_REQUEST);
-    };
-    let Ok(review) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
-        return plain(StatusCode::BAD_REQUEST);
+    let review = match serving::review(request, "/authenticate", LARGEST).await {
+        Ok(review) => review,
+        Err(answer) => return answer,
     };
     let token = review["spec"]["token"].as_str().unwrap_or_default();
     let status = match user(cluster, token).await {
@@ -95,10 +82,7 @@ async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Response<Full<
         }
     };
     let answer = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status});
-    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+    serving::json(&answer)
 }
 
 /// Who has the token; `None` for one that is no token of ours, or of somebody without an entry.

@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use serde_json::json;
 use trellis_model::resource::lattice::Home;
 
-use super::{Inner, serving};
+use super::Inner;
+use super::serving::{self, text};
 
 /// What a client must have called us: a browser's page, say, calls us otherwise.
 const NAMES: [&str; 4] = ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]", "[fd00:ec2::23]:80"];
@@ -40,11 +41,6 @@ pub(super) async fn serve(listener: trellis_cluster::relay::Listener, node: Node
 }
 
 fn answer(node: &Node, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let text = |status, words: &str| {
-        let mut response = Response::new(Full::new(Bytes::from(words.to_owned())));
-        *response.status_mut() = status;
-        response
-    };
     let value =
         |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if !value(header::HOST).is_some_and(|host| NAMES.contains(&host)) {
@@ -61,19 +57,13 @@ fn answer(node: &Node, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
     };
     match inner.control.assume_role_for_pod_identity(&node.home, &node.cluster, token) {
-        Ok(issued) => {
-            let body = json!({
-                "AccessKeyId": issued.access_key_id,
-                "SecretAccessKey": issued.secret_access_key,
-                "Token": issued.session_token,
-                "AccountId": node.home.account,
-                "Expiration": format!("{:.9}", issued.expires_at),
-            });
-            let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-            let json = header::HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, json);
-            response
-        }
+        Ok(issued) => serving::json(&json!({
+            "AccessKeyId": issued.access_key_id,
+            "SecretAccessKey": issued.secret_access_key,
+            "Token": issued.session_token,
+            "AccountId": node.home.account,
+            "Expiration": format!("{:.9}", issued.expires_at),
+        })),
         Err(fault) => {
             let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             text(status, &format!("({}): {}, fault: client\n", fault.code, fault.message))

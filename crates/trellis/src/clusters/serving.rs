@@ -5,19 +5,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use trellis_cluster::relay::Listener;
 
 /// After a failure to accept, which is a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// For a handshake, and for a head.
+/// For a handshake, for a head, and for a body.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an API server posts to `path`, of `longest` bytes at most.
+///
+/// # Errors
+/// The answer to what is none of that.
+pub(super) async fn review(
+    request: Request<Incoming>,
+    path: &str,
+    longest: usize,
+) -> Result<Value, Response<Full<Bytes>>> {
+    if request.method() != Method::POST || request.uri().path() != path {
+        return Err(text(StatusCode::NOT_FOUND, ""));
+    }
+    let body = Limited::new(request.into_body(), longest).collect();
+    let Ok(Ok(body)) = tokio::time::timeout(TIMEOUT, body).await else {
+        return Err(text(StatusCode::BAD_REQUEST, ""));
+    };
+    serde_json::from_slice(&body.to_bytes()).map_err(|_| text(StatusCode::BAD_REQUEST, ""))
+}
+
+pub(super) fn text(status: StatusCode, words: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(words.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+pub(super) fn json(answer: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
 
 /// Answers until dropped, `at_once` connections at a time; one more waits.
 pub(super) async fn serve<A>(

@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, Response};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
@@ -117,19 +117,9 @@ pub(super) async fn serve(listener: Listener, tls: TlsAcceptor, cluster: Cluster
 }
 
 async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let plain = |status: StatusCode| {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = status;
-        response
-    };
-    if request.method() != Method::POST || request.uri().path() != "/mutate" {
-        return plain(StatusCode::NOT_FOUND);
-    }
-    let Ok(body) = Limited::new(request.into_body(), LARGEST).collect().await else {
-        return plain(StatusCode::BAD_REQUEST);
-    };
-    let Ok(review) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
-        return plain(StatusCode::BAD_REQUEST);
+    let review = match serving::review(request, "/mutate", LARGEST).await {
+        Ok(review) => review,
+        Err(answer) => return answer,
     };
     let asked = &review["request"];
     let mut verdict = json!({"uid": asked["uid"], "allowed": true});
@@ -139,9 +129,7 @@ async fn answer(cluster: &Cluster, request: Request<Incoming>) -> Response<Full<
         verdict["patch"] = BASE64_STANDARD.encode(patch.to_string()).into();
     }
     let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": verdict});
-    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
+    serving::json(&answer)
 }
 
 /// The pod with what its identity needs; `None` where it needs nothing, or nobody can say.
