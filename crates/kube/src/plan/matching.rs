@@ -40,12 +40,7 @@ pub(super) fn rules(route: &Route, backends: &mut Backends<'_>) -> Result<Rules,
                 refuse(&format!("{field}.retry"), rule.retry.as_ref())?;
                 refuse(&format!("{field}.sessionPersistence"), rule.session_persistence.as_ref())?;
                 let action = backends.action(&field, &rule.backend_refs)?;
-                let matches = rule
-                    .matches
-                    .iter()
-                    .enumerate()
-                    .map(|(number, found)| http_match(&format!("{field}.matches[{number}]"), found));
-                extend(&mut candidates, index, &action, matches)?;
+                extend(&mut candidates, index, &action, &field, &rule.matches, http_match)?;
             }
         }
         Route::Grpc(route) => {
@@ -54,12 +49,7 @@ pub(super) fn rules(route: &Route, backends: &mut Backends<'_>) -> Result<Rules,
                 refuse_list(&format!("{field}.filters"), &rule.filters)?;
                 refuse(&format!("{field}.sessionPersistence"), rule.session_persistence.as_ref())?;
                 let action = backends.action(&field, &rule.backend_refs)?;
-                let matches = rule
-                    .matches
-                    .iter()
-                    .enumerate()
-                    .map(|(number, found)| grpc_match(&format!("{field}.matches[{number}]"), found));
-                extend(&mut candidates, index, &action, matches)?;
+                extend(&mut candidates, index, &action, &field, &rule.matches, grpc_match)?;
             }
         }
         Route::Tls(route) => {
@@ -85,19 +75,22 @@ pub(super) fn rules(route: &Route, backends: &mut Backends<'_>) -> Result<Rules,
     prioritise(candidates, &has_order).map(Rules::Requests)
 }
 
-/// A rule without matches takes everything.
-fn extend(
+/// A rule without matches takes everything. `field` is where the rule stands.
+fn extend<M>(
     candidates: &mut Vec<Candidate>,
     rule: usize,
     action: &Action,
-    matches: impl ExactSizeIterator<Item = Result<RuleMatch, Unsupported>>,
+    field: &str,
+    matches: &[M],
+    read: impl Fn(&str, &M) -> Result<RuleMatch, Unsupported>,
 ) -> Result<(), Unsupported> {
-    if matches.len() == 0 {
+    if matches.is_empty() {
         let matching = RuleMatch { path: Some(PathMatch::Prefix("/".to_owned())), ..RuleMatch::default() };
         candidates.push(Candidate { rule, matching, action: action.clone() });
     }
-    for matching in matches {
-        candidates.push(Candidate { rule, matching: matching?, action: action.clone() });
+    for (number, found) in matches.iter().enumerate() {
+        let matching = read(&format!("{field}.matches[{number}]"), found)?;
+        candidates.push(Candidate { rule, matching, action: action.clone() });
     }
     Ok(())
 }

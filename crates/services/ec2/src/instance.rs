@@ -214,12 +214,17 @@ struct DescribeInput {
     next_token: Option<String>,
 }
 
+/// Instances are named, or come in pages.
+fn ids_or_pages(ids: &[String], max_results: Option<i64>) -> Result<(), Refusal> {
+    if ids.is_empty() || max_results.is_none() {
+        return Ok(());
+    }
+    Err(fault::combination("The parameter instancesSet cannot be used with the parameter maxResults"))
+}
+
 pub(super) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<DescribeInput>::read(input)?.into_read()?;
-    if !input.instance_ids.is_empty() && input.max_results.is_some() {
-        let message = "The parameter instancesSet cannot be used with the parameter maxResults";
-        return Err(fault::combination(message));
-    }
+    ids_or_pages(&input.instance_ids, input.max_results)?;
     let filters = Filters::new(input.filters, names::INSTANCES)?;
     let page = Page::of("DescribeInstances", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());

@@ -15,14 +15,20 @@ use crate::pod_identity::ASSOCIATIONS;
 use crate::update::UPDATES;
 use crate::wire;
 
-/// Whether the ARN is of something there is.
+/// Refuses an ARN of nothing there is.
+///
+/// # Errors
+/// `NotFoundException`.
 pub(crate) fn locate(state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
-    let text = arn.to_string();
-    let missing = || -> Refusal {
-        let message = format!("The resource {} does not exist", trellis_frame::refusal::shown(&text));
-        Exception::plain("NotFoundException", 404, message).into()
-    };
-    if find(state, home, &text)? { Ok(()) } else { Err(missing()) }
+    exists(state, home, &arn.to_string())
+}
+
+fn exists(state: &mut dyn Read, home: &Home, arn: &str) -> Result<(), Refusal> {
+    if find(state, home, arn)? {
+        return Ok(());
+    }
+    let message = format!("The resource {} does not exist", trellis_frame::refusal::shown(arn));
+    Err(Exception::plain("NotFoundException", 404, message).into())
 }
 
 fn find(mut state: &mut dyn Read, home: &Home, arn: &str) -> Result<bool, Refusal> {
@@ -77,14 +83,6 @@ pub(crate) fn forget_record(
     }
 }
 
-fn existing(state: &mut impl Read, ctx: &Context, arn: &str) -> Result<(), Refusal> {
-    if find(state, &ctx.home(), arn)? {
-        return Ok(());
-    }
-    let message = format!("The resource {} does not exist", trellis_frame::refusal::shown(arn));
-    Err(Exception::plain("NotFoundException", 404, message).into())
-}
-
 /// What is told of a resource's tags.
 pub(crate) fn of(state: &mut impl Read, home: &Home, arn: &str) -> Result<Option<Tags>, Refusal> {
     Ok(Some(tags::read(state, home, arn)?))
@@ -95,7 +93,7 @@ pub(crate) fn add(
     ctx: &Context,
     input: &wire::TagResourceInput,
 ) -> Result<wire::TagResourceOutput, Refusal> {
-    existing(tx, ctx, &input.resource_arn)?;
+    exists(tx, &ctx.home(), &input.resource_arn)?;
     tags::merge(tx, &ctx.home(), &input.resource_arn, &input.tags)?;
     Ok(Default::default())
 }
@@ -105,7 +103,7 @@ pub(crate) fn remove(
     ctx: &Context,
     input: &wire::UntagResourceInput,
 ) -> Result<wire::UntagResourceOutput, Refusal> {
-    existing(tx, ctx, &input.resource_arn)?;
+    exists(tx, &ctx.home(), &input.resource_arn)?;
     tags::remove(tx, &ctx.home(), &input.resource_arn, input.tag_keys.iter().map(String::as_str))?;
     Ok(Default::default())
 }
@@ -115,6 +113,6 @@ pub(crate) fn list(
     ctx: &Context,
     input: &wire::ListTagsForResourceInput,
 ) -> Result<wire::ListTagsForResourceOutput, Refusal> {
-    existing(state, ctx, &input.resource_arn)?;
+    exists(state, &ctx.home(), &input.resource_arn)?;
     Ok(wire::ListTagsForResourceOutput { tags: of(state, &ctx.home(), &input.resource_arn)? })
 }

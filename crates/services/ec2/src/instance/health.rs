@@ -7,11 +7,11 @@ use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Refusal};
 use trellis_model::resource::vpc::{Instance, InstanceState};
 
-use super::{Surroundings, state_value};
+use super::{Surroundings, ids_or_pages, state_value};
 use crate::filter::{Filters, names};
 use crate::input::{Filter, Request};
 use crate::listing::Page;
-use crate::{fault, place, tag};
+use crate::{place, tag};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -41,10 +41,7 @@ fn summary(state: InstanceState) -> (&'static str, Option<&'static str>) {
 /// instances."
 pub(crate) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
     let input = Request::<Input>::read(input)?.into_read()?;
-    if !input.instance_ids.is_empty() && input.max_results.is_some() {
-        let message = "The parameter instancesSet cannot be used with the parameter maxResults";
-        return Err(fault::combination(message));
-    }
+    ids_or_pages(&input.instance_ids, input.max_results)?;
     let filters = Filters::new(input.filters, names::INSTANCE_STATUSES)?;
     let page = Page::of("DescribeInstanceStatus", &filters, input.max_results, input.next_token.as_deref())?;
     let (state, home) = (&mut ctx.read()?, ctx.home());

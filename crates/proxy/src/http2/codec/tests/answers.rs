@@ -14,6 +14,17 @@ fn asking() -> (Codec, Slot) {
     (codec, slot)
 }
 
+/// A client whose one request has begun and has not ended.
+fn begun() -> (Codec, Slot) {
+    let mut codec = client();
+    let slot = codec.begin(false).unwrap();
+    let mut head = codec.write_head(slot).unwrap();
+    GET.iter().for_each(|(name, value)| head.pseudo(name.as_bytes(), value.as_bytes()));
+    head.finish(false);
+    said(&mut codec);
+    (codec, slot)
+}
+
 #[test]
 fn what_breaks_the_protocol_ends_a_targets_connection_with_the_code_of_the_rfc() {
     let head = sent(HEADERS, END_HEADERS, 1, &status(&[]));
@@ -260,12 +271,7 @@ fn trailers_of_an_answer_end_it_and_have_no_pseudo_header() {
 fn a_stream_the_target_has_ended_takes_nothing_more() {
     for frame in [sent(DATA, 0, 1, b"x"), sent(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x", "y")]))] {
         // The request is not whole yet: the stream is half closed.
-        let mut codec = client();
-        let slot = codec.begin(false).unwrap();
-        let mut head = codec.write_head(slot).unwrap();
-        GET.iter().for_each(|(name, value)| head.pseudo(name.as_bytes(), value.as_bytes()));
-        head.finish(false);
-        said(&mut codec);
+        let (mut codec, slot) = begun();
         give(&mut codec, &sent(HEADERS, END_HEADERS | END_STREAM, 1, &status(&[])));
         give(&mut codec, &sent(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]));
         give(&mut codec, &sent(PRIORITY, 0, 1, &[0; 5]));
@@ -319,15 +325,6 @@ fn what_a_target_sends_beyond_a_window_is_refused() {
 #[test]
 fn a_window_that_a_target_opens_too_far_costs_the_stream_or_the_connection() {
     let update = |id, by: u32| sent(WINDOW_UPDATE, 0, id, &by.to_be_bytes());
-    let begun = || {
-        let mut codec = client();
-        let slot = codec.begin(false).unwrap();
-        let mut head = codec.write_head(slot).unwrap();
-        GET.iter().for_each(|(name, value)| head.pseudo(name.as_bytes(), value.as_bytes()));
-        head.finish(false);
-        said(&mut codec);
-        (codec, slot)
-    };
     let (mut codec, slot) = begun();
     give(&mut codec, &update(1, window::LARGEST - 65_535));
     assert_eq!(codec.lost(slot), None);
