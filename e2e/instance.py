@@ -58,6 +58,19 @@ def eventually(look, timeout=20, what="the expected state"):
         time.sleep(0.05)
 
 
+def document(*statements):
+    """A policy of these statements."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def user(iam, *statements):
+    """A new user who may do what the statements say: what IAM tells of it, and of its access key."""
+    made = iam.create_user(UserName=unique("user"))["User"]
+    if statements:
+        iam.put_user_policy(UserName=made["UserName"], PolicyName="own", PolicyDocument=document(*statements))
+    return {**made, **iam.create_access_key(UserName=made["UserName"])["AccessKey"]}
+
+
 class Instance:
     """`trellis up` as a child process. A context manager: leaving it stops the instance."""
 

@@ -1,28 +1,16 @@
 """The AWS API as hosts reach it, inside their VPCs: for whoever signs, and policies see the VPC."""
 
-import json
-
 import pytest
 
-from instance import PYTHON, Instance, unique
+from instance import PYTHON, Instance, user
 
 WHO = [PYTHON, "-c", "import boto3; print(boto3.client('sts', region_name='us-east-1').get_caller_identity()['Arn'])"]
 USERS = [PYTHON, "-c", "import boto3; print(len(boto3.client('iam', region_name='us-east-1').list_users()['Users']))"]
 
 
 def run(instance, host, key, command):
-    named = [word for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") for word in ("--env", f"{name}={key[name]}")]
+    named = ["--env", f"AWS_ACCESS_KEY_ID={key['AccessKeyId']}", "--env", f"AWS_SECRET_ACCESS_KEY={key['SecretAccessKey']}"]
     return instance.cli("exec", host, *named, "--", *command, check=False)
-
-
-def user(instance, *statements):
-    """A user who may do what the statements say; its key."""
-    iam, name = instance.client("iam"), unique("user")
-    iam.create_user(UserName=name)
-    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return name, {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +21,16 @@ def world(shared):
 
 def test_an_unmodified_client_in_a_host_calls_the_api_as_whom_its_key_says(world):
     instance, _, host = world
-    name, key = user(instance, {"Effect": "Allow", "Action": "sts:*", "Resource": "*"})
+    key = user(instance.client("iam"), {"Effect": "Allow", "Action": "sts:*", "Resource": "*"})
     done = run(instance, host, key, WHO)
-    assert done.stdout.strip() == f"arn:aws:iam::111122223333:user/{name}", done
+    assert done.stdout.strip() == key["Arn"], done
     assert "AccessDenied" in run(instance, host, key, USERS).stderr
 
 
 def test_whoever_does_not_sign_or_signs_with_another_secret_is_refused_there_as_everywhere(world):
     instance, _, host = world
-    _, key = user(instance, {"Effect": "Allow", "Action": "*", "Resource": "*"})
-    wrong = run(instance, host, {**key, "AWS_SECRET_ACCESS_KEY": "x" * 40}, WHO)
+    key = user(instance.client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    wrong = run(instance, host, {**key, "SecretAccessKey": "x" * 40}, WHO)
     assert "SignatureDoesNotMatch" in wrong.stderr, wrong
     body = "Action=GetCallerIdentity&Version=2011-06-15"
     plain = instance.inside(host, "curl", "-sS", "-d", body, "http://169.254.169.252/")
@@ -55,13 +43,13 @@ def test_policies_see_which_vpc_and_which_host_a_call_comes_from(world):
     other = instance.host(subnet)
     address = instance.inside(host, "hostname", "-I").stdout.split()[0]
     inside = {"StringEquals": {"aws:SourceVpc": vpc}, "IpAddress": {"aws:VpcSourceIp": f"{address}/32"}}
-    _, key = user(instance, {"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*", "Condition": inside})
+    key = user(instance.client("iam"), {"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*", "Condition": inside})
     done = run(instance, host, key, USERS)
     assert int(done.stdout) >= 1, done
     assert "AccessDenied" in run(instance, other, key, USERS).stderr
     # An address there is no address of the machine's network.
     anywhere = {"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}}
-    _, key = user(instance, {"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*", "Condition": anywhere})
+    key = user(instance.client("iam"), {"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*", "Condition": anywhere})
     assert "AccessDenied" in run(instance, host, key, USERS).stderr
     assert other_vpc != vpc
 

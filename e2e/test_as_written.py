@@ -231,12 +231,12 @@ MAKE = {
 
 
 def test_what_make_offers_is_what_help_lists_and_what_is_run_where():
-    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["make", "-s", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z-]+) ", listed, re.M)
     assert set(targets) == set(MAKE)
     everywhere = (ROOT / "scripts/test").read_text()
     for target, where in MAKE.items():
-        recipe = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        recipe = subprocess.run(["make", "-n", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         if where == "scripts/test":
             assert all(line in everywhere for line in recipe.splitlines()), f"{target}: {recipe}"
         for script in re.findall(r"(?<![\w/])scripts/\w+", recipe):

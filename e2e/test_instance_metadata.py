@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from instance import PYTHON, eventually, unique
+from instance import PYTHON, document, eventually, unique, user
 
 METADATA = "http://169.254.169.254/latest"
 TRUST = {"Version": "2012-10-17", "Statement": [
@@ -176,11 +176,8 @@ def test_a_profile_is_given_replaced_and_taken_away_while_the_host_runs(world):
 
 def test_whoever_gives_a_profile_hands_over_its_role_and_needs_permission_to(world):
     instance, subnet, name, _ = world
-    iam, user = instance.client("iam"), unique("user")
-    iam.create_user(UserName=user)
-    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}]}
-    iam.put_user_policy(UserName=user, PolicyName="ec2", PolicyDocument=json.dumps(may))
-    key = iam.create_access_key(UserName=user)["AccessKey"]
+    iam = instance.client("iam")
+    key = user(iam, {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"})
     other = boto3.session.Session().client(
         "ec2", region_name="us-east-1", endpoint_url=instance.endpoint,
         aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
@@ -190,7 +187,7 @@ def test_whoever_gives_a_profile_hands_over_its_role_and_needs_permission_to(wor
         other.associate_iam_instance_profile(**wanted)
     assert refused.value.response["Error"]["Code"] == "UnauthorizedOperation"
     passes = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*", "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}}
-    iam.put_user_policy(UserName=user, PolicyName="pass", PolicyDocument=json.dumps({**may, "Statement": [passes]}))
+    iam.put_user_policy(UserName=key["UserName"], PolicyName="pass", PolicyDocument=document(passes))
     other.associate_iam_instance_profile(**wanted)
 
 

@@ -8,14 +8,10 @@ import botocore.config
 import pytest
 from botocore.exceptions import ClientError
 
-from instance import Instance, eventually, unique
+from instance import Instance, document, eventually, unique, user
 
 REGION = "us-east-1"
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-
-
-def document(*statements):
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def client(instance, key, service):
@@ -43,10 +39,7 @@ class Member:
 
     def user(self, *statements):
         """Clients of a user who may do what the statements say."""
-        iam, name = self.client("iam"), unique("user")
-        iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document(*statements))
-        key = iam.create_access_key(UserName=name)["AccessKey"]
+        key = user(self.client("iam"), *statements)
         return lambda service: client(self.instance, key, service)
 
 
@@ -195,10 +188,7 @@ def test_requests_to_services_are_bound_by_the_organization_too(world):
     service, name = service_of(instance, provider, "10.0.1.10", consumer, {
         "Effect": "Allow", "Principal": "*", "Action": "vpc-lattice-svcs:Invoke", "Resource": "*",
         "Condition": {"StringEquals": {"aws:PrincipalOrgID": organization, "aws:ResourceOrgID": organization}}})
-    iam = member.client("iam")
-    iam.create_user(UserName="cart")
-    iam.put_user_policy(UserName="cart", PolicyName="p", PolicyDocument=document({**EVERYTHING, "Action": "vpc-lattice-svcs:*"}))
-    key = iam.create_access_key(UserName="cart")["AccessKey"]
+    key = user(member.client("iam"), {**EVERYTHING, "Action": "vpc-lattice-svcs:*"})
 
     def called(*signed):
         done = instance.inside(host, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *signed, f"http://{name}/")

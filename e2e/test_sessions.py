@@ -9,15 +9,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from instance import eventually, forward, unique
+from instance import document, eventually, forward, unique, user
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
 INVOKE = "vpc-lattice-svcs:Invoke"
-
-
-def document(*statements):
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def allow(action, resource="*", **more):
@@ -50,11 +46,8 @@ def people(shared):
 
     world = People()
     world.iam = shared.client("iam")
-    world.name = unique("dev")
-    world.user = world.iam.create_user(UserName=world.name)["User"]["Arn"]
-    world.iam.put_user_policy(UserName=world.name, PolicyName="assume", PolicyDocument=document(
-        allow(["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"])))
-    world.key = world.iam.create_access_key(UserName=world.name)["AccessKey"]
+    world.key = user(world.iam, allow(["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]))
+    world.user = world.key["Arn"]
     world.sts = client(shared, "sts", world.key)
 
     def role(trusted, *allowed, **more):
@@ -104,9 +97,8 @@ def test_a_role_is_assumed_by_whom_its_trust_policy_names_and_nobody_else(shared
     assert refusal(people.sts.assume_role, RoleArn=nowhere, RoleSessionName="one")[0] == "AccessDenied"
     # With all of the account: the user needs a policy of its own.
     _, accounts = people.role(trust({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}))
-    plain = unique("plain")
-    arn = people.iam.create_user(UserName=plain)["User"]["Arn"]
-    sts = client(shared, "sts", people.iam.create_access_key(UserName=plain)["AccessKey"])
+    plain = user(people.iam)
+    arn, sts = plain["Arn"], client(shared, "sts", plain)
     code, message = refusal(sts.assume_role, RoleArn=accounts, RoleSessionName="one")
     assert code == "AccessDenied" and message == (
         f"User: {arn} is not authorized to perform: sts:AssumeRole on resource: {accounts} "
@@ -169,9 +161,8 @@ def test_a_user_and_whom_it_vouches_for_get_credentials_for_a_while(shared, peop
     sts.assume_role(RoleArn=arn, RoleSessionName="one")
 
     assert refusal(people.sts.get_federation_token, Name="guest")[0] == "AccessDenied"
-    people.iam.put_user_policy(UserName=people.name, PolicyName="federate", PolicyDocument=document(
-        allow(["sts:*", "vpc-lattice:*"])))
-    answer = people.sts.get_federation_token(Name="guest", Policy=document(
+    federates = client(shared, "sts", user(people.iam, allow(["sts:*", "vpc-lattice:*"])))
+    answer = federates.get_federation_token(Name="guest", Policy=document(
         allow(["vpc-lattice:ListServices", "sts:AssumeRole"])))
     guest = f"arn:aws:sts::{ACCOUNT}:federated-user/guest"
     assert answer["FederatedUser"]["Arn"] == guest
@@ -268,9 +259,8 @@ def test_a_role_of_another_account_is_assumed_where_both_accounts_say_so(shared,
     code, message = refusal(people.sts.assume_role, RoleArn=strangers, RoleSessionName="across")
     assert code == "AccessDenied" and message.startswith(f"User: {people.user} is not authorized to perform: sts:AssumeRole on resource: {strangers}")
     # To be named in person is not enough from another account: a policy of one's own has to allow it too.
-    people.iam.create_user(UserName="nobody-in-particular")
-    bare = people.iam.create_access_key(UserName="nobody-in-particular")["AccessKey"]
-    named = role({"AWS": f"arn:aws:iam::{ACCOUNT}:user/nobody-in-particular"})
+    bare = user(people.iam)
+    named = role({"AWS": bare["Arn"]})
     assert refusal(client(shared, "sts", bare).assume_role, RoleArn=named, RoleSessionName="across")[0] == "AccessDenied"
 
 
