@@ -7,7 +7,7 @@ VENV := target/venv
 TRELLIS := target/release/trellis
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## Build target/release/trellis
 	$(CARGO) build --release -p trellis
@@ -16,6 +16,11 @@ demo: ## Two isolated VPCs meet in a service network; about a minute after the b
 	@scripts/setup demo
 	@$(CARGO) build --release -p trellis
 	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$PATH" scripts/demo
+
+demo-identity: ## Applications sign, and policies say who may call whom; as root, a minute after the build
+	@scripts/setup demo
+	@$(CARGO) build --release -p trellis
+	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$PATH" scripts/demo-identity
 
 test: ## Everything the project promises, checked
 	@scripts/setup test
@@ -53,4 +58,4 @@ bench-control: ## What calls of the control plane cost with 100, 10,000 and 100,
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo test soak check bench bench-protocols bench-dns bench-control fuzz
+.PHONY: help build demo demo-identity test soak check bench bench-protocols bench-dns bench-control fuzz

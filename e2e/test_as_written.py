@@ -225,7 +225,7 @@ def test_the_explanation_of_the_docs_is_what_is_printed(tmp_path):
 MAKE = {
     "help": "here", "build": "scripts/test", "check": "scripts/test", "test": "CI",
     # Each runs for minutes or hours, with what the machine has to have for it: by people, before a release.
-    "demo": "by hand", "soak": "by hand", "bench": "by hand", "bench-protocols": "by hand", "bench-dns": "by hand",
+    "demo": "by hand", "demo-identity": "by hand", "soak": "by hand", "bench": "by hand", "bench-protocols": "by hand", "bench-dns": "by hand",
     "bench-control": "by hand", "fuzz": "by hand",
 }
 

@@ -5,7 +5,7 @@ import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-VERSION = sys.argv[1]
+VERSION, PORT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 8080
 
 
 class App(BaseHTTPRequestHandler):
@@ -36,4 +36,4 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-Server(("0.0.0.0", 8080), App).serve_forever()
+Server(("0.0.0.0", PORT), App).serve_forever()
