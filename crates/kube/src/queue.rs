@@ -38,7 +38,9 @@ struct State {
     busy: HashSet<Key>,
     /// Asked for while busy.
     again: HashSet<Key>,
+    /// When keys are looked at that nobody asks for; once each, at the instant that `due` says.
     later: BTreeSet<(Instant, Key)>,
+    due: HashMap<Key, Instant>,
     failures: HashMap<Key, u32>,
 }
 
@@ -48,6 +50,19 @@ impl State {
             self.again.insert(key);
         } else if self.waiting.insert(key.clone()) {
             self.ready.push_back(key);
+        }
+    }
+
+    fn put_off(&mut self, key: &Key, wait: Duration) {
+        self.forget(key);
+        let at = Instant::now() + wait;
+        self.due.insert(key.clone(), at);
+        self.later.insert((at, key.clone()));
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(at) = self.due.remove(key) {
+            self.later.remove(&(at, key.clone()));
         }
     }
 }
@@ -83,10 +98,13 @@ impl Queue {
                     && *at <= now
                     && let Some((_, key)) = state.later.pop_first()
                 {
+                    state.due.remove(&key);
                     state.add(key);
                 }
                 if let Some(key) = state.ready.pop_front() {
                     state.waiting.remove(&key);
+                    // This is the look that was put off; what comes of it says when the next is.
+                    state.forget(&key);
                     state.busy.insert(key.clone());
                     return key;
                 }
@@ -111,13 +129,13 @@ impl Queue {
             }
             Outcome::After(wait) => {
                 state.failures.remove(key);
-                state.later.insert((Instant::now() + wait, key.clone()));
+                state.put_off(key, wait);
             }
             Outcome::Retry => {
                 let failures = state.failures.entry(key.clone()).or_default();
                 let wait = wait_after(*failures);
                 *failures += 1;
-                state.later.insert((Instant::now() + wait, key.clone()));
+                state.put_off(key, wait);
             }
         }
         drop(state);
@@ -165,6 +183,21 @@ mod tests {
         assert_eq!(queue.next().await, key("a"));
         queue.done(&key("a"), Outcome::After(Duration::ZERO));
         assert_eq!(queue.next().await, key("a"));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_put_off_again_waits_once_and_not_at_all_when_it_was_looked_at_since() {
+        let queue = Queue::default();
+        for outcome in [Outcome::After(LONGEST_WAIT), Outcome::Retry, Outcome::After(LONGEST_WAIT)] {
+            queue.add([key("a")]);
+            assert_eq!(queue.next().await, key("a"));
+            queue.done(&key("a"), outcome);
+            assert_eq!(queue.state().later.len(), 1);
+        }
+        queue.add([key("a")]);
+        assert_eq!(queue.next().await, key("a"));
+        queue.done(&key("a"), Outcome::Done);
+        assert!(queue.state().later.is_empty());
     }
 
     #[test]
