@@ -7,6 +7,8 @@
 mod admission;
 mod aws;
 mod deploy;
+#[cfg(test)]
+mod in_process;
 mod lattice;
 mod leader;
 mod metrics;

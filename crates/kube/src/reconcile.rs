@@ -173,3 +173,6 @@ fn unless_gone<T>(outcome: Result<T, kube::Error>) -> Result<(), kube::Error> {
         outcome => outcome.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use crate::deploy::{DeployError, Deployer, while_under_way};
 use crate::lattice::{AssociationState, CallError, Known, Tags};
 use crate::objects::{AccessLogPolicy, IamAuthPolicy, Name, VpcAssociationPolicy, is_vpc_wanted};
 use crate::plan::{PREFIX, Policy, extra_tags};
+use crate::world::PolicyKind;
 
 /// What became of a policy's wish.
 pub(super) enum Applied {
@@ -17,6 +18,7 @@ pub(super) enum Applied {
 
 /// A policy that sets something in Lattice.
 pub(super) trait Attached: Policy {
+    const KIND: PolicyKind;
     const FINALIZER: &'static str;
     /// The annotation that says what was set, so that it can be taken back.
     const NOTE: &'static str;
@@ -30,6 +32,14 @@ pub(super) trait Attached: Policy {
         target: &Known,
         note: Option<&str>,
     ) -> impl Future<Output = Result<Applied, DeployError>> + Send;
+
+    /// Whether what the annotation names is what every such policy of that target sets. Asked of kinds of which one
+    /// counts alone.
+    fn shares(
+        deployer: &Deployer,
+        note: &str,
+        target: &Known,
+    ) -> impl Future<Output = Result<bool, DeployError>> + Send;
 
     /// Takes back what the annotation says was set.
     fn withdraw(
@@ -47,6 +57,7 @@ fn unless_gone(outcome: Result<(), CallError>) -> Result<(), DeployError> {
 }
 
 impl Attached for IamAuthPolicy {
+    const KIND: PolicyKind = PolicyKind::IamAuth;
     const FINALIZER: &'static str = "application-networking.k8s.aws/iam-auth-policy";
     const NOTE: &'static str = "iam-auth-policy-resource-id";
     const NOTES: &'static [&'static str] =
@@ -56,11 +67,8 @@ impl Attached for IamAuthPolicy {
         &self,
         deployer: &Deployer,
         target: &Known,
-        note: Option<&str>,
+        _: Option<&str>,
     ) -> Result<Applied, DeployError> {
-        if let Some(other) = note.filter(|note| *note != target.id) {
-            unless_gone(deployer.lattice.require_nothing(other).await)?;
-        }
         while_under_way(|| deployer.lattice.require_iam(&target.id, &self.spec.policy)).await?;
         let kind = if target.id.starts_with("sn-") { "ServiceNetwork" } else { "Service" };
         let [id, of_kind, name] = [Self::NOTES[0], Self::NOTES[1], Self::NOTES[2]];
@@ -71,6 +79,10 @@ impl Attached for IamAuthPolicy {
         ]))
     }
 
+    async fn shares(_: &Deployer, note: &str, target: &Known) -> Result<bool, DeployError> {
+        Ok(note == target.id)
+    }
+
     async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {
         unless_gone(deployer.lattice.require_nothing(note).await)?;
         Ok(Applied::Done(Vec::new()))
@@ -78,6 +90,7 @@ impl Attached for IamAuthPolicy {
 }
 
 impl Attached for VpcAssociationPolicy {
+    const KIND: PolicyKind = PolicyKind::VpcAssociation;
     const FINALIZER: &'static str = "vpcassociationpolicies.application-networking.k8s.aws/resources";
     const NOTE: &'static str = "resourceArn";
     const NOTES: &'static [&'static str] = &["resourceArn"];
@@ -86,18 +99,12 @@ impl Attached for VpcAssociationPolicy {
         &self,
         deployer: &Deployer,
         target: &Known,
-        note: Option<&str>,
+        _: Option<&str>,
     ) -> Result<Applied, DeployError> {
         let (lattice, vpc) = (&deployer.lattice, &deployer.cluster.vpc);
         let mut tags = extra_tags(&self.metadata);
         tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
         let found = lattice.vpc_associations(&target.id, vpc).await?;
-        if let Some(note) = note
-            && !found.iter().any(|association| association.arn == note)
-        {
-            // Of another network, which the Gateway was before.
-            leave(deployer, note).await?;
-        }
         let standing = found.into_iter().find(|association| association.state != AssociationState::Failed);
         if !is_vpc_wanted(&self.spec) {
             return match standing {
@@ -125,6 +132,11 @@ impl Attached for VpcAssociationPolicy {
             }
         }
         Ok(Applied::Done(notes))
+    }
+
+    async fn shares(deployer: &Deployer, note: &str, target: &Known) -> Result<bool, DeployError> {
+        let found = deployer.lattice.vpc_associations(&target.id, &deployer.cluster.vpc).await?;
+        Ok(found.iter().any(|association| association.arn == note))
     }
 
     async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {
@@ -176,6 +188,7 @@ async fn leave(deployer: &Deployer, arn: &str) -> Result<Applied, DeployError> {
 }
 
 impl Attached for AccessLogPolicy {
+    const KIND: PolicyKind = PolicyKind::AccessLog;
     const FINALIZER: &'static str = "accesslogpolicy.k8s.aws/resources";
     const NOTE: &'static str = "accessLogSubscription";
     const NOTES: &'static [&'static str] = &["accessLogSubscription", "accessLogSubscriptionResourceName"];
@@ -215,6 +228,11 @@ impl Attached for AccessLogPolicy {
             unless_gone(lattice.unsubscribe_logs(old).await)?;
         }
         notes(arn)
+    }
+
+    /// Each has a subscription of its own.
+    async fn shares(_: &Deployer, _: &str, _: &Known) -> Result<bool, DeployError> {
+        Ok(false)
     }
 
     async fn withdraw(&self, deployer: &Deployer, note: &str) -> Result<Applied, DeployError> {

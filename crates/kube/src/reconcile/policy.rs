@@ -12,7 +12,7 @@ use crate::objects::Name;
 use crate::plan::{self, Finding, PREFIX, Policy};
 use crate::queue::Outcome;
 use crate::status;
-use crate::world::{Reference, annotation};
+use crate::world::{Key, Reference, annotation};
 
 /// How soon what is on its way is looked at again, and what is missing looked for.
 const SOON: Duration = Duration::from_millis(500);
@@ -66,6 +66,13 @@ impl Controller {
             }
             Ok((_, Some(known))) => {
                 self.hold_policy(&*policy, true).await?;
+                if let Some(note) = &note
+                    && T::IS_ALONE
+                    && !T::shares(&self.deployer, note, &known).await?
+                {
+                    // Of another resource, which its target was before.
+                    self.withdraw(&*policy, note).await?;
+                }
                 match policy.apply(&self.deployer, &known, note.as_deref()).await {
                     Ok(applied) => {
                         let (notes, wait) = match applied {
@@ -112,7 +119,7 @@ impl Controller {
             return Ok(Outcome::Done);
         }
         if let Some(note) = note
-            && let Applied::Soon(_) = policy.withdraw(&self.deployer, note).await?
+            && let Applied::Soon(_) = self.withdraw(policy, note).await?
         {
             return Ok(Outcome::After(SOON));
         }
@@ -127,11 +134,50 @@ impl Controller {
         note: Option<&str>,
     ) -> Result<Option<Duration>, ReconcileError> {
         let Some(note) = note else { return Ok(None) };
-        if let Applied::Soon(_) = policy.withdraw(&self.deployer, note).await? {
+        if let Applied::Soon(_) = self.withdraw(policy, note).await? {
             return Ok(Some(SOON));
         }
         self.annotate_policy(policy, &[]).await?;
         Ok(None)
+    }
+
+    /// Takes back what the annotation says was set, unless it is another policy's by now.
+    async fn withdraw<T: Attached>(&self, policy: &T, note: &str) -> Result<Applied, DeployError> {
+        let is_anothers = !self.heirs(policy, note).await?.is_empty();
+        let applied = match is_anothers {
+            true => Applied::Done(Vec::new()),
+            false => policy.withdraw(&self.deployer, note).await?,
+        };
+        // One that came while it was taken back has set it in vain, and one that goes on may have been overwritten.
+        let heirs = self.heirs(policy, note).await?;
+        self.queue.add(heirs);
+        Ok(applied)
+    }
+
+    /// The other policies that set what the annotation names, and count.
+    async fn heirs<T: Attached>(&self, policy: &T, note: &str) -> Result<Vec<Key>, DeployError> {
+        if !T::IS_ALONE {
+            return Ok(Vec::new());
+        }
+        let own = Name::of(policy.meta());
+        let others: Vec<(Name, Known)> = {
+            let world = self.world();
+            let others = T::store(&world)
+                .iter()
+                .filter(|(name, other)| **name != own && other.meta().deletion_timestamp.is_none());
+            let standing = others.filter_map(|(name, other)| {
+                let reference = plan::standing(&world, &**other).ok()?;
+                Some((name.clone(), self.resource(&world, &reference)?))
+            });
+            standing.collect()
+        };
+        let mut heirs = Vec::new();
+        for (name, target) in others {
+            if T::shares(&self.deployer, note, &target).await? {
+                heirs.push(Key::Policy(T::KIND, name));
+            }
+        }
+        Ok(heirs)
     }
 
     async fn hold_policy<T: Attached>(&self, policy: &T, is_held: bool) -> Result<(), kube::Error> {

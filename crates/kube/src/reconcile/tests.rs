@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::deploy::Inventory;
+use crate::in_process::{ApiServer, Mirror};
+use crate::objects::{Gateway, GatewayClass};
+use crate::plan::{CONTROLLER, Cluster, PREFIX};
+
+/// A controller of a cluster with a Gateway `shop`, whose service network is there.
+struct Bench {
+    server: Arc<ApiServer>,
+    lattice: Mirror,
+    controller: Arc<Controller>,
+}
+
+const POLICIES: &str = "/apis/application-networking.k8s.aws/v1alpha1/namespaces/apps/iamauthpolicies";
+
+impl Bench {
+    async fn new() -> Self {
+        let (server, lattice) = (ApiServer::new(), Mirror::default());
+        lattice.says(
+            "GET /servicenetworks",
+            json!({"items": [{"id": "sn-1", "arn": "arn:sn-1", "name": "shop"}]}),
+        );
+        let cluster = Cluster {
+            account: "111122223333".to_owned(),
+            name: "c1".to_owned(),
+            vpc: "vpc-1".to_owned(),
+            network_for_all: None,
+        };
+        let deployer = Deployer { lattice: lattice.client(), inventory: Inventory::default(), cluster };
+        deployer.inventory.read(&deployer.lattice).await.unwrap();
+        let controller = Arc::new(Controller::new(server.client(), deployer));
+        let bench = Self { server, lattice, controller };
+        bench.add::<GatewayClass>(
+            "",
+            json!({"metadata": {"name": "lattice"}, "spec": {"controllerName": CONTROLLER}}),
+        );
+        bench.add::<Gateway>(
+            "",
+            json!({
+                "metadata": {"name": "shop", "namespace": "apps"},
+                "spec": {"gatewayClassName": "lattice",
+                         "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]},
+            }),
+        );
+        bench
+    }
+
+    /// Puts an object into the world, and where `path` says so into the API server.
+    fn add<T: Watched>(&self, path: &str, object: Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        if !path.is_empty() {
+            self.server.put(&format!("{path}/{name}"), object.clone());
+        }
+        self.controller.world.write().unwrap().apply::<T>(serde_json::from_value(object).unwrap());
+    }
+
+    fn policy(&self, name: &str, metadata: &Value) {
+        let mut object = json!({
+            "metadata": {"name": name, "namespace": "apps"},
+            "spec": {"targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "shop"},
+                     "policy": "{}"},
+        });
+        object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        self.add::<IamAuthPolicy>(POLICIES, object);
+    }
+
+    fn calls(&self, method: &str) -> Vec<String> {
+        self.lattice.asked().into_iter().filter(|call| call.starts_with(method)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_goes_leaves_what_the_next_in_line_has_set_of_the_same_network() {
+    let bench = Bench::new().await;
+    bench.policy(
+        "old",
+        &json!({"deletionTimestamp": "2026-11-30T10:00:00Z", "finalizers": [IAM_FINALIZER],
+                "annotations": {format!("{PREFIX}iam-auth-policy-resource-id"): "sn-1"}}),
+    );
+    bench.policy("new", &json!({}));
+    let (old, new) = (Name::new("apps", "old"), Name::new("apps", "new"));
+    bench.controller.attached::<IamAuthPolicy>(&new).await.unwrap();
+    assert_eq!(bench.calls("PUT"), ["PUT /authpolicy/sn-1"]);
+    bench.controller.attached::<IamAuthPolicy>(&old).await.unwrap();
+    assert_eq!(bench.calls("DELETE"), [""; 0]);
+    assert_eq!(bench.server.get(&format!("{POLICIES}/old")).unwrap()["metadata"]["finalizers"], json!([]));
+    // Whichever came first: what it says is said again when the other is gone.
+    let next = tokio::time::timeout(std::time::Duration::from_secs(1), bench.controller.queue.next()).await;
+    assert_eq!(next, Ok(Key::Policy(PolicyKind::IamAuth, new)));
+}
+
+#[tokio::test]
+async fn the_last_policy_of_a_network_takes_back_what_it_set() {
+    let bench = Bench::new().await;
+    bench.policy(
+        "old",
+        &json!({"deletionTimestamp": "2026-11-30T10:00:00Z", "finalizers": [IAM_FINALIZER],
+                "annotations": {format!("{PREFIX}iam-auth-policy-resource-id"): "sn-1"}}),
+    );
+    bench.controller.attached::<IamAuthPolicy>(&Name::new("apps", "old")).await.unwrap();
+    assert_eq!(bench.calls("DELETE"), ["DELETE /authpolicy/sn-1"]);
+}
+
+const IAM_FINALIZER: &str = "application-networking.k8s.aws/iam-auth-policy";
