@@ -12,24 +12,35 @@ use aws_smithy_runtime_api::client::http::{
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::lattice::Lattice;
 
+/// How an API server takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Temper {
+    Answers,
+    /// Takes them and says nothing.
+    IsSilent,
+}
+
 /// Objects by their paths; enough of the API for a controller's patches and a Lease.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ApiServer {
     state: Mutex<State>,
+    temper: watch::Sender<Temper>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
+    asked: Vec<String>,
 }
 
 impl ApiServer {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+        Arc::new(Self { state: Mutex::default(), temper: watch::Sender::new(Temper::Answers) })
     }
 
     pub(crate) fn client(self: &Arc<Self>) -> kube::Client {
@@ -41,12 +52,21 @@ impl ApiServer {
         kube::Client::new(service, "default")
     }
 
+    pub(crate) fn behave(&self, temper: Temper) {
+        self.temper.send_replace(temper);
+    }
+
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.state().objects.insert(path.to_owned(), object);
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state().objects.get(path).cloned()
+    }
+
+    /// Methods and paths, in their order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state().asked.clone()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -56,8 +76,18 @@ impl ApiServer {
     async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
+        self.state().asked.push(format!("{} {path}", head.method));
         let body = body.collect_bytes().await.unwrap_or_default();
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let temper = *self.temper.borrow();
+        match temper {
+            Temper::Answers => {}
+            Temper::IsSilent => {
+                // Until it speaks again; the request is served then.
+                let mut temper = self.temper.subscribe();
+                let _ = temper.wait_for(|temper| *temper != Temper::IsSilent).await;
+            }
+        }
         let (code, value) = self.state().handle(head.method.as_str(), &path, body);
         answer(code, &value)
     }

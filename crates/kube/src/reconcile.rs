@@ -9,7 +9,7 @@ mod readiness;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use kube::api::{Patch, PatchParams};
@@ -35,6 +35,8 @@ pub(crate) struct Controller {
     pub(crate) metrics: Metrics,
     /// Whether changes are acted on yet.
     has_begun: AtomicBool,
+    /// Counts resyncs: what a worker read before one is not kept after it.
+    generation: AtomicU64,
     /// What Lattice holds of each route, while nobody looks at it.
     routes: Mutex<HashMap<RouteId, Actual>>,
     /// Target groups of each export, likewise.
@@ -69,6 +71,7 @@ impl Controller {
             deployer,
             metrics: Metrics::default(),
             has_begun: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
             routes: Mutex::default(),
             exports: Mutex::default(),
             leftovers: Mutex::default(),
@@ -136,11 +139,17 @@ impl Controller {
     /// Forgets what Lattice holds, so that the next look reads it.
     pub(crate) async fn resync(&self) -> Result<(), DeployError> {
         self.deployer.inventory.read(&self.deployer.lattice).await?;
+        // Before the maps are cleared: who keeps something looks at it with the map in hand.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.routes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.exports().clear();
         let keys = self.world().all_keys();
         self.queue.add(keys);
         Ok(())
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     // === Objects ===

@@ -21,6 +21,7 @@ impl Controller {
             let export = world.exports.get(name).cloned();
             export.map(|export| (plan::export(&world, &self.deployer.cluster, &export), export))
         };
+        let generation = self.generation();
         let mut groups = self.exports().remove(name).unwrap_or_default();
         let Some((desired, export)) = found else {
             self.leave_all(groups);
@@ -55,7 +56,11 @@ impl Controller {
         self.leave_all(stale.collect());
         outcome?;
         let waits = self.open_gates(&desired, &groups).await?;
-        self.exports().insert(name.clone(), groups);
+        let mut exports = self.exports();
+        if generation == self.generation() {
+            exports.insert(name.clone(), groups);
+        }
+        drop(exports);
         Ok(if waits { Outcome::After(HEALTH_WAIT) } else { Outcome::Done })
     }
 

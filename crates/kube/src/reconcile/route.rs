@@ -49,6 +49,7 @@ impl Controller {
             self.remove_leavings(id).await?;
             return Ok(Outcome::Done);
         };
+        let generation = self.generation();
         let mut actual = self.take(id);
         let outcome = match plan {
             Some(plan) => self.pursue(id, &route, plan, &mut actual).await,
@@ -61,9 +62,11 @@ impl Controller {
                 CallError::Unavailable { .. } | CallError::NotFound { .. }
             )))
         );
-        if !is_unknown {
-            self.routes().insert(id.clone(), actual);
+        let mut routes = self.routes();
+        if !is_unknown && generation == self.generation() {
+            routes.insert(id.clone(), actual);
         }
+        drop(routes);
         outcome
     }
 
@@ -217,10 +220,15 @@ impl Controller {
     /// looked at again.
     pub(super) async fn collect(&self) -> Result<Outcome, ReconcileError> {
         let groups = self.leftovers().clone();
+        if groups.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let planned = self.wanted_groups();
         let mut outcome = Outcome::Done;
         for (name, known) in groups {
-            // A route may have come back to it.
-            let is_wanted = self.routes().values().any(|actual| actual.groups.contains_key(&name))
+            // An object may have come back to it, or still serve what it was before.
+            let is_wanted = planned.contains(&name)
+                || self.routes().values().any(|actual| actual.groups.contains_key(&name))
                 || self.exports().values().any(|groups| groups.contains_key(&name));
             let removed = if is_wanted { Ok(()) } else { self.deployer.remove_group(&known).await };
             match removed {
@@ -238,17 +246,7 @@ impl Controller {
     pub(crate) async fn sweep(&self) -> Result<(), CallError> {
         // Before the look at the cluster: what is made meanwhile is not in it.
         let found = self.deployer.inventory.groups();
-        let wanted: BTreeSet<String> = {
-            let world = self.world();
-            let cluster = &self.deployer.cluster;
-            let live = world.all_routes().into_iter().filter_map(|id| world.route(&id));
-            let routes = live.filter(|route| !route.is_deleted());
-            let of_routes = routes.flat_map(|route| plan::target_groups(&world, cluster, &route));
-            let exports =
-                world.exports.iter().filter(|(_, export)| export.metadata.deletion_timestamp.is_none());
-            let of_exports = exports.filter_map(|(_, export)| plan::export(&world, cluster, export));
-            of_routes.chain(of_exports.flat_map(BTreeMap::into_keys)).collect()
-        };
+        let wanted = self.wanted_groups();
         let owner = self.deployer.cluster.owner();
         for known in found {
             if !known.name.starts_with("k8s-") || wanted.contains(&known.name) {
@@ -262,6 +260,18 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// The names of the target groups that objects of the cluster ask for.
+    fn wanted_groups(&self) -> BTreeSet<String> {
+        let world = self.world();
+        let cluster = &self.deployer.cluster;
+        let live = world.all_routes().into_iter().filter_map(|id| world.route(&id));
+        let routes = live.filter(|route| !route.is_deleted());
+        let of_routes = routes.flat_map(|route| plan::target_groups(&world, cluster, &route));
+        let exports = world.exports.iter().filter(|(_, export)| export.metadata.deletion_timestamp.is_none());
+        let of_exports = exports.filter_map(|(_, export)| plan::export(&world, cluster, export));
+        of_routes.chain(of_exports.flat_map(BTreeMap::into_keys)).collect()
     }
 
     // === The object ===

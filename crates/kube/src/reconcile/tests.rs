@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::deploy::Inventory;
-use crate::in_process::{ApiServer, Mirror};
-use crate::objects::{Gateway, GatewayClass};
+use crate::in_process::{ApiServer, Mirror, Temper};
+use crate::objects::{Gateway, GatewayClass, HttpRoute};
 use crate::plan::{CONTROLLER, Cluster, PREFIX};
+use crate::world::RouteKind;
 
 /// A controller of a cluster with a Gateway `shop`, whose service network is there.
 struct Bench {
@@ -16,6 +17,7 @@ struct Bench {
 }
 
 const POLICIES: &str = "/apis/application-networking.k8s.aws/v1alpha1/namespaces/apps/iamauthpolicies";
+const ROUTES: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/apps/httproutes";
 
 impl Bench {
     async fn new() -> Self {
@@ -68,6 +70,15 @@ impl Bench {
         self.add::<IamAuthPolicy>(POLICIES, object);
     }
 
+    fn route(&self) -> RouteId {
+        let object = json!({
+            "metadata": {"name": "cart", "namespace": "apps"},
+            "spec": {"parentRefs": [{"name": "shop"}], "rules": [{"backendRefs": [{"name": "cart", "port": 80}]}]},
+        });
+        self.add::<HttpRoute>(ROUTES, object);
+        RouteId { kind: RouteKind::Http, name: Name::new("apps", "cart") }
+    }
+
     fn calls(&self, method: &str) -> Vec<String> {
         self.lattice.asked().into_iter().filter(|call| call.starts_with(method)).collect()
     }
@@ -103,6 +114,54 @@ async fn the_last_policy_of_a_network_takes_back_what_it_set() {
     );
     bench.controller.attached::<IamAuthPolicy>(&Name::new("apps", "old")).await.unwrap();
     assert_eq!(bench.calls("DELETE"), ["DELETE /authpolicy/sn-1"]);
+}
+
+#[tokio::test]
+async fn a_target_group_of_a_route_in_a_workers_hands_is_not_collected() {
+    let bench = Bench::new().await;
+    bench.add::<crate::objects::Service>(
+        "",
+        json!({"metadata": {"name": "cart", "namespace": "apps"}, "spec": {"ports": [{"port": 80}]}}),
+    );
+    let id = bench.route();
+    let name = {
+        let world = bench.controller.world();
+        let route = world.route(&id).unwrap();
+        crate::plan::target_groups(&world, &bench.controller.deployer.cluster, &route).remove(0)
+    };
+    let known = |name: &str| Known {
+        id: format!("tg-{name}"),
+        arn: format!("arn:{name}"),
+        name: name.to_owned(),
+        domain: None,
+    };
+    bench.controller.leave_over(known(&name));
+    bench.controller.leave_over(known("stale"));
+    bench.lattice.says("GET /targetgroups/tg-stale", json!({}));
+    bench.lattice.says("POST /targetgroups/tg-stale/listtargets", json!({"items": []}));
+    bench.controller.collect().await.unwrap();
+    assert_eq!(bench.calls("DELETE"), ["DELETE /targetgroups/tg-stale"]);
+}
+
+#[tokio::test]
+async fn what_a_worker_read_before_a_resync_is_forgotten_when_it_is_done() {
+    let bench = Bench::new().await;
+    let id = bench.route();
+    bench.server.behave(Temper::IsSilent);
+    let look = {
+        let (controller, id) = (bench.controller.clone(), id.clone());
+        tokio::spawn(async move { controller.route(&id).await })
+    };
+    // It has taken what is known of the route, and waits for the API server.
+    while bench.server.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    bench.controller.resync().await.unwrap();
+    bench.server.behave(Temper::Answers);
+    look.await.unwrap().unwrap();
+    assert!(bench.controller.routes.lock().unwrap().is_empty(), "the next look reads what Lattice holds");
+    bench.controller.route(&id).await.unwrap();
+    assert!(bench.controller.routes.lock().unwrap().contains_key(&id));
 }
 
 const IAM_FINALIZER: &str = "application-networking.k8s.aws/iam-auth-policy";
