@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_vpclattice::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_vpclattice::config::{Region, retry::RetryConfig};
@@ -20,6 +21,8 @@ use crate::lattice::Lattice;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Temper {
     Answers,
+    /// With an error, after a while.
+    Refuses(Duration),
     /// Takes them and says nothing.
     IsSilent,
 }
@@ -82,6 +85,10 @@ impl ApiServer {
         let temper = *self.temper.borrow();
         match temper {
             Temper::Answers => {}
+            Temper::Refuses(after) => {
+                tokio::time::sleep(after).await;
+                return answer(500, &status(500));
+            }
             Temper::IsSilent => {
                 // Until it speaks again; the request is served then.
                 let mut temper = self.temper.subscribe();
@@ -143,7 +150,7 @@ fn status(code: u16) -> Value {
     let reason = match code {
         404 => "NotFound",
         409 => "Conflict",
-        _ => "",
+        _ => "InternalError",
     };
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "refused"})
 }

@@ -70,7 +70,9 @@ pub enum StartError {
 pub struct GatewayController {
     controller: Arc<Controller>,
     is_ready: Arc<AtomicBool>,
-    lost: watch_channel::Receiver<bool>,
+    stop: watch_channel::Sender<bool>,
+    /// Whether the work has stopped.
+    stopped: watch_channel::Receiver<bool>,
     candidate: Option<(Candidate, Leases)>,
     _tasks: JoinSet<()>,
 }
@@ -101,16 +103,17 @@ impl GatewayController {
             Deployer { lattice, inventory: Inventory::default(), cluster: options.cluster.clone() };
         let controller = Arc::new(Controller::new(client, deployer));
         let is_ready = Arc::new(AtomicBool::new(false));
-        let (lose, lost) = watch_channel::channel(false);
+        let (stop, to_stop) = watch_channel::channel(false);
+        let (end, stopped) = watch_channel::channel(false);
         let mut tasks = JoinSet::new();
         let synced = watch::start(&controller, &mut tasks, options.readiness_gates);
         let start = Start { controller: controller.clone(), is_ready: is_ready.clone(), options };
         let to_lead = candidate.clone();
         tasks.spawn(async move {
-            start.lead(synced, to_lead).await;
-            lose.send_replace(true);
+            start.lead(synced, to_lead, to_stop).await;
+            end.send_replace(true);
         });
-        Ok(Self { controller, is_ready, lost, candidate, _tasks: tasks })
+        Ok(Self { controller, is_ready, stop, stopped, candidate, _tasks: tasks })
     }
 
     /// Whether all objects are known. A replica that does not lead is ready to.
@@ -120,18 +123,18 @@ impl GatewayController {
 
     /// Waits until another replica may lead; this one has stopped by then.
     pub async fn lost(&self) {
-        let mut lost = self.lost.clone();
-        if lost.wait_for(|is_lost| *is_lost).await.is_err() {
+        let mut stopped = self.stopped.clone();
+        if stopped.wait_for(|is_stopped| *is_stopped).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Lets another replica begin at once.
-    pub async fn release(&self) {
-        if let Some((candidate, leases)) = &self.candidate
-            && let Err(error) = candidate.release(&leases.0).await
-        {
-            tracing::warn!(%error, "the lease is not given up; another replica waits until it ends");
+    /// Stops the work, and then lets another replica begin at once.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        self.lost().await;
+        if let Some((candidate, leases)) = &self.candidate {
+            candidate.release(&leases.0).await;
         }
     }
 
@@ -154,25 +157,36 @@ struct Start {
 }
 
 impl Start {
-    /// Returns when the lease is lost, with all work stopped.
-    async fn lead(self, synced: watch::Synced, candidate: Option<(Candidate, Leases)>) {
-        synced.wait().await;
-        self.is_ready.store(true, Ordering::Release);
-        match candidate {
-            None => self.work().await,
-            Some((candidate, leases)) => {
-                candidate.win(&leases.0).await;
-                tracing::info!("this replica leads");
-                tokio::select! {
-                    () = self.work() => {}
-                    () = candidate.hold(&leases.0) => tracing::error!("the lease is lost"),
-                }
+    /// Returns when the lease is lost or it is told to stop, with all work stopped.
+    async fn lead(
+        self,
+        synced: watch::Synced,
+        candidate: Option<(Candidate, Leases)>,
+        mut to_stop: watch_channel::Receiver<bool>,
+    ) {
+        let mut workers = JoinSet::new();
+        let lead = async {
+            synced.wait().await;
+            self.is_ready.store(true, Ordering::Release);
+            let Some((candidate, leases)) = candidate else { return self.work(&mut workers).await };
+            let won = candidate.win(&leases.0).await;
+            tracing::info!("this replica leads");
+            tokio::select! {
+                () = self.work(&mut workers) => {}
+                () = candidate.hold(&leases.0, won) => tracing::error!("the lease is lost"),
             }
+        };
+        tokio::select! {
+            () = lead => {}
+            // Who started this may be gone as well.
+            _ = to_stop.wait_for(|is_to_stop| *is_to_stop) => {}
         }
+        workers.shutdown().await;
     }
 
-    async fn work(&self) {
-        let Self { controller, options: Options { default_network, workers, resync, .. }, .. } = self;
+    async fn work(&self, workers: &mut JoinSet<()>) {
+        let Self { controller, options, .. } = self;
+        let Options { default_network, resync, .. } = options;
         while let Err(error) = controller.deployer.inventory.read(&controller.deployer.lattice).await {
             tracing::warn!(%error, "waiting for Lattice");
             tokio::time::sleep(START_WAIT).await;
@@ -184,10 +198,9 @@ impl Start {
         }
         let objects = controller.begin();
         tracing::info!(objects, "the cluster is known");
-        let mut tasks = JoinSet::new();
-        for _ in 0..(*workers).max(1) {
+        for _ in 0..options.workers.max(1) {
             let controller = controller.clone();
-            tasks.spawn(async move { controller.work().await });
+            workers.spawn(async move { controller.work().await });
         }
         loop {
             if let Err(error) = controller.sweep().await {

@@ -183,7 +183,7 @@ async fn serve(args: Kube) -> anyhow::Result<ExitCode> {
         () = controller.lost() => ExitCode::FAILURE,
     };
     tracing::info!("stopping");
-    controller.release().await;
+    controller.stop().await;
     stop.send_replace(true);
     let _ = metrics.await;
     let _ = probes.await;
