@@ -14,6 +14,7 @@ mod decision;
 mod document;
 mod explain;
 mod lint;
+mod path;
 mod pattern;
 mod principal;
 mod statement;
@@ -23,6 +24,7 @@ pub use condition::ConditionKey;
 pub use decision::{Decision, Guard, Layer, Outcome, decide};
 pub use explain::{Explained, Explanation, Obstacle, explain};
 pub use lint::{Finding, Problem, lint};
+pub use path::plain_path;
 pub use statement::StatementFault;
 
 use document::Document;
