@@ -208,6 +208,17 @@ impl Condition {
         Ok(Self { key, set, if_exists, negated, test })
     }
 
+    /// Everything it asks about: its key, and what the variables in its values stand for.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        let (texts, arns): (&[Pattern], &[ArnPattern]) = match &self.test {
+            Test::Text { patterns, .. } => (patterns, &[]),
+            Test::Arn(patterns) => (&[], patterns),
+            _ => (&[], &[]),
+        };
+        let variables = texts.iter().flat_map(Pattern::keys).chain(arns.iter().flat_map(ArnPattern::keys));
+        std::iter::once(&self.key).chain(variables)
+    }
+
     /// `allowing`: the statement allows. Then a variable without a value makes the condition fail
     /// even when it is negated, so that nothing unknown opens a door.
     pub(crate) fn holds(&self, access: &Access<'_>, allowing: bool) -> bool {

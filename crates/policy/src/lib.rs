@@ -14,6 +14,7 @@ mod decision;
 mod document;
 mod explain;
 mod lint;
+mod partial;
 mod path;
 mod pattern;
 mod principal;
@@ -24,6 +25,7 @@ pub use condition::ConditionKey;
 pub use decision::{Decision, Guard, Layer, Outcome, decide};
 pub use explain::{Explained, Explanation, Obstacle, explain};
 pub use lint::{Finding, Problem, lint};
+pub use partial::{Partial, Untold, decide_in_part};
 pub use path::plain_path;
 pub use statement::StatementFault;
 

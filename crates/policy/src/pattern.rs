@@ -100,6 +100,14 @@ impl Pattern {
         Ok(Self { pieces: pieces.into(), has_variables })
     }
 
+    /// What its variables stand for.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Variable { key, .. } => Some(key),
+            Piece::Text(_) | Piece::One | Piece::Many => None,
+        })
+    }
+
     pub(crate) fn matches(&self, text: &str, ignore_case: bool, access: &Access<'_>) -> Match {
         if !self.has_variables {
             return glob(&self.pieces, &NO_VALUES, text, ignore_case).into();
@@ -240,6 +248,15 @@ impl ArnPattern {
         }
         let [a, b, c, d, e, f] = arn_parts(text).map(|part| Pattern::compile(part, syntax));
         Ok(Self::Parts(Box::new([a?, b?, c?, d?, e?, f?])))
+    }
+
+    /// What its variables stand for.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        let patterns = match self {
+            Self::Whole(pattern) => std::slice::from_ref(pattern),
+            Self::Parts(patterns) => &patterns[..],
+        };
+        patterns.iter().flat_map(Pattern::keys)
     }
 
     pub(crate) fn matches(&self, arn: &str, access: &Access<'_>) -> Match {

@@ -2,7 +2,9 @@
 
 use crate::StatementFault;
 use crate::caller::{Caller, CallerKind};
+use crate::condition::ConditionKey;
 use crate::document::PrincipalText;
+use crate::partial::{Told, Untold};
 
 /// One principal that a statement names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,16 @@ impl Principals {
             true => !allowing || caller.kind() != CallerKind::Anonymous,
         }
     }
+
+    /// As [`Self::include`], of a caller of whom `untold` does not know everything.
+    pub(crate) fn told(&self, caller: &Caller, allowing: bool, untold: Untold<'_>) -> Told {
+        let among = Told::any(self.listed.iter().map(|principal| principal.told(caller, untold)));
+        match among {
+            Told::Untold(missing) => Told::Untold(missing),
+            _ => Told::from(self.include(caller, allowing)),
+        }
+    }
+
     /// Whether the caller is among them by itself: neither with all of its account nor with everyone.
     pub(crate) fn name(&self, caller: &Caller) -> bool {
         let is_one =
@@ -117,6 +129,23 @@ impl Principal {
         }
     }
 
+    fn told(&self, caller: &Caller, untold: Untold<'_>) -> Told {
+        let missing = match self {
+            // The path of a role is not in the ARN of its session: of an account's roles, one has the name.
+            Self::Role(arn) if caller.role_arn().is_some_and(|role| is_same_but_for_path(arn, role)) => {
+                "aws:PrincipalArn"
+            }
+            Self::UniqueId(_) if caller.user_id().is_some() => "aws:userid",
+            Self::Federated(_) if caller.kind() == CallerKind::Session => "aws:FederatedProvider",
+            _ => return self.is(caller).into(),
+        };
+        let key = ConditionKey::parse(missing).expect("the three names above are condition keys");
+        match untold(&key) {
+            Some(missing) => Told::Untold(vec![missing]),
+            None => self.is(caller).into(),
+        }
+    }
+
     fn is(&self, caller: &Caller) -> bool {
         match self {
             Self::Everyone => true,
@@ -130,6 +159,15 @@ impl Principal {
             Self::Federated(provider) => caller.federated_provider() == Some(provider),
         }
     }
+}
+
+/// Whether two ARNs of roles are of one account and one name.
+fn is_same_but_for_path(one: &str, other: &str) -> bool {
+    let parts = |arn: &str| -> Option<(String, String)> {
+        let (account, path) = arn.split_once(":role/")?;
+        Some((account.to_owned(), path.rsplit('/').next()?.to_owned()))
+    };
+    parts(one).is_some_and(|found| parts(other) == Some(found))
 }
 
 /// Exactly twelve digits.

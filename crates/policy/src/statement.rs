@@ -1,7 +1,8 @@
 //! One statement, compiled: an effect, and what it is about.
 
-use crate::condition::{self, Condition};
+use crate::condition::{self, Condition, ConditionKey};
 use crate::document::{EffectText, StatementText};
+use crate::partial::{Told, Untold};
 use crate::pattern::{ArnPattern, Match, Pattern, Syntax};
 use crate::principal::Principals;
 use crate::{Access, PolicyKind};
@@ -162,6 +163,41 @@ impl Statement {
 
     pub(crate) fn applies(&self, access: &Access<'_>) -> bool {
         self.mismatch(access).is_none()
+    }
+
+    /// As [`Self::applies`], of an access of which `untold` does not know everything.
+    pub(crate) fn told(&self, access: &Access<'_>, untold: Untold<'_>) -> Told {
+        let allowing = self.effect == Effect::Allow;
+        let missing = |keys: &mut dyn Iterator<Item = &ConditionKey>| -> Vec<String> {
+            keys.filter_map(untold).collect()
+        };
+        // Actions have no variables.
+        let action =
+            Told::from(self.actions.includes(allowing, |action| action.matches(access.action, true, access)));
+        let principal = || match &self.principals {
+            Some(principals) => principals.told(access.caller, allowing, untold),
+            None => Told::Yes,
+        };
+        let is_about = |resource: &ArnPattern| match missing(&mut resource.keys()) {
+            missing if missing.is_empty() => (resource.matches(access.resource, access) == Match::Yes).into(),
+            missing => Told::Untold(missing),
+        };
+        let resource = || {
+            let Some(resources) = &self.resources else { return Told::Yes };
+            match Told::any(resources.listed.iter().map(is_about)) {
+                Told::Untold(missing) => Told::Untold(missing),
+                _ => {
+                    resources.includes(allowing, |resource| resource.matches(access.resource, access)).into()
+                }
+            }
+        };
+        let conditions = self.conditions.iter().map(|condition| match missing(&mut condition.keys()) {
+            missing if missing.is_empty() => Told::from(condition.holds(access, allowing)),
+            missing => Told::Untold(missing),
+        });
+        let parts = [action].into_iter();
+        let parts = parts.chain(std::iter::once_with(principal)).chain(std::iter::once_with(resource));
+        Told::all(parts.chain(conditions))
     }
 
     /// The first thing that keeps it from applying.

@@ -3,6 +3,7 @@
 mod caller;
 mod explain;
 mod lint;
+mod replay;
 
 use std::fs;
 use std::io::Write as _;
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 use trellis_policy::MAX_POLICY_BYTES;
 
 const INVOKE: &str = "vpc-lattice-svcs:Invoke";
+const CONNECT: &str = "vpc-lattice-svcs:Connect";
 
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
@@ -27,6 +29,8 @@ enum PolicyCommand {
     Lint(lint::Lint),
     /// Say which statement of which policy decides on a request, and why the others do not apply
     Explain(Box<explain::Explain>),
+    /// List the requests of access logs that a changed policy would decide otherwise; exits with 1 where there are any
+    Replay(Box<replay::Replay>),
 }
 
 pub(crate) fn policy(args: PolicyArgs) -> anyhow::Result<ExitCode> {
@@ -41,6 +45,7 @@ fn run(args: PolicyArgs, text: &mut String) -> anyhow::Result<ExitCode> {
     match args.command {
         PolicyCommand::Lint(args) => lint::run(&args, text),
         PolicyCommand::Explain(args) => explain::run(&args, text),
+        PolicyCommand::Replay(args) => replay::run(&args, text),
     }
 }
 

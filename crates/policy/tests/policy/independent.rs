@@ -6,11 +6,12 @@ mod people;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cases::{RESOURCES_ASKED, Random};
 use people::{Person, people};
 use serde_json::{Map, Value};
-use trellis_policy::{Access, ConditionKey, Context, Decision, Policy, PolicyKind};
+use trellis_policy::{Access, ConditionKey, Context, Decision, Partial, Policy, PolicyKind, decide_in_part};
 
 const CASES: u32 = 100_000;
 /// Requests that each policy is asked about.
@@ -53,6 +54,52 @@ fn the_engine_decides_as_an_independent_one_does_on_100000_policies_and_requests
     assert!(counts.len() == 3 && counts.values().all(|count| *count > CASES / 20), "{counts:?}");
 }
 
+#[test]
+fn what_is_told_in_part_is_so_whatever_the_rest_is() {
+    let mut random = Random::new();
+    let people = people();
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for _ in 0..CASES / REQUESTS {
+        let text = random.policy().to_string();
+        let policy = [Arc::new(Policy::parse(&text, PolicyKind::Resource).unwrap())];
+        let person = random.one(&people);
+        let resource = random.one::<&str>(&RESOURCES_ASKED);
+        let request = Request { action: "vpc-lattice-svcs:Invoke", resource, facts: random.facts() };
+        let asked = |request: &Request, hidden: &str| {
+            let Request { action, resource, .. } = *request;
+            let access = Access { caller: &person.caller, action, resource, context: request };
+            let is_hidden = |key: &ConditionKey| (name_of(key) == hidden).then(|| hidden.to_owned());
+            (policy[0].decide(&access), decide_in_part(&policy, &access, &is_hidden))
+        };
+        let told = |decision| if decision == Decision::Allow { Partial::Allows } else { Partial::Denies };
+        let (decision, whole) = asked(&request, "");
+        assert_eq!(whole, told(decision), "{text}\n{:?}\n{request:?}", person.caller);
+        for hidden in request.facts.keys() {
+            let part = asked(&request, hidden).1;
+            let mut without = Request { facts: request.facts.clone(), ..request };
+            without.facts.remove(hidden);
+            let mut other = Request { facts: request.facts.clone(), ..request };
+            other.facts.insert(hidden, vec!["another"]);
+            if part == Partial::Untold(vec![(*hidden).to_owned()]) {
+                *counts.entry("untold").or_default() += 1;
+                continue;
+            }
+            *counts.entry("told").or_default() += 1;
+            for decision in [decision, asked(&without, "").0, asked(&other, "").0] {
+                assert_eq!(part, told(decision), "{hidden}: {text}\n{:?}\n{request:?}", person.caller);
+            }
+        }
+    }
+    assert!(counts.len() == 2 && counts.values().all(|count| *count > 100), "{counts:?}");
+}
+
+fn name_of(key: &ConditionKey) -> String {
+    match key.argument() {
+        Some(argument) => format!("{}/{argument}", key.name()),
+        None => key.name().to_owned(),
+    }
+}
+
 // === what is asked ===
 
 #[derive(Debug)]
@@ -64,11 +111,7 @@ struct Request {
 
 impl Context for Request {
     fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) {
-        let name = match key.argument() {
-            Some(argument) => format!("{}/{argument}", key.name()),
-            None => key.name().to_owned(),
-        };
-        self.facts.get(name.as_str()).into_iter().flatten().for_each(|value| visit(value));
+        self.facts.get(name_of(key).as_str()).into_iter().flatten().for_each(|value| visit(value));
     }
 }
 

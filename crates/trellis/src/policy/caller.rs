@@ -44,3 +44,13 @@ fn split_path(name: &str) -> (String, &str) {
     let (path, name) = name.rsplit_once('/').unwrap_or(("", name));
     (if path.is_empty() { "/".to_owned() } else { format!("/{path}/") }, name)
 }
+
+/// Account and name of the role that an ARN is of, the role's own or one of its sessions'.
+pub(super) fn role_of(arn: &str) -> Option<(&str, &str)> {
+    let account = arn.split(':').nth(4)?;
+    let name = match arn.split_once(":assumed-role/") {
+        Some((_, rest)) => rest.split('/').next()?,
+        None => arn.split_once(":role/")?.1.rsplit('/').next()?,
+    };
+    Some((account, name))
+}
