@@ -38,19 +38,23 @@ impl DataPlaneNetwork {
         Self { sockets, resolver, runtime }
     }
 
-    /// Whatever a target or a name of a resource says: the router would connect to itself.
-    fn refuse_own(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
-        let is_link_local = LinkLocal::ALL.iter().any(|own| own.of(AddressFamily::of(to.ip())) == to.ip());
-        if is_link_local {
-            let message = format!("{to} is for the hosts of {vpc} themselves");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
+    /// The resolver's own address may be asked only by hosts, whatever a target or a name of a resource says.
+    fn refuse_resolver(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
         if !self.resolver.is_resolver(vpc, to.ip()) {
             return Ok(());
         }
         let message = format!("{to} is the resolver of {vpc}, which serves its own hosts alone");
         Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
     }
+}
+
+/// Where the router of a VPC serves its hosts, metadata for one: it would connect to itself.
+fn refuse_link_local(vpc: &VpcId, to: SocketAddr) -> io::Result<()> {
+    if !LinkLocal::ALL.iter().any(|own| own.of(AddressFamily::of(to.ip())) == to.ip()) {
+        return Ok(());
+    }
+    let message = format!("{to} is for the hosts of {vpc} themselves");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 impl trellis_proxy::Network for DataPlaneNetwork {
@@ -63,8 +67,11 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial(&self, vpc: &VpcId, to: SocketAddr) -> io::Result<TcpStream> {
-        if matches!(to.port(), dns::PORT | LinkLocal::PORT) {
-            self.refuse_own(vpc, to)?;
+        // On the path of a request: the resolver is asked, under its lock, only where it could be meant.
+        match to.port() {
+            dns::PORT => self.refuse_resolver(vpc, to)?,
+            LinkLocal::PORT => refuse_link_local(vpc, to)?,
+            _ => {}
         }
         self.sockets.dial(vpc, AddressFamily::of(to.ip()).source_ip(), to)
     }
@@ -79,7 +86,8 @@ impl trellis_proxy::Network for DataPlaneNetwork {
     }
 
     fn dial_from(&self, vpc: &VpcId, source: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
-        self.refuse_own(vpc, to)?;
+        refuse_link_local(vpc, to)?;
+        self.refuse_resolver(vpc, to)?;
         self.sockets.dial(vpc, source, to)
     }
 
