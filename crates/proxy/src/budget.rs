@@ -161,17 +161,18 @@ pub(crate) struct Held {
 impl Held {
     /// Holds so much in all from now on, if there is room for it. Whether there was.
     pub(crate) fn grow_to(&mut self, amount: u64) -> bool {
-        let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return true };
-        let Some(mut taken) = self.ledger.take(&self.vpc, self.address, more) else { return false };
-        self.amount += std::mem::take(&mut taken.amount);
-        true
+        self.grow(amount, |_| |room, by_client| by_client < room)
     }
 
     /// As [`Held::grow_to`], for what could be done without: only while its client has less than half of what it may.
     pub(crate) fn grow_if_ample(&mut self, amount: u64) -> bool {
+        self.grow(amount, |more| move |room, by_client| by_client + more <= room / 2)
+    }
+
+    /// `may` is told how much more is wanted, and says of room and what the client has whether it may have it.
+    fn grow<M: Fn(u64, u64) -> bool>(&mut self, amount: u64, may: impl Fn(u64) -> M) -> bool {
         let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) else { return true };
-        let is_ample = |room: u64, by_client: u64| by_client + more <= room / 2;
-        let Some(mut taken) = self.ledger.take_if(&self.vpc, self.address, more, is_ample) else {
+        let Some(mut taken) = self.ledger.take_if(&self.vpc, self.address, more, may(more)) else {
             return false;
         };
         self.amount += std::mem::take(&mut taken.amount);
@@ -180,7 +181,7 @@ impl Held {
 
     /// Gives back what it holds beyond `amount`.
     pub(crate) fn shrink_to(&mut self, amount: u64) {
-        if let Some(less) = self.amount.checked_sub(amount) {
+        if let Some(less) = self.amount.checked_sub(amount).filter(|less| *less > 0) {
             self.give_back(less);
             self.amount = amount;
         }
