@@ -11,6 +11,7 @@ mod handlers;
 mod head;
 mod over_http1;
 mod over_http2;
+pub(crate) mod reading;
 mod stream;
 
 use std::cell::{Cell, RefCell};
@@ -28,7 +29,7 @@ use crate::client::Client;
 use crate::clock::Millis;
 use crate::failure::Failure;
 use crate::record::Seen;
-use crate::stream::{Stream, is_little};
+use crate::stream::Stream;
 use crate::tls::Agreed;
 use crate::watchdog::{Alarm, Watched};
 use crate::worker::{Entrance, Worker};
@@ -36,8 +37,6 @@ use codec::{Bounds, Codec, PREFACE, Reason, Slot};
 use handlers::Handlers;
 
 const BOUNDS: Bounds = Bounds { streams: 128, stream_window: 128 * 1024, connection_window: 1024 * 1024 };
-/// Reads before others have their turn.
-const READS: u32 = 8;
 /// Reads of what a client still sends when everything has been said.
 const LAST_READS: u32 = 64;
 /// How long a connection whose requests are done, or have been cut, may take to go.
@@ -239,7 +238,9 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
         connection.watched.register(cx);
         let mut more = false;
         if !self.over {
-            more = self.poll_read(cx);
+            let mut codec = connection.codec.borrow_mut();
+            more = reading::poll_read(cx, self.worker, &mut codec, &mut self.inbox, &mut self.stream);
+            drop(codec);
             self.take_opened();
             self.shed();
         }
@@ -264,35 +265,6 @@ impl<F: Future<Output = ()>, S: Fn(Slot, u64) -> F> Served<'_, F, S> {
     fn end(&mut self) {
         self.over = true;
         self.connection.codec.borrow_mut().disconnect();
-    }
-
-    /// Reads what there is, and gives it to the codec. Whether there may be more.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let buffers = &self.worker.buffers;
-        let connection = self.connection;
-        let mut codec = connection.codec.borrow_mut();
-        codec.pass_time(self.worker.clock.coarse());
-        let mut came = 0;
-        for _ in 0..READS {
-            let taken = codec.receive(self.inbox.unread());
-            self.inbox.consume(taken);
-            self.inbox.compact(buffers);
-            if codec.is_finished() || codec.is_choked() {
-                return false;
-            }
-            match self.inbox.poll_fill(cx, &mut self.stream, buffers) {
-                Poll::Pending => {
-                    // As over HTTP/1: a client that holds back what is less than a segment would wait for it.
-                    if is_little(came) && (codec.is_amid() || !self.inbox.unread().is_empty()) {
-                        self.stream.acknowledge();
-                    }
-                    return false;
-                }
-                Poll::Ready(Ok(count @ 1..)) => came += count as u64,
-                Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
-            }
-        }
-        true
     }
 
     /// Begins to serve the streams the client has begun.

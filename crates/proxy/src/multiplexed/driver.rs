@@ -9,13 +9,10 @@ use tokio::io::AsyncWrite;
 
 use super::Shared;
 use crate::buffer::Inbox;
-use crate::stream::is_little;
+use crate::http2::reading;
 use crate::upstream::Upstream;
 use crate::view::TargetState;
 use crate::worker::Worker;
-
-/// Reads before others have their turn.
-const READS: u32 = 8;
 
 /// Moves the bytes of a connection until it ends. The connection counts as open until then.
 pub(super) struct Driver {
@@ -56,7 +53,10 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.register(cx);
-        let more = self.poll_read(cx);
+        let mut codec = self.shared.codec.borrow_mut();
+        let more =
+            reading::poll_read(cx, &self.worker, &mut codec, &mut self.inbox, &mut self.upstream.stream);
+        drop(codec);
         self.look();
         let choked = self.shared.codec.borrow().is_choked();
         if self.poll_write(cx).is_ready() {
@@ -73,33 +73,6 @@ impl Driver {
         if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-    }
-
-    /// Reads what there is. Whether there may be more.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut codec = self.shared.codec.borrow_mut();
-        codec.pass_time(self.worker.clock.coarse());
-        let mut came = 0;
-        for _ in 0..READS {
-            let taken = codec.receive(self.inbox.unread());
-            self.inbox.consume(taken);
-            self.inbox.compact(&self.worker.buffers);
-            if codec.is_finished() || codec.is_choked() {
-                return false;
-            }
-            match self.inbox.poll_fill(cx, &mut self.upstream.stream, &self.worker.buffers) {
-                Poll::Pending => {
-                    // As over HTTP/1: a server that holds back what is less than a segment would wait for it.
-                    if is_little(came) && (codec.is_amid() || !self.inbox.unread().is_empty()) {
-                        self.upstream.stream.acknowledge();
-                    }
-                    return false;
-                }
-                Poll::Ready(Ok(count @ 1..)) => came += count as u64,
-                Poll::Ready(Ok(_) | Err(_)) => codec.disconnect(),
-            }
-        }
-        true
     }
 
     /// Takes note of what the target has said of itself.
