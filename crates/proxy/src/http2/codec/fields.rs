@@ -76,8 +76,9 @@ impl Fields {
         self.bytes.capacity() <= KEPT
     }
 
-    /// Adds a field as it was decoded, and checks what RFC 9113, 8.2 and 8.3, say of it.
-    pub(super) fn add(&mut self, name: &[u8], value: &[u8], part: Part) {
+    /// Adds a field as it was decoded, and checks what RFC 9113, 8.2 and 8.3, say of it. One that is `never_indexed` is not
+    /// for tables, here and wherever it goes.
+    pub(super) fn add(&mut self, name: &[u8], value: &[u8], part: Part, never_indexed: bool) {
         self.size = self.size.saturating_add(name.len() + value.len() + 32);
         if self.size > MAX_LIST || self.malformed {
             return;
@@ -99,14 +100,7 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let value = self.push(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.entries.push(Entry { name, value, kind, never_indexed: false });
-    }
-
-    /// The field that was added last is not for tables, here and wherever it goes.
-    pub(super) fn never_index_last(&mut self) {
-        if let Some(entry) = self.entries.last_mut() {
-            entry.never_indexed = true;
-        }
+        self.entries.push(Entry { name, value, kind, never_indexed });
     }
 
     /// `None`: "pseudo-header fields that are ... not defined", "MUST appear ... before regular header
@@ -231,7 +225,7 @@ impl Fields {
     pub(crate) fn of_request(fields: &[(&str, &str)]) -> Self {
         let mut made = Self::default();
         for (name, value) in fields {
-            made.add(name.as_bytes(), value.as_bytes(), Part::Request);
+            made.add(name.as_bytes(), value.as_bytes(), Part::Request, false);
         }
         made
     }

@@ -110,10 +110,7 @@ impl Codec {
     fn decode(&mut self, block: &[u8], part: Part) -> Result<Fields, Refusal> {
         let mut fields = self.streams.take_fields();
         let decoded = self.decoder.decode(block, |name, value, never_indexed| {
-            fields.add(name, value, part);
-            if never_indexed {
-                fields.never_index_last();
-            }
+            fields.add(name, value, part, never_indexed);
             Ok::<_, std::convert::Infallible>(())
         });
         match decoded {
