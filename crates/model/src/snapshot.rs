@@ -21,7 +21,9 @@ use crate::id::{AccountId, ListenerId, RuleId, ServiceId, ServiceNetworkId, Targ
 use crate::matching::{HttpMatch, RequestHead};
 
 pub use identity::{AccessKey, Identities, Organizations, Principal, PrincipalKind, TokenKey};
-pub use resource::{Destination, RESOURCE_BLOCK, RESOURCE_ENTRANCE, Resource, Resources, resource_address};
+pub use resource::{
+    Destination, RESOURCE_BLOCK, RESOURCE_ENTRANCE, Resource, Resources, may_be_dialled, resource_address,
+};
 
 /// The address services have in every associated VPC. AWS shares a few addresses of
 /// 169.254.171.0/24 between all services; the listener is chosen by port and Host, never by address.

@@ -18,6 +18,31 @@ pub const RESOURCE_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(129, 224, 
 /// reach the address itself.
 pub const RESOURCE_ENTRANCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_001);
 
+/// fd00:ec2::/32: services, the resolver, and whatever else AWS has for its instances.
+const AWS_IPV6: [u16; 2] = [0xfd00, 0xec2];
+
+/// Whether anybody can be at `address` who is connected to from inside a VPC. A name may say what it likes: the router
+/// itself, link-local addresses (services among them), other resources, multicast and what is kept back are nobody's.
+pub fn may_be_dialled(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            (1..224).contains(&first)
+                && !address.is_loopback()
+                && !address.is_link_local()
+                && !RESOURCE_BLOCK.contains(&address)
+        }
+        IpAddr::V6(address) => {
+            !address.is_unspecified()
+                && !address.is_loopback()
+                && !address.is_multicast()
+                && !address.is_unicast_link_local()
+                && address.to_ipv4_mapped().is_none()
+                && address.segments()[..2] != AWS_IPV6
+        }
+    }
+}
+
 /// The address of the resource that `association` brings into a network: a function of its id, so it never changes.
 /// Ids are chosen so that no two associations of a network have the same.
 pub fn resource_address(association: &ResourceAssociationId) -> Ipv4Addr {
@@ -160,5 +185,31 @@ mod tests {
         assert_eq!(resources.iter().count(), 2);
         assert!(resources.at([129, 224, 0, 3].into()).unwrap().has_port(5432));
         assert!(!resources.at([129, 224, 0, 3].into()).unwrap().has_port(5433));
+    }
+
+    #[test]
+    fn a_name_that_leads_to_ourselves_or_nowhere_leads_to_no_resource() {
+        for (address, expected) in [
+            ("10.0.1.10", true),
+            ("203.0.113.9", true),
+            ("127.0.0.1", false),
+            ("0.0.0.0", false),
+            ("169.254.171.1", false),
+            ("169.254.169.253", false),
+            ("129.224.3.4", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("fd00::1", true),
+            ("2001:db8::1", true),
+            ("::1", false),
+            ("::", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("::ffff:10.0.1.10", false),
+            ("fd00:ec2:80::a9fe:ab01", false),
+            ("fd00:ec2::253", false),
+        ] {
+            assert_eq!(may_be_dialled(address.parse().unwrap()), expected, "{address}");
+        }
     }
 }

@@ -23,8 +23,14 @@ const CONNECT_TCP: Duration = Duration::from_secs(10);
 /// "Must respond with an HTTP status code within two seconds after connecting."
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// The checks that are being made, by id and VPC.
-pub(super) type Watched = FxHashMap<(Box<str>, VpcId), Watching>;
+/// The checks that are being made.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// What they were made from.
+    checks: Arc<[Arc<Check>]>,
+    /// By id and VPC.
+    tasks: FxHashMap<(Box<str>, VpcId), Watching>,
+}
 
 pub(super) struct Watching {
     check: Arc<Check>,
@@ -39,12 +45,17 @@ impl Drop for Watching {
 
 /// Makes the checks that are being made those of `snapshot`.
 pub(super) fn apply(checker: &Rc<Checker>, watched: &mut Watched, snapshot: &Snapshot) {
-    let wanted = snapshot.names.checks.iter().filter(|check| !check.endpoint.is_disabled);
+    if Arc::ptr_eq(&watched.checks, &snapshot.names.checks) {
+        return;
+    }
+    watched.checks = snapshot.names.checks.clone();
+    let wanted = watched.checks.iter().filter(|check| !check.endpoint.is_disabled);
     let wanted: FxHashMap<_, _> =
         wanted.map(|check| ((check.id.clone(), check.vpc.clone()), check.clone())).collect();
-    watched.retain(|place, known| wanted.get(place).is_some_and(|check| Arc::ptr_eq(check, &known.check)));
+    let tasks = &mut watched.tasks;
+    tasks.retain(|place, known| wanted.get(place).is_some_and(|check| Arc::ptr_eq(check, &known.check)));
     for (place, check) in wanted {
-        watched.entry(place).or_insert_with(|| {
+        tasks.entry(place).or_insert_with(|| {
             let pause = check.endpoint.interval.max(SHORTEST);
             let (checker, watching) = (checker.clone(), check.clone());
             let watch = move || watch_over(checker.clone(), watching.clone());
@@ -150,12 +161,22 @@ mod tests {
 
     #[test]
     fn nobodys_endpoint_is_where_a_vpcs_router_has_its_own() {
-        for address in
-            ["127.0.0.1", "169.254.169.253", "0.0.0.0", "224.0.0.1", "::1", "fe80::1", "::ffff:127.0.0.1"]
-        {
+        for address in [
+            "127.0.0.1",
+            "169.254.169.253",
+            "169.254.171.1",
+            "129.224.3.4",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00:ec2:80::a9fe:ab01",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.171.1",
+        ] {
             assert!(!Endpoint::may_be_at(address.parse().unwrap()), "{address}");
         }
-        for address in ["10.0.1.5", "192.0.2.1", "fd00::5"] {
+        for address in ["10.0.1.5", "192.0.2.1", "::ffff:10.0.1.5", "fd00::5"] {
             assert!(Endpoint::may_be_at(address.parse().unwrap()), "{address}");
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use tokio::net::TcpStream;
-use trellis_model::snapshot::{Destination, RESOURCE_BLOCK, Resource};
+use trellis_model::snapshot::{Destination, Resource, may_be_dialled};
 
 use super::names;
 use crate::clock::Millis;
@@ -70,7 +70,7 @@ async fn try_each(
             .map_err(Unreached::NotResolved)?
             .iter()
             .copied()
-            .filter(|address| may_be_a_resource(*address))
+            .filter(|address| may_be_dialled(*address))
             .collect(),
     };
     let mut failure = Unreached::NoAddress;
@@ -89,31 +89,6 @@ async fn try_each(
     }
     Err(failure)
 }
-
-/// A name may say what it likes: this host, link-local addresses (services among them), other resources, multicast and
-/// what is kept back are nobody's.
-fn may_be_a_resource(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let first = address.octets()[0];
-            (1..224).contains(&first)
-                && !address.is_loopback()
-                && !address.is_link_local()
-                && !RESOURCE_BLOCK.contains(&address)
-        }
-        IpAddr::V6(address) => {
-            !address.is_unspecified()
-                && !address.is_loopback()
-                && !address.is_multicast()
-                && !address.is_unicast_link_local()
-                && address.to_ipv4_mapped().is_none()
-                && address.segments()[..2] != AWS_IPV6
-        }
-    }
-}
-
-/// fd00:ec2::/32: services, the resolver, and whatever else AWS has for its instances.
-const AWS_IPV6: [u16; 2] = [0xfd00, 0xec2];
 
 async fn connect_one(
     worker: &Worker,
@@ -145,35 +120,4 @@ async fn connect_one(
     }
     let gateway = stream.local_addr().map_err(Unreached::Failed)?;
     Ok(Reached { stream, gateway, resource: to })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_leads_to_ourselves_or_nowhere_leads_to_no_resource() {
-        for (address, expected) in [
-            ("10.0.1.10", true),
-            ("203.0.113.9", true),
-            ("127.0.0.1", false),
-            ("0.0.0.0", false),
-            ("169.254.171.1", false),
-            ("169.254.169.253", false),
-            ("129.224.3.4", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("fd00::1", true),
-            ("2001:db8::1", true),
-            ("::1", false),
-            ("::", false),
-            ("fe80::1", false),
-            ("ff02::1", false),
-            ("::ffff:10.0.1.10", false),
-            ("fd00:ec2:80::a9fe:ab01", false),
-            ("fd00:ec2::253", false),
-        ] {
-            assert_eq!(may_be_a_resource(address.parse().unwrap()), expected, "{address}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::health::{TargetHealth, TargetStatus};
 use crate::id::VpcId;
+use crate::snapshot::may_be_dialled;
 
 /// An endpoint that record sets of a VPC's zones depend on, as it is seen from that VPC.
 #[derive(Debug)]
@@ -40,19 +41,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Whether anybody's endpoint can be at `address`: not at what a VPC's router has for itself.
+    /// Whether anybody's endpoint can be at `address`, which may be an IPv4 one in an IPv6 one.
     pub fn may_be_at(address: IpAddr) -> bool {
-        let is_special = address.is_loopback() || address.is_multicast() || address.is_unspecified();
-        let is_link_local = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                address.is_link_local()
-                    || address.is_broadcast()
-                    || address.is_loopback()
-                    || address.octets()[0] == 0
-            }
-            IpAddr::V6(address) => address.is_unicast_link_local(),
-        };
-        !is_special && !is_link_local
+        may_be_dialled(address.to_canonical())
     }
 }
 
