@@ -3,7 +3,7 @@
 use hickory_proto::rr::rdata::{CNAME, NULL};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
-use trellis_model::snapshot::names::{Data, RecordSet, Zone, Zones};
+use trellis_model::snapshot::names::{Data, RecordSet, Zone, Zones, upwards};
 
 use super::{Authority, View, built_in};
 
@@ -51,13 +51,10 @@ impl<'a> Hosted<'a> {
     /// Where the name is at or below an NS record within the zone: that one's records, and the addresses of the servers
     /// that the zone has.
     pub(super) fn delegation(&self, kind: RecordType) -> Option<(Vec<Record>, Vec<Record>)> {
-        let below = self.name.strip_suffix(self.zone.name()).filter(|below| !below.is_empty())?;
-        // From the zone's own name down: the first cut is the one that counts.
-        let mut starts: Vec<usize> = below.match_indices('.').map(|(at, _)| at + 1).collect();
-        starts.pop();
-        starts.insert(0, 0);
-        let is_cut = |cut: &str| self.zone.at(cut).iter().any(|set| set.kind == NS_TYPE);
-        let cut = starts.iter().rev().map(|at| &self.name[*at..]).find(|cut| is_cut(cut))?;
+        let is_below = |name: &&str| name.len() > self.zone.name().len();
+        let is_cut = |cut: &&str| self.zone.at(cut).iter().any(|set| set.kind == NS_TYPE);
+        // Of several, the one right below the zone's own name counts.
+        let cut = upwards(&self.name).take_while(is_below).filter(is_cut).last()?;
         if kind == RecordType::DS && cut == self.name {
             return None;
         }

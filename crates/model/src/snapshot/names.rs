@@ -84,13 +84,7 @@ impl Zones {
     /// "The most specific match": the zone that shares the most labels with `name`. There is no falling through to
     /// another one where it has no such record.
     pub fn of(&self, name: &str) -> Option<&Arc<Zone>> {
-        let mut rest = name;
-        loop {
-            if let Some(zone) = self.zones.get(rest) {
-                return Some(zone);
-            }
-            rest = parent(rest)?;
-        }
+        upwards(name).find_map(|name| self.zones.get(name))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -271,10 +265,7 @@ impl Zone {
             return None;
         }
         // RFC 4592, 3.3.1: the wildcard right below the closest encloser, and no other.
-        let mut encloser = parent(name)?;
-        while !self.nodes.contains(encloser) {
-            encloser = parent(encloser)?;
-        }
+        let encloser = upwards(name).skip(1).find(|name| self.nodes.contains(name))?;
         self.nodes.get(format!("{WILDCARD}.{encloser}").as_str()).map(|node| &*node.sets)
     }
 
@@ -302,6 +293,11 @@ impl Zone {
             self.count_below(name, -1);
         }
     }
+}
+
+/// `name` and what is above it, up to its last label.
+pub fn upwards(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| parent(name))
 }
 
 /// The name without its first label; `None` for one of a single label.

@@ -8,6 +8,7 @@
 use trellis_frame::zone::Zones;
 use trellis_frame::{Refusal, Surroundings, account, key};
 use trellis_model::AccountId;
+use trellis_model::snapshot::names::upwards;
 use trellis_store::{Read, Transaction};
 
 use crate::hosted_zone::{HostedZone, ZONES};
@@ -50,11 +51,6 @@ pub(crate) async fn adopt(surroundings: &Surroundings) -> Result<(), Refusal> {
         known.await?;
     }
     Ok(())
-}
-
-/// The names that zones of `name` may have: itself and everything above it.
-fn upwards(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, above)| above))
 }
 
 /// Zones for who wants a proof.

@@ -174,8 +174,7 @@ impl Publication {
         let mut served: FxHashMap<&str, &Known> = FxHashMap::default();
         for known in all {
             let name = known.record.name.as_str();
-            let above = std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, rest)| rest));
-            let is_taken = above
+            let is_taken = names::upwards(name)
                 .filter_map(|name| served.get(name))
                 .any(|older| older.record.name == name || older.record.account != known.record.account);
             if !is_taken {
