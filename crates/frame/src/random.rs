@@ -48,6 +48,11 @@ impl Random {
     }
 }
 
+/// Whether `text` could be a UUID of [`Random::uuid`]: what goes into a key has been looked at.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+}
+
 impl fmt::Debug for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Random")

@@ -10,6 +10,7 @@ use serde_json::Value;
 use trellis_api::Exception;
 use trellis_api::typed::FromValue;
 use trellis_ca::{DistinguishedName, Facts, PrivateKey, SealingKey, SignatureAlgorithm};
+use trellis_frame::random::is_uuid;
 use trellis_frame::vault::VaultFault;
 use trellis_frame::{Kind, Records, Refusal};
 use trellis_model::Arn;
@@ -210,14 +211,9 @@ pub(crate) fn named(text: &str) -> Result<(Arn, String), Refusal> {
         refuse("InvalidArnException", format_args!("{shown} is not the ARN of a certificate authority"))
     };
     let arn: Arn = text.parse().map_err(|_| malformed())?;
-    let id = arn.resource.strip_prefix("certificate-authority/").filter(|id| is_id(id));
+    let id = arn.resource.strip_prefix("certificate-authority/").filter(|id| is_uuid(id));
     let id = id.filter(|_| arn.service == "acm-pca").ok_or_else(malformed)?.to_owned();
     Ok((arn, id))
-}
-
-/// A UUID as they are made here.
-fn is_id(text: &str) -> bool {
-    text.len() == 36 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
 /// Refuses an ARN of `home` that names no authority.

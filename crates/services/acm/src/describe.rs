@@ -1,7 +1,6 @@
 //! DescribeCertificate and GetCertificate.
 
 use serde_json::{Value, json};
-use trellis_api::Exception;
 use trellis_ca::Facts;
 use trellis_frame::{Context, Refusal};
 use trellis_store::Reader;
@@ -111,8 +110,7 @@ pub(super) fn without_nulls(mut object: Value) -> Value {
 pub(super) fn pem(state: &mut Reader, ctx: &Context, input: &Identify) -> Result<Value, Refusal> {
     let certificate = Certificate::find(state, &ctx.home(), &input.certificate_arn)?;
     if certificate.facts.is_none() {
-        let message = format!("Certificate {} is {}.", certificate.arn(), certificate.status(ctx.now));
-        return Err(Exception::plain("RequestInProgressException", 400, message).into());
+        return Err(certificate.in_progress(ctx.now));
     }
     let leaf = certificate.material(state, ctx.vault())?;
     Ok(without_nulls(json!({"Certificate": leaf.certificate_pem(), "CertificateChain": leaf.chain_pem()})))

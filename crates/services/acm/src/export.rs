@@ -51,7 +51,7 @@ pub(super) async fn export(ctx: &Context, input: Value) -> Result<Value, Refusal
             return Err(invalid("the certificate was not requested with Options.Export ENABLED").into());
         }
         if certificate.facts.is_none() {
-            return Err(pending(&certificate, ctx));
+            return Err(certificate.in_progress(ctx.now));
         }
         let leaf = certificate.material(&mut state, ctx.vault())?;
         (certificate, leaf)
@@ -75,17 +75,12 @@ pub(super) async fn export(ctx: &Context, input: Value) -> Result<Value, Refusal
     Ok(without_nulls(json!({"Certificate": pem, "CertificateChain": chain, "PrivateKey": key})))
 }
 
-fn pending(certificate: &Certificate, ctx: &Context) -> Refusal {
-    let message = format!("Certificate {} is {}.", certificate.arn(), certificate.status(ctx.now));
-    Exception::plain("RequestInProgressException", 400, message).into()
-}
-
 /// "Renews an eligible ACM certificate." One of a private CA that somebody uses or has exported; the workflow does it.
 pub(super) fn renew(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<(), Refusal> {
     let mut certificate = Certificate::find(tx, &ctx.home(), &input.certificate_arn)?;
     let is_in_use = !certificate.users(tx)?.is_empty();
     if certificate.facts.is_none() && certificate.requested.is_some() {
-        return Err(pending(&certificate, ctx));
+        return Err(certificate.in_progress(ctx.now));
     }
     if certificate.renewal_eligibility(is_in_use) != "ELIGIBLE" {
         let message = "the certificate is not eligible for renewal: it was imported, or nobody uses it or has exported it";

@@ -48,6 +48,12 @@ impl Certificate {
             .to_string()
     }
 
+    /// The refusal of what needs it to be issued.
+    pub(crate) fn in_progress(&self, now: Moment) -> Refusal {
+        let message = format!("Certificate {} is {}.", self.arn(), self.status(now));
+        Exception::plain("RequestInProgressException", 400, message).into()
+    }
+
     /// `PENDING_VALIDATION` or `FAILED` before it is issued, `EXPIRED` once it is over.
     pub(crate) fn status(&self, now: Moment) -> &'static str {
         let failure = self.requested.as_ref().and_then(|requested| requested.failure.as_deref());

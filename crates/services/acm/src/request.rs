@@ -368,7 +368,7 @@ async fn fail(
 ) -> Result<Progress, Refusal> {
     let now = Moment::from(surroundings.clock.now());
     let (home, id) = (work.home.clone(), work.id.clone());
-    tracing::warn!(certificate = work.id, reason, is_renewal, "a private CA did not issue a certificate");
+    tracing::warn!(certificate = work.id, reason, is_renewal, "a certificate was not issued");
     let step = move |tx: &mut Transaction<'_>| {
         let Some(mut certificate) = Certificate::of_id(tx, &home, &id)? else { return Ok(()) };
         let Some(requested) = &mut certificate.requested else { return Ok(()) };

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use trellis_frame::random::is_uuid;
 use trellis_frame::{Context, Page, Paged, Quota, Records, Refusal, key, page, tags};
 use trellis_model::VpcId;
 use trellis_model::health::TargetStatus;
@@ -112,7 +113,7 @@ pub(crate) fn arn(id: &str) -> String {
 /// # Errors
 /// `NoSuchHealthCheck`; also for one of somebody else.
 pub(crate) fn find(state: &mut impl Read, ctx: &Context, id: &str) -> Result<HealthCheck, Refusal> {
-    let found = if is_id(id) { CHECKS.get(state, &key::global(&ctx.caller.account), id)? } else { None };
+    let found = if is_uuid(id) { CHECKS.get(state, &key::global(&ctx.caller.account), id)? } else { None };
     found.ok_or_else(|| missing(id))
 }
 
@@ -120,11 +121,6 @@ pub(crate) fn missing(id: &str) -> Refusal {
     let message =
         format!("No health check exists with the specified ID: {}", trellis_frame::refusal::shown(id));
     refuse(wire::NoSuchHealthCheck { message })
-}
-
-/// Whether `text` could be an id: what goes into a key has been looked at.
-pub(crate) fn is_id(text: &str) -> bool {
-    text.len() == 36 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
 fn reference_key(home: &Home, caller_reference: &str) -> String {

@@ -174,7 +174,7 @@ pub(crate) fn create(
     };
     if let Some(set) = &set {
         delegation_set::hold(tx, set, &zone.arn())?;
-        zone.delegation_set = input.delegation_set_id.as_deref().map(bare_set);
+        zone.delegation_set = Some(set.id().to_owned());
     }
     if let Some(vpc) = &input.vpc {
         let vpc = association::own_vpc(tx, ctx, vpc)?;
@@ -194,11 +194,6 @@ pub(crate) fn create(
         vpc: zone.vpcs.first().map(ZoneVpc::describe),
         location: format!("https://route53.amazonaws.com/2013-04-01/hostedzone/{}", zone.id),
     })
-}
-
-/// Without the path that clients put in front of it.
-fn bare_set(id: &str) -> String {
-    id.strip_prefix("/delegationset/").unwrap_or(id).to_owned()
 }
 
 pub(crate) fn get(

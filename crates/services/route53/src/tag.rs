@@ -1,5 +1,6 @@
 //! Tags of hosted zones and health checks.
 
+use trellis_frame::random::is_uuid;
 use trellis_frame::{Context, Refusal, key, tags};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
@@ -78,7 +79,7 @@ pub(crate) fn list_several(
 pub(crate) fn locate(state: &mut dyn Read, home: &Home, arn: &Arn) -> Result<(), Refusal> {
     if let Some(id) = arn.resource.strip_prefix("healthcheck/") {
         let key = health_check::CHECKS.key(&key::global(&home.account), id);
-        let is_there = health_check::is_id(id) && state.get(&key)?.is_some();
+        let is_there = is_uuid(id) && state.get(&key)?.is_some();
         return if is_there { Ok(()) } else { Err(health_check::missing(id)) };
     }
     let id = arn.resource.strip_prefix("hostedzone/").unwrap_or_default();

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use trellis_api::Exception;
 use trellis_ca::{Csr, PrivateKey};
 use trellis_frame::operation::BoxFuture;
+use trellis_frame::random::is_uuid;
 use trellis_frame::vault::VaultFault;
 use trellis_frame::{Context, Progress, Refusal, Surroundings, Work, record};
 use trellis_model::moment::Moment;
@@ -51,7 +52,7 @@ impl Authority {
 
     /// The authority of `id`, wherever it is.
     pub(crate) fn of_id(state: &mut impl Read, id: &str) -> Result<Option<Self>, Refusal> {
-        if !super::is_id(id) {
+        if !is_uuid(id) {
             return Ok(None);
         }
         let place = record::get_id(state, &place_of(id))?.unwrap_or_default();
