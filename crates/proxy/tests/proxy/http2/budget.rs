@@ -118,7 +118,8 @@ fn bodies_that_wait_for_a_silent_target_hold_no_more_memory_than_their_client_ma
                 }
             }
         }
-        assert!(stuck.len() > 10, "what there is room for goes on: {}", stuck.len());
+        // How many depends on who came first: there is room for two connections that are full, or for many that are not.
+        assert!(stuck.len() >= 2, "what there is room for goes on: {}", stuck.len());
         upload(&mut Http2::from(NEIGHBOUR, &fixture).await, 150_000).await;
         stuck.iter().for_each(|body| body.abort());
     });
