@@ -279,3 +279,19 @@ def test_a_cluster_that_cannot_be_made_says_what_to_do(tmp_path):
         [issue] = cluster.described()["health"]["issues"]
         assert "scripts/kubernetes" in issue["message"]
         cluster.delete()
+
+
+def test_a_cluster_that_never_ran_goes_with_its_security_group(instance):
+    other = Cluster(instance)
+    make = lambda: instance.ec2.create_security_group(GroupName=unique("own"), Description="own", VpcId=other.vpc)["GroupId"]
+    groups = [make() for _ in range(5)]
+    # With EKS's own they are more than an interface may have: nothing can run.
+    other.ask(resourcesVpcConfig={"subnetIds": other.subnets, "securityGroupIds": groups})
+    eventually(lambda: other.described()["status"] == "FAILED", 20, "a failure")
+    assert "5 security groups" in other.described()["health"]["issues"][0]["message"]
+    other.delete()
+    for group in groups:
+        instance.ec2.delete_security_group(GroupId=group)
+    for subnet in other.subnets:
+        instance.ec2.delete_subnet(SubnetId=subnet)
+    instance.ec2.delete_vpc(VpcId=other.vpc)

@@ -134,9 +134,10 @@ impl Control {
     pub async fn forget_cluster_security_group(
         &self,
         home: &Home,
-        id: &SecurityGroupId,
+        vpc: &VpcId,
+        name: &str,
     ) -> Result<(), HostError> {
-        hosts::forget_cluster_group(self.inner.frame.surroundings(), home, id).await
+        hosts::forget_cluster_group(self.inner.frame.surroundings(), home, vpc, name).await
     }
 
     /// Whether pods of a service account, by namespace and name, are to ask for credentials.

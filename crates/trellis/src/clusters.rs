@@ -32,7 +32,6 @@ use trellis_cluster::{
 };
 use trellis_control::eks::{ControlPlanePlan, Fault, Running};
 use trellis_control::{Control, Instance, RunInstance};
-use trellis_model::SecurityGroupId;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Limits, Mount, Sandbox};
 
@@ -119,7 +118,7 @@ impl Inner {
     async fn start(self: &Arc<Self>, plan: ControlPlanePlan) -> Result<Running, Fault> {
         let programs = self.programs()?;
         self.make_pause_image(&programs).await?;
-        let name = format!("eks-cluster-sg-{}-{}", plan.name, &plan.id[..12]);
+        let name = plan.group_name();
         let tags = [
             ("Name".to_owned(), name.clone()),
             (format!("kubernetes.io/cluster/{}", plan.name), "owned".to_owned()),
@@ -265,17 +264,16 @@ impl Inner {
         Ok(())
     }
 
-    async fn stop(&self, home: &Home, cluster: &str, before: Option<Running>) -> Result<(), Fault> {
-        self.doors.lock().await.remove(cluster);
-        if let Some(instance) = self.host(&suffix_of_cluster(cluster))? {
+    async fn stop(&self, plan: &ControlPlanePlan) -> Result<(), Fault> {
+        self.doors.lock().await.remove(&plan.id);
+        if let Some(instance) = self.host(&suffix_of_cluster(&plan.id))? {
             self.end_host(&instance).await?;
         }
-        remove_directory(self.directory(cluster)).await?;
-        let group = before.and_then(|before| before.security_group.parse::<SecurityGroupId>().ok());
-        match group {
-            Some(group) => self.control.forget_cluster_security_group(home, &group).await.map_err(Fault::new),
-            None => Ok(()),
-        }
+        remove_directory(self.directory(&plan.id)).await?;
+        // By its name: a cluster that never ran has one too, and would keep its VPC for ever.
+        let gone =
+            self.control.forget_cluster_security_group(&plan.home, &plan.vpc, &plan.group_name()).await;
+        gone.map_err(Fault::new)
     }
 
     /// A living host whose name ends so.

@@ -1,6 +1,6 @@
 //! The security group that EKS makes for a cluster: its control plane and its nodes are in it, and so are its pods.
 
-use trellis_frame::record::{self, put};
+use trellis_frame::record::put;
 use trellis_frame::tags::{self, Tags};
 use trellis_frame::{Refusal, Surroundings};
 use trellis_model::moment::Moment;
@@ -9,6 +9,7 @@ use trellis_model::resource::vpc::{
     Direction, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
 };
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+use trellis_store::Read;
 
 use crate::host::HostError;
 use crate::security_group::{first_egress, is_in_use};
@@ -34,8 +35,7 @@ pub async fn cluster_group(
     let (home, vpc, name, tags) = (home.clone(), vpc.clone(), name.to_owned(), tags.clone());
     let made = surroundings.store.transact(move |tx| {
         let vpc: Vpc = place::find(tx, &home, vpc.as_str())?;
-        let groups = place::all::<SecurityGroup>(tx, &home)?;
-        if let Some(known) = groups.into_iter().find(|group| group.vpc == vpc.id && group.name == name) {
+        if let Some(known) = named(tx, &home, &vpc.id, &name)? {
             return Ok(known.id);
         }
         let from_members = SecurityGroupRule {
@@ -62,24 +62,34 @@ pub async fn cluster_group(
     Ok(made.await.map_err(Refusal::from)?)
 }
 
-/// Takes a group away that nobody made by hand. One that somebody uses meanwhile stays, as on EKS.
+/// Takes such a group away, where there is one. One that somebody uses meanwhile stays, as on EKS.
 ///
 /// # Errors
 /// A state that cannot be written.
 pub async fn forget_cluster_group(
     surroundings: &Surroundings,
     home: &Home,
-    id: &SecurityGroupId,
+    vpc: &VpcId,
+    name: &str,
 ) -> Result<(), HostError> {
-    let (home, id) = (home.clone(), id.clone());
+    let (home, vpc, name) = (home.clone(), vpc.clone(), name.to_owned());
     let gone = surroundings.store.transact(move |tx| {
-        let key = place::key::<SecurityGroup>(&home, id.as_str());
-        let Some(group) = record::get::<SecurityGroup>(tx, &key)? else { return Ok(()) };
+        let Some(group) = named(tx, &home, &vpc, &name)? else { return Ok(()) };
         if !is_in_use(tx, &group)? {
-            tx.delete(&key);
+            tx.delete(&place::key::<SecurityGroup>(&home, group.id.as_str()));
             tags::forget(tx, &home, &group.arn());
         }
         Ok::<_, Refusal>(())
     });
     Ok(gone.await.map_err(Refusal::from)?)
+}
+
+fn named(
+    state: &mut impl Read,
+    home: &Home,
+    vpc: &VpcId,
+    name: &str,
+) -> Result<Option<SecurityGroup>, Refusal> {
+    let groups = place::all::<SecurityGroup>(state, home)?;
+    Ok(groups.into_iter().find(|group| group.vpc == *vpc && group.name == name))
 }

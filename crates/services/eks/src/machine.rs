@@ -29,6 +29,13 @@ pub struct ControlPlanePlan {
     pub before: Option<Running>,
 }
 
+impl ControlPlanePlan {
+    /// What EKS calls the security group that it makes for the cluster: no other has this name.
+    pub fn group_name(&self) -> String {
+        format!("eks-cluster-sg-{}-{}", self.name, &self.id[..12])
+    }
+}
+
 /// A control plane that is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
@@ -104,13 +111,8 @@ pub trait Machine: Send + Sync {
     fn start(&self, plan: ControlPlanePlan) -> BoxFuture<'static, Result<Running, Fault>>;
     /// After a restart of the process: whoever waits at the cluster's sockets.
     fn resume(&self, plan: ControlPlanePlan) -> BoxFuture<'static, Result<Running, Fault>>;
-    /// Returns when nothing is left of it.
-    fn stop(
-        &self,
-        home: Home,
-        cluster: String,
-        before: Option<Running>,
-    ) -> BoxFuture<'static, Result<(), Fault>>;
+    /// Returns when nothing is left of it, whether it ever ran or not.
+    fn stop(&self, plan: ControlPlanePlan) -> BoxFuture<'static, Result<(), Fault>>;
     /// Returns when its programs are being started.
     fn start_node(&self, plan: NodePlan) -> BoxFuture<'static, Result<RunningNode, Fault>>;
     /// Drains it first, where there is an API server to ask. Returns when nothing is left of it.

@@ -73,8 +73,8 @@ impl Machine for Pretended {
         done(Ok(running()))
     }
 
-    fn stop(&self, _: Home, cluster: String, _: Option<Running>) -> BoxFuture<'static, Result<(), Fault>> {
-        self.seen(|seen| seen.clusters.remove(&cluster));
+    fn stop(&self, plan: ControlPlanePlan) -> BoxFuture<'static, Result<(), Fault>> {
+        self.seen(|seen| seen.clusters.remove(&plan.id));
         done(Ok(()))
     }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use trellis_control::eks::{ControlPlanePlan, Fault, Machine, NodePlan, Running, RunningNode};
-use trellis_model::resource::lattice::Home;
 
 use super::{Clusters, node};
 
@@ -24,9 +23,9 @@ impl Machine for Clusters {
         })
     }
 
-    fn stop(&self, home: Home, cluster: String, before: Option<Running>) -> Future<Result<(), Fault>> {
+    fn stop(&self, plan: ControlPlanePlan) -> Future<Result<(), Fault>> {
         let inner = self.0.clone();
-        Box::pin(async move { inner.stop(&home, &cluster, before).await })
+        Box::pin(async move { inner.stop(&plan).await })
     }
 
     fn start_node(&self, plan: NodePlan) -> Future<Result<RunningNode, Fault>> {

@@ -41,9 +41,7 @@ pub(crate) fn advance(
             }
             Status::Deleting => {
                 let Ok(machine) = machine else { return Ok(Progress::Later(AGAIN)) };
-                if let Err(fault) =
-                    machine.stop(cluster.home.clone(), cluster.id.clone(), cluster.running.clone()).await
-                {
+                if let Err(fault) = machine.stop(cluster.plan()).await {
                     tracing::error!(cluster = cluster.name, %fault, "a cluster could not be ended; it is tried again");
                     return Ok(Progress::Later(AGAIN));
                 }
