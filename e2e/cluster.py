@@ -1,5 +1,6 @@
 """Kubernetes clusters for tests: the programs, kubectl as a user runs it, and what a cluster needs before it is made."""
 
+import functools
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ CLUSTER_TRUST = "eks.amazonaws.com"
 NODE_TRUST = "ec2.amazonaws.com"
 
 
+@functools.cache
 def programs():
     """The folder that scripts/kubernetes built. Building takes a quarter of an hour: no test does it on the way."""
     printed = subprocess.run([ROOT / "scripts/kubernetes", "--print"], check=True, capture_output=True, text=True)
