@@ -8,7 +8,7 @@ use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{SecurityGroup, Subnet, Vpc};
 use trellis_store::Read;
 
-use crate::{invalid, wire};
+use crate::invalid;
 
 const SUBNETS: Records<Subnet> = Records::new("ec2", "subnet");
 const GROUPS: Records<SecurityGroup> = Records::new("ec2", "security-group");
@@ -126,13 +126,16 @@ pub(crate) fn is_kubernetes_name(text: &str) -> bool {
         && is_end(text.bytes().last())
 }
 
-/// `resourcesVpcConfig` says more than is known here.
-pub(crate) fn check_vpc_config(config: &wire::VpcConfigRequest) -> Result<(), Refusal> {
-    if config.endpoint_public_access == Some(false) && config.endpoint_private_access != Some(true) {
+/// From where the API server can be reached, as it will be. `cidrs` are those that the call brings.
+pub(crate) fn check_access(
+    is_public: bool,
+    is_private: bool,
+    cidrs: Option<&[String]>,
+) -> Result<(), Refusal> {
+    if !is_public && !is_private {
         return Err(invalid("Private and public endpoint access cannot both be false"));
     }
-    let cidrs = config.public_access_cidrs.iter().flatten();
-    for cidr in cidrs {
+    for cidr in cidrs.unwrap_or_default() {
         if cidr.parse::<ipnet::IpNet>().is_err() {
             return Err(invalid(format_args!("The CIDR {cidr:?} in publicAccessCidrs is not valid")));
         }

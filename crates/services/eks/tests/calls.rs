@@ -475,3 +475,34 @@ async fn addons_versions_and_updates_answer() {
     let tags = world.done("GET", &format!("/tags/{arn}"), Value::Null).await;
     assert_eq!(tags["tags"], json!({"team": "a", "x": "y"}));
 }
+#[tokio::test]
+async fn an_endpoint_has_one_access_at_least_whichever_call_said_so() {
+    const PATH: &str = "/clusters/one/update-config";
+    let world = World::start().await;
+    let access = |public: Option<bool>, private: Option<bool>| {
+        let mut network = json!({});
+        if let Some(public) = public {
+            network["endpointPublicAccess"] = public.into();
+        }
+        if let Some(private) = private {
+            network["endpointPrivateAccess"] = private.into();
+        }
+        json!({"resourcesVpcConfig": network})
+    };
+    let mut without = cluster();
+    without["resourcesVpcConfig"]["endpointPublicAccess"] = false.into();
+    let message = world.refused("POST", "/clusters", without, 400).await;
+    assert!(message.contains("cannot both be false"), "{message}");
+    world.cluster().await;
+    world.refused("POST", PATH, access(Some(false), None), 400).await;
+    world.done("POST", PATH, access(None, Some(true))).await;
+    world.done("POST", PATH, access(Some(false), None)).await;
+    world.refused("POST", PATH, access(None, Some(false)), 400).await;
+    let seen = world.settled("/clusters/one", "cluster").await;
+    let network = &seen["resourcesVpcConfig"];
+    assert_eq!(network["endpointPublicAccess"], false);
+    assert_eq!(network["endpointPrivateAccess"], true);
+    let wrong = json!({"resourcesVpcConfig": {"publicAccessCidrs": ["everywhere"]}});
+    world.refused("POST", PATH, wrong, 400).await;
+}
+

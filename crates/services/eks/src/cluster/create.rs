@@ -8,7 +8,7 @@ use trellis_model::resource::vpc::Vpc;
 use trellis_store::Transaction;
 
 use super::{CLUSTER, CLUSTERS, Cluster, Status};
-use crate::input::{check_vpc_config, keep, refuse_when, role, security_groups, subnets};
+use crate::input::{check_access, keep, refuse_when, role, security_groups, subnets};
 use crate::{access, invalid, version, wire};
 
 pub(crate) static CLUSTERS_PER_REGION: Quota = Quota::new("eks", "L-1194D53C", 100, "clusters per region");
@@ -35,7 +35,9 @@ pub(crate) fn create(
     version::check(version)?;
     role(tx, &home, &input.role_arn)?;
     let network = &input.resources_vpc_config;
-    check_vpc_config(network)?;
+    let is_public = network.endpoint_public_access.unwrap_or(true);
+    let is_private = network.endpoint_private_access.unwrap_or(false);
+    check_access(is_public, is_private, network.public_access_cidrs.as_deref())?;
     let (vpc, subnets) = subnets(tx, &home, network.subnet_ids.as_deref().unwrap_or_default())?;
     let zones: BTreeSet<_> = subnets.iter().map(|subnet| subnet.zone).collect();
     if zones.len() < 2 {
@@ -58,8 +60,8 @@ pub(crate) fn create(
         vpc: vpc.id,
         subnets: subnets.into_iter().map(|subnet| subnet.id).collect(),
         security_groups: groups,
-        is_public: network.endpoint_public_access.unwrap_or(true),
-        is_private: network.endpoint_private_access.unwrap_or(false),
+        is_public,
+        is_private,
         public_cidrs: network.public_access_cidrs.clone().unwrap_or_else(|| vec!["0.0.0.0/0".to_owned()]),
         service_cidr,
         authentication_mode: mode.as_str().to_owned(),

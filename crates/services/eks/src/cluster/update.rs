@@ -5,7 +5,7 @@ use trellis_frame::{Context, Refusal};
 use trellis_store::Transaction;
 
 use super::{CLUSTERS, find_active};
-use crate::input::{check_vpc_config, keep, kept, refuse_when, security_groups, subnets};
+use crate::input::{check_access, keep, kept, refuse_when, security_groups, subnets};
 use crate::update::Update;
 use crate::{invalid, invalid_request, version, wire};
 use wire::UpdateParamType as Parameter;
@@ -28,7 +28,6 @@ pub(crate) fn config(
 
     let mut changes: Vec<(wire::UpdateType, Vec<(Parameter, String)>)> = Vec::new();
     if let Some(network) = &input.resources_vpc_config {
-        check_vpc_config(network)?;
         if let Some(ids) = &network.subnet_ids {
             let (vpc, found) = subnets(tx, &home, ids)?;
             if vpc.id != cluster.vpc {
@@ -48,10 +47,8 @@ pub(crate) fn config(
         }
         let is_public = network.endpoint_public_access.unwrap_or(cluster.is_public);
         let is_private = network.endpoint_private_access.unwrap_or(cluster.is_private);
-        if !is_public && !is_private {
-            return Err(invalid("Private and public endpoint access cannot both be false"));
-        }
         let cidrs = network.public_access_cidrs.as_ref();
+        check_access(is_public, is_private, cidrs.map(Vec::as_slice))?;
         if network.endpoint_public_access.is_some()
             || network.endpoint_private_access.is_some()
             || cidrs.is_some()
