@@ -1,6 +1,7 @@
 //! EKS on a frame of its own: calls as clients send them, with a machine that only keeps count.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use trellis_auth::{Credentials, Payload, Scope, SecretKey, SignOptions, SignedRequest, sign};
 use trellis_eks::{ControlPlanePlan, Fault, Machine, Machines, NodePlan, Running, RunningNode};
-use trellis_frame::{BoxFuture, Config, Extensions, Frame, Refusal, key, record};
+use trellis_frame::{BoxFuture, Clock, Config, Extensions, Frame, Refusal, key, record};
 use trellis_model::resource::iam::{self, Permissions, Role};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Subnet, Vpc, VpcState, Zone};
@@ -30,6 +31,10 @@ struct Seen {
     nodes: BTreeSet<String>,
     started: u8,
     broken: bool,
+    /// Nodes that are there are not Ready.
+    unready: bool,
+    /// How often it was asked for an object.
+    looks: u32,
 }
 
 /// Makes nothing, at once.
@@ -102,8 +107,11 @@ impl Machine for Pretended {
 
     fn get(&self, _: String, path: String) -> BoxFuture<'static, Result<Option<Value>, Fault>> {
         let node = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let is_there = self.seen(|seen| seen.nodes.contains(&node));
-        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let (is_there, status) = self.seen(|seen| {
+            seen.looks += 1;
+            (seen.nodes.contains(&node), if seen.unready { "False" } else { "True" })
+        });
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
         done(Ok(is_there.then_some(ready)))
     }
 
@@ -120,11 +128,17 @@ struct World {
     frame: Frame,
     store: Store,
     machine: Pretended,
+    /// Seconds that its clock is ahead.
+    ahead: Arc<AtomicI64>,
     _dir: TempDir,
 }
 
 fn home() -> Home {
     Home { account: ACCOUNT.parse().unwrap(), region: "us-east-1".parse().unwrap() }
+}
+
+fn now(ahead: &AtomicI64) -> jiff::Timestamp {
+    jiff::Timestamp::now() + jiff::SignedDuration::from_secs(ahead.load(Ordering::Relaxed))
 }
 
 fn subnet_id(number: u64) -> String {
@@ -137,14 +151,17 @@ impl World {
         let store = Store::open(dir.path()).unwrap();
         let (machine, machines) = (Pretended::default(), Machines::default());
         machines.set(Arc::new(machine.clone()));
+        let ahead = Arc::new(AtomicI64::new(0));
+        let seconds = ahead.clone();
         let config = Config {
             access_key_id: KEY_ID.into(),
             secret_access_key: SECRET.to_owned().into(),
             extensions: Extensions::default().with(machines),
+            clock: Clock::new(move || now(&seconds)),
             ..Config::default()
         };
         let frame = Frame::start(store.clone(), SERVICES, config).await.unwrap();
-        let world = Self { frame, store, machine, _dir: dir };
+        let world = Self { frame, store, machine, ahead, _dir: dir };
         world.put("ec2", "vpc", VpcId::from_random(1), &vpc()).await;
         for (number, zone) in [(1, Zone::A), (2, Zone::B), (3, Zone::A)] {
             world.put("ec2", "subnet", SubnetId::from_random(number), &subnet(number, zone)).await;
@@ -198,8 +215,7 @@ impl World {
         let lines: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let unsigned = SignedRequest { method, path, query, headers: &lines, payload: Payload::Body(&body) };
         let scope = Scope { region: "us-east-1", service: "eks" };
-        let signed =
-            sign(&unsigned, &credentials, scope, jiff::Timestamp::now(), &SignOptions::default()).unwrap();
+        let signed = sign(&unsigned, &credentials, scope, now(&self.ahead), &SignOptions::default()).unwrap();
         headers.extend(signed);
         let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let mut request = Request::builder().method(method).uri(uri);
@@ -234,6 +250,14 @@ impl World {
             if !matches!(status, "CREATING" | "UPDATING" | "InProgress") {
                 return answer;
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until nodes have been looked at once more.
+    async fn looked(&self) {
+        let before = self.machine.seen(|seen| seen.looks);
+        while self.machine.seen(|seen| seen.looks) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -410,6 +434,29 @@ async fn a_node_that_cannot_be_made_fails_its_group() {
 }
 
 #[tokio::test]
+async fn an_old_node_has_time_to_be_ready_after_each_change_of_its_group() {
+    const PATH: &str = "/clusters/one/node-groups/web";
+    let world = World::start().await;
+    world.cluster().await;
+    world.done("POST", "/clusters/one/node-groups", nodegroup(1)).await;
+    world.settled(PATH, "nodegroup").await;
+    world.ahead.fetch_add(3600, Ordering::Relaxed);
+    world.machine.seen(|seen| seen.unready = true);
+    let change = json!({"labels": {"addOrUpdateLabels": {"a": "b"}}});
+    world.done("POST", &format!("{PATH}/update-config"), change.clone()).await;
+    world.looked().await;
+    world.machine.seen(|seen| seen.unready = false);
+    let group = world.settled(PATH, "nodegroup").await;
+    assert_eq!(group["status"], "ACTIVE", "{group}");
+    // Not for ever.
+    world.machine.seen(|seen| seen.unready = true);
+    world.done("POST", &format!("{PATH}/update-config"), change).await;
+    world.looked().await;
+    world.ahead.fetch_add(301, Ordering::Relaxed);
+    assert_eq!(world.settled(PATH, "nodegroup").await["status"], "DEGRADED");
+}
+
+#[tokio::test]
 async fn access_entries_take_no_groups_and_names_that_are_the_clusters_own() {
     let world = World::start().await;
     world.cluster().await;
@@ -450,32 +497,6 @@ async fn access_entries_take_no_groups_and_names_that_are_the_clusters_own() {
 }
 
 #[tokio::test]
-async fn addons_versions_and_updates_answer() {
-    let world = World::start().await;
-    world.cluster().await;
-    let versions = world.done("GET", "/cluster-versions", Value::Null).await;
-    assert_eq!(versions["clusterVersions"][0]["clusterVersion"], "1.35");
-    let offers = world.done("GET", "/addons/supported-versions?addonName=vpc-cni", Value::Null).await;
-    let version = offers["addons"][0]["addonVersions"][0]["addonVersion"].clone();
-    let addon = json!({"addonName": "vpc-cni", "addonVersion": version});
-    let made = world.done("POST", "/clusters/one/addons", addon).await;
-    assert_eq!(made["addon"]["status"], "ACTIVE");
-    world.refused("POST", "/clusters/one/addons", json!({"addonName": "nonsense"}), 400).await;
-    let change = json!({"logging": {"clusterLogging": [{"types": ["api"], "enabled": true}]}});
-    let update = world.done("POST", "/clusters/one/update-config", change).await;
-    assert_eq!(update["update"]["type"], "LoggingUpdate");
-    let seen = world.settled("/clusters/one", "cluster").await;
-    assert_eq!(seen["logging"]["clusterLogging"][0], json!({"types": ["api"], "enabled": true}));
-    let message = world.refused("POST", "/clusters/one/update-config", json!({}), 400).await;
-    assert!(message.contains("nothing to change"), "{message}");
-    let back = json!({"accessConfig": {"authenticationMode": "CONFIG_MAP"}});
-    world.refused("POST", "/clusters/one/update-config", back, 400).await;
-    let arn = seen["arn"].as_str().unwrap().replace(':', "%3A").replace('/', "%2F");
-    world.done("POST", &format!("/tags/{arn}"), json!({"tags": {"x": "y"}})).await;
-    let tags = world.done("GET", &format!("/tags/{arn}"), Value::Null).await;
-    assert_eq!(tags["tags"], json!({"team": "a", "x": "y"}));
-}
-#[tokio::test]
 async fn an_endpoint_has_one_access_at_least_whichever_call_said_so() {
     const PATH: &str = "/clusters/one/update-config";
     let world = World::start().await;
@@ -506,3 +527,29 @@ async fn an_endpoint_has_one_access_at_least_whichever_call_said_so() {
     world.refused("POST", PATH, wrong, 400).await;
 }
 
+#[tokio::test]
+async fn addons_versions_and_updates_answer() {
+    let world = World::start().await;
+    world.cluster().await;
+    let versions = world.done("GET", "/cluster-versions", Value::Null).await;
+    assert_eq!(versions["clusterVersions"][0]["clusterVersion"], "1.35");
+    let offers = world.done("GET", "/addons/supported-versions?addonName=vpc-cni", Value::Null).await;
+    let version = offers["addons"][0]["addonVersions"][0]["addonVersion"].clone();
+    let addon = json!({"addonName": "vpc-cni", "addonVersion": version});
+    let made = world.done("POST", "/clusters/one/addons", addon).await;
+    assert_eq!(made["addon"]["status"], "ACTIVE");
+    world.refused("POST", "/clusters/one/addons", json!({"addonName": "nonsense"}), 400).await;
+    let change = json!({"logging": {"clusterLogging": [{"types": ["api"], "enabled": true}]}});
+    let update = world.done("POST", "/clusters/one/update-config", change).await;
+    assert_eq!(update["update"]["type"], "LoggingUpdate");
+    let seen = world.settled("/clusters/one", "cluster").await;
+    assert_eq!(seen["logging"]["clusterLogging"][0], json!({"types": ["api"], "enabled": true}));
+    let message = world.refused("POST", "/clusters/one/update-config", json!({}), 400).await;
+    assert!(message.contains("nothing to change"), "{message}");
+    let back = json!({"accessConfig": {"authenticationMode": "CONFIG_MAP"}});
+    world.refused("POST", "/clusters/one/update-config", back, 400).await;
+    let arn = seen["arn"].as_str().unwrap().replace(':', "%3A").replace('/', "%2F");
+    world.done("POST", &format!("/tags/{arn}"), json!({"tags": {"x": "y"}})).await;
+    let tags = world.done("GET", &format!("/tags/{arn}"), Value::Null).await;
+    assert_eq!(tags["tags"], json!({"team": "a", "x": "y"}));
+}

@@ -18,7 +18,7 @@ use crate::{input, update};
 const LOOK: Duration = Duration::from_millis(250);
 /// Between attempts to end what cannot be ended.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long a node may take to be Ready.
+/// How long a node may take to be Ready, from when it was asked for or its group was changed last.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Does what the record of a node group says is to be done.
@@ -137,10 +137,10 @@ impl Place<'_> {
             let Some(running) = &node.running else { continue };
             match self.is_ready(group, running).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(self.give_up_on(node)),
+                Ok(false) => return Ok(self.give_up_on(group, node)),
                 Err(fault) => {
                     return Ok(self
-                        .give_up_on(node)
+                        .give_up_on(group, node)
                         .map_err(|late| Fault::new(format_args!("{late}: {fault}"))));
                 }
             }
@@ -149,9 +149,10 @@ impl Place<'_> {
     }
 
     /// Not ready yet, or too late to be.
-    fn give_up_on(&self, node: &Node) -> Result<bool, Fault> {
+    fn give_up_on(&self, group: &Nodegroup, node: &Node) -> Result<bool, Fault> {
         let now = self.surroundings.clock.now();
-        let waited = now.duration_since(node.asked_at.into());
+        // A node that has been there for long may be away for a moment when its group is changed.
+        let waited = now.duration_since(node.asked_at.max(group.modified_at).into());
         if waited.unsigned_abs() > PATIENCE {
             return Err(Fault::new(format_args!(
                 "{} is not Ready after {} seconds",
