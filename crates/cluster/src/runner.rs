@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// A program that ran this long has earned a quick start.
 const STEADY: Duration = Duration::from_secs(30);
-/// Of a program's output; a longer line is cut.
+/// Of a program's output; a longer line comes in parts.
 const LONGEST_LINE: usize = 4096;
 
 /// Runs for ever. To be called in a process of its own inside a host.
@@ -137,18 +137,19 @@ async fn run_once(program: &Program) -> io::Result<std::process::ExitStatus> {
 }
 
 async fn copy(name: String, output: impl AsyncRead + Unpin) {
-    let mut reader = BufReader::with_capacity(LONGEST_LINE, output);
+    lines(output, |line| say(&name, line)).await;
+}
+
+/// Calls `each` with every line of what comes, until its end.
+async fn lines(output: impl AsyncRead + Unpin, mut each: impl FnMut(&str)) {
+    let mut reader = BufReader::new(output);
+    let mut line = Vec::with_capacity(LONGEST_LINE);
     loop {
-        let Ok(bytes) = reader.fill_buf().await else { return };
-        if bytes.is_empty() {
-            return;
+        line.clear();
+        match (&mut reader).take(LONGEST_LINE as u64).read_until(b'\n', &mut line).await {
+            Ok(1..) => each(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])),
+            _ => return,
         }
-        // Up to the end of the last line that is there as a whole; all of it where no line is.
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(bytes.len(), |last| last + 1);
-        let text = String::from_utf8_lossy(&bytes[..end]);
-        text.lines().for_each(|line| say(&name, line));
-        drop(text);
-        reader.consume(end);
     }
 }
 
@@ -178,6 +179,24 @@ mod tests {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         keeping.abort();
+    }
+
+    #[tokio::test]
+    async fn a_line_written_in_parts_is_one_line_and_a_long_one_comes_in_parts() {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut program, output) = tokio::io::duplex(3 * LONGEST_LINE);
+        let reading = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            lines(output, |line| seen.push(line.to_owned())).await;
+            seen
+        });
+        for part in ["one\ntw", "o\n", "\r\n", &"x".repeat(LONGEST_LINE), "y\nlast"] {
+            program.write_all(part.as_bytes()).await.unwrap();
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        drop(program);
+        let long = "x".repeat(LONGEST_LINE);
+        assert_eq!(reading.await.unwrap(), ["one", "two", "", long.as_str(), "y", "last"]);
     }
 
     #[tokio::test]
