@@ -242,6 +242,21 @@ def test_nodes_come_and_go_with_the_size_of_the_group(cluster):
     cluster.eks.update_nodegroup_config(clusterName=cluster.name, nodegroupName="nodes", scalingConfig={"desiredSize": 1})
     cluster.settled()
     assert len(cluster.get("nodes")["items"]) == 1
+    eventually(lambda: len(listening(cluster.instance, "pod-identity.sock")) == 1, what="the socket gone with its node")
+
+
+def listening(instance, name):
+    """Sockets called so that Trellis itself has open and waits at."""
+    pid = instance.process.pid
+    opened = set()
+    for each in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            opened.add(os.readlink(each.path))
+        except FileNotFoundError:
+            pass
+    # Num RefCount Protocol Flags Type St Inode Path
+    lines = [line.split() for line in open(f"/proc/{pid}/net/unix").readlines()[1:]]
+    return [line for line in lines if line[7:] and line[7].endswith(name) and int(line[3], 16) & 0x10000 and f"socket:[{line[6]}]" in opened]
 
 
 def test_a_cluster_survives_the_end_of_trellis_and_is_reached_as_before(cluster, instance):

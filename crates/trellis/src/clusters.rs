@@ -68,7 +68,10 @@ pub(crate) struct Inner {
 /// What is open for one cluster on the machine's side. Dropped, it is closed.
 struct Door {
     address: SocketAddr,
+    #[expect(dead_code, reason = "it ends what is in it when it is dropped")]
     tasks: JoinSet<()>,
+    /// What answers the pods of nodes, by the nodes' ids.
+    pods: HashMap<String, JoinSet<()>>,
 }
 
 /// Carries out a plan inside a host if this process was started to. First thing in `main`.
@@ -242,17 +245,18 @@ impl Inner {
             },
         ));
         let nodes = self.directory(&plan.id).join("nodes");
+        let mut door = Door { address, tasks, pods: HashMap::new() };
         for node in fs::read_dir(&nodes).into_iter().flatten().flatten() {
-            self.serve_pods(&mut tasks, &node.path(), (&plan.home, &plan.name)).await?;
+            self.serve_pods(&mut door, &node.path(), (&plan.home, &plan.name)).await?;
         }
-        doors.insert(plan.id.clone(), Door { address, tasks });
+        doors.insert(plan.id.clone(), door);
         Ok(url(address))
     }
 
-    /// Has the pods of a node reach us for credentials.
+    /// Has the pods of the node that is kept in the directory `node` reach us for credentials.
     async fn serve_pods(
         self: &Arc<Self>,
-        tasks: &mut JoinSet<()>,
+        door: &mut Door,
         node: &Path,
         (home, cluster): (&Home, &str),
     ) -> Result<(), Fault> {
@@ -260,7 +264,10 @@ impl Inner {
         let socket = Endpoint::unix(kubernetes_node::pod_identity_socket(node));
         let listener = Listener::open(&socket).await.map_err(Fault::new)?;
         let (inner, home, cluster) = (Arc::downgrade(self), home.clone(), cluster.to_owned());
-        tasks.spawn(pod_identity::serve(listener, pod_identity::Node { inner, home, cluster }));
+        let mut task = JoinSet::new();
+        task.spawn(pod_identity::serve(listener, pod_identity::Node { inner, home, cluster }));
+        let id = node.file_name().unwrap_or_default().to_string_lossy();
+        door.pods.insert(id.into_owned(), task);
         Ok(())
     }
 

@@ -67,7 +67,7 @@ pub(super) async fn start(inner: &Arc<Inner>, plan: NodePlan) -> Result<RunningN
     };
     blocking(move || node.prepare(jiff::Timestamp::now())).await?;
     if let Some(door) = inner.doors.lock().await.get_mut(&plan.cluster) {
-        inner.serve_pods(&mut door.tasks, &kept, (&plan.home, &plan.cluster_name)).await?;
+        inner.serve_pods(door, &kept, (&plan.home, &plan.cluster_name)).await?;
     }
     inner.hosts.ready(&instance.id).await.map_err(Fault::new)?;
     Ok(RunningNode { instance: instance.id, address: instance.address, name })
@@ -104,6 +104,9 @@ pub(super) async fn stop(
     if let (Some(running), Ok(client)) = (&running, inner.client(cluster)) {
         // What is not there any more is not to be waited for.
         let _ = client.delete(&format!("/api/v1/nodes/{}", running.name)).await;
+    }
+    if let Some(door) = inner.doors.lock().await.get_mut(cluster) {
+        door.pods.remove(node);
     }
     remove_directory(inner.directory(cluster).join("nodes").join(node)).await
 }
