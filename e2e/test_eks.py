@@ -8,6 +8,7 @@ import subprocess
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from cluster import Cluster, programs, trust
 from instance import Instance, eventually, unique, user
@@ -294,6 +295,35 @@ def test_a_cluster_that_cannot_be_made_says_what_to_do(tmp_path):
         [issue] = cluster.described()["health"]["issues"]
         assert "scripts/kubernetes" in issue["message"]
         cluster.delete()
+
+
+@pytest.mark.parametrize(("call", "service"), [
+    (lambda eks, role: eks.create_cluster(name="c", roleArn=role, resourcesVpcConfig={"subnetIds": ["subnet-0"]}),
+     "eks.amazonaws.com"),
+    (lambda eks, role: eks.create_nodegroup(clusterName="c", nodegroupName="n", nodeRole=role, subnets=["subnet-0"]),
+     "ec2.amazonaws.com"),
+    (lambda eks, role: eks.create_pod_identity_association(clusterName="c", namespace="n", serviceAccount="s", roleArn=role),
+     "pods.eks.amazonaws.com"),
+    (lambda eks, role: eks.update_pod_identity_association(clusterName="c", associationId="a-0", roleArn=role),
+     "pods.eks.amazonaws.com"),
+])
+def test_a_role_is_passed_to_the_service_that_is_to_have_it(instance, call, service):
+    iam, user = instance.client("iam"), unique("passer")
+    _, variables = keys_of(instance, user)
+    eks = boto3.client("eks", region_name="us-east-1", endpoint_url=instance.endpoint,
+                       aws_access_key_id=variables["AWS_ACCESS_KEY_ID"], aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"])
+    role = iam.create_role(RoleName=unique("passed"), AssumeRolePolicyDocument=trust(service))["Role"]["Arn"]
+    services = ("eks.amazonaws.com", "ec2.amazonaws.com", "pods.eks.amazonaws.com")
+    for passed in sorted(services, key=lambda each: each == service):
+        may = [{"Effect": "Allow", "Action": "eks:*", "Resource": "*"},
+               {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*",
+                "Condition": {"StringEquals": {"iam:PassedToService": passed}}}]
+        iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": may}))
+        with pytest.raises(ClientError) as refused:
+            call(eks, role)
+        # What it names is not there: who may is told so.
+        is_denied = refused.value.response["Error"]["Code"] == "AccessDeniedException"
+        assert is_denied == (passed != service), (passed, refused.value)
 
 
 def test_a_cluster_that_never_ran_goes_with_its_security_group(instance):

@@ -46,6 +46,19 @@ const MEMBERS: &[(&str, &[&str], Option<&str>)] = &[
     ("iam:awsservicename", &["AWSServiceName"], None),
 ];
 
+/// Which service a role is passed to, by a member that the input has: the first that fits counts.
+const PASSED_TO: &[(&str, &str)] = &[
+    // For instances: put into a profile, or with the profile given to one.
+    ("InstanceProfileName", "ec2.amazonaws.com"),
+    ("IamInstanceProfile", "ec2.amazonaws.com"),
+    // EKS: of a node group, whose nodes are instances; of pods; of an add-on, and of a cluster.
+    ("nodeRole", "ec2.amazonaws.com"),
+    ("serviceAccount", "pods.eks.amazonaws.com"),
+    ("associationId", "pods.eks.amazonaws.com"),
+    ("serviceAccountRoleArn", "eks.amazonaws.com"),
+    ("resourcesVpcConfig", "eks.amazonaws.com"),
+];
+
 /// One access of one call.
 pub(crate) struct Circumstances<'a> {
     access: &'a Access<'a>,
@@ -134,14 +147,9 @@ impl Context for Circumstances<'_> {
             ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
             ("aws:requestedregion", None) => visit(caller.region.as_str()),
             ("aws:viaawsservice", None) => visit("false"),
-            // A role for instances, put into a profile or with the profile given to one.
-            ("iam:passedtoservice", None)
-                if *action == "iam:PassRole"
-                    && ["InstanceProfileName", "IamInstanceProfile"]
-                        .iter()
-                        .any(|name| input.get(name).is_some()) =>
-            {
-                visit("ec2.amazonaws.com");
+            ("iam:passedtoservice", None) if *action == "iam:PassRole" => {
+                let given = PASSED_TO.iter().find(|(member, _)| input.get(member).is_some());
+                given.into_iter().for_each(|(_, service)| visit(service));
             }
             (name, None) => {
                 let Some((_, paths, kind)) = MEMBERS.iter().find(|(known, ..)| *known == name) else {
