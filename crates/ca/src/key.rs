@@ -253,6 +253,13 @@ impl PrivateKey {
         out
     }
 
+    /// [`public_key_info`](Self::public_key_info) as a `PUBLIC KEY` section.
+    pub fn public_to_pem(&self) -> String {
+        let mut out = String::new();
+        pem::write(&mut out, pem::PUBLIC, &self.public_key_info());
+        out
+    }
+
     pub(crate) fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }

@@ -16,6 +16,7 @@ pub(crate) const REQUEST: &str = "CERTIFICATE REQUEST";
 pub(crate) const NEW_REQUEST: &str = "NEW CERTIFICATE REQUEST";
 pub(crate) const CRL: &str = "X509 CRL";
 pub(crate) const PKCS8: &str = "PRIVATE KEY";
+pub(crate) const PUBLIC: &str = "PUBLIC KEY";
 pub(crate) const PKCS8_ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 pub(crate) const PKCS1: &str = "RSA PRIVATE KEY";
 pub(crate) const SEC1: &str = "EC PRIVATE KEY";

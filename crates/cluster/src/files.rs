@@ -6,7 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Makes a directory of mode 0700, and those above it.
-pub(crate) fn directory(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What mkdir(2) says.
+pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

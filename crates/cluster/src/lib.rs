@@ -20,6 +20,7 @@ pub mod runner;
 
 pub use client::{Client, ClientError};
 pub use control_plane::ControlPlane;
+pub use files::directory as private_directory;
 pub use image::Images;
 pub use node::Node;
 pub use pki::{Authorities, PkiError};

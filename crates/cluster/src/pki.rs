@@ -99,7 +99,7 @@ impl Authorities {
             Some(pem) => PrivateKey::from_pem(&pem).map_err(|_| PkiError::Spoilt { path })?,
             None => {
                 let key = PrivateKey::generate(KeyAlgorithm::EcP256)?;
-                write(&directory.join("service-accounts.pub"), public_pem(&key).as_bytes())?;
+                write(&directory.join("service-accounts.pub"), key.public_to_pem().as_bytes())?;
                 write(&path, key.to_pem().as_bytes())?;
                 key
             }
@@ -235,14 +235,6 @@ fn distinguished_name(subject: &Subject<'_>) -> Result<DistinguishedName, PkiErr
     let group = subject.group.map(|group| (ORGANISATION, Text::Utf8, group));
     DistinguishedName::of(group.into_iter().chain([(COMMON_NAME, Text::Utf8, subject.name)]))
         .ok_or_else(|| PkiError::Name { name: subject.name.to_owned() })
-}
-
-/// `PUBLIC KEY` of RFC 7468.
-fn public_pem(key: &PrivateKey) -> String {
-    let text = base64::prelude::BASE64_STANDARD.encode(key.public_key_info());
-    let lines: Vec<&str> =
-        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
-    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {

@@ -5,16 +5,13 @@ use trellis_ec2::{HostError, hosts};
 use trellis_eks::access::User;
 use trellis_eks_auth::{Association, Cluster, Desk, Fault, Issued, PRINCIPAL, Wanted};
 use trellis_frame::tags::Tags;
-use trellis_frame::{Records, Refusal, Surroundings, key};
-use trellis_model::resource::iam::{self, Named, Role};
+use trellis_frame::{Refusal, Surroundings};
 use trellis_model::resource::lattice::Home;
-use trellis_model::{AccountId, SecurityGroupId, VpcId};
+use trellis_model::{SecurityGroupId, VpcId};
 use trellis_store::{Reader, Store};
 use trellis_sts::{ForService, HttpsGet, assume_for_service};
 
 use crate::Control;
-
-const ROLES: Records<Role> = Records::new(iam::SERVICE, iam::ROLE);
 
 /// The other services, as EKS Auth sees them.
 #[derive(Debug)]
@@ -52,7 +49,7 @@ impl Desk for Pods {
         surroundings: &Surroundings,
         wanted: Wanted,
     ) -> Result<Option<Issued>, Refusal> {
-        let Some(role) = role(state, &wanted.role)? else { return Ok(None) };
+        let Some(role) = trellis_sts::role(state, &wanted.role)? else { return Ok(None) };
         let asked = ForService {
             role: &role,
             service: PRINCIPAL,
@@ -73,14 +70,6 @@ impl Desk for Pods {
             role_id: issued.assumed_role_id,
         }))
     }
-}
-
-fn role(state: &mut Reader, arn: &str) -> Result<Option<Role>, Refusal> {
-    let named = Named::parse(arn).filter(|named| named.kind == iam::ROLE);
-    let Some(named) = named else { return Ok(None) };
-    let Ok(account) = named.account.parse::<AccountId>() else { return Ok(None) };
-    let found = ROLES.get(state, &key::global(&account), iam::id(named.name))?;
-    Ok(found.filter(|role| role.arn() == arn))
 }
 
 impl Control {

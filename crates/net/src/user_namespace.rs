@@ -13,7 +13,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::NetError;
 
-mod subordinate;
+pub(crate) mod subordinate;
 
 use subordinate::{Helper, Subordinates};
 

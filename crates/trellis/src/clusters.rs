@@ -130,7 +130,7 @@ impl Inner {
         let group = self.control.cluster_security_group(&plan.home, &plan.vpc, &name, &tags).await;
         let group = group.map_err(Fault::new)?;
         let directory = self.control_directory(&plan.id);
-        let instance = match self.host(&suffix_of_cluster(&plan.id))? {
+        let instance = match self.host(&suffix(&plan.id))? {
             Some(known) => known,
             None => {
                 let spec = HostSpec {
@@ -260,7 +260,7 @@ impl Inner {
         node: &Path,
         (home, cluster): (&Home, &str),
     ) -> Result<(), Fault> {
-        private_directory(&node.join("run")).map_err(Fault::new)?;
+        trellis_cluster::private_directory(&node.join("run")).map_err(Fault::new)?;
         let socket = Endpoint::unix(kubernetes_node::pod_identity_socket(node));
         let listener = Listener::open(&socket).await.map_err(Fault::new)?;
         let (inner, home, cluster) = (Arc::downgrade(self), home.clone(), cluster.to_owned());
@@ -273,7 +273,7 @@ impl Inner {
 
     async fn stop(&self, plan: &ControlPlanePlan) -> Result<(), Fault> {
         self.doors.lock().await.remove(&plan.id);
-        if let Some(instance) = self.host(&suffix_of_cluster(&plan.id))? {
+        if let Some(instance) = self.host(&suffix(&plan.id))? {
             self.end_host(&instance).await?;
         }
         remove_directory(self.directory(&plan.id)).await?;
@@ -305,7 +305,7 @@ impl Inner {
         let plan = control_plane::plan_file(directory);
         let made = directory.to_owned();
         blocking(move || {
-            private_directory(&made)?;
+            trellis_cluster::private_directory(&made)?;
             match fs::remove_file(&plan) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -370,10 +370,11 @@ struct HostSpec {
 fn host_name(kind: &str, name: &str, id: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(30).collect();
-    format!("{kind}-{}-{}", plain.trim_matches('-'), &id[..12].to_lowercase()).replace("--", "-")
+    format!("{kind}-{}{}", plain.trim_matches('-'), suffix(id)).replace("--", "-")
 }
 
-fn suffix_of_cluster(id: &str) -> String {
+/// How the name of a cluster's or a node's host ends.
+fn suffix(id: &str) -> String {
     format!("-{}", &id[..12].to_lowercase())
 }
 
@@ -384,11 +385,6 @@ fn url(address: SocketAddr) -> String {
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::prelude::BASE64_STANDARD.encode(bytes)
-}
-
-fn private_directory(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 async fn remove_directory(path: PathBuf) -> Result<(), Fault> {

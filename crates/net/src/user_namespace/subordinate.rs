@@ -35,8 +35,8 @@ impl Subordinates {
     }
 }
 
-/// The first line that gives the user enough.
-fn given(text: &str, name: &str, user: u32) -> Option<(u32, u32)> {
+/// The first line that gives the user enough: the first id, and how many.
+pub(crate) fn given(text: &str, name: &str, user: u32) -> Option<(u32, u32)> {
     text.lines().find_map(|line| {
         let mut parts = line.split(':');
         let whose = parts.next()?;

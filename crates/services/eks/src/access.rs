@@ -13,7 +13,6 @@ use trellis_model::{AccountId, Arn};
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::cluster::{self, Cluster};
-use crate::update::uuid;
 use crate::{invalid, invalid_request, tag, wire};
 use policy::Association;
 
@@ -163,7 +162,7 @@ pub(crate) fn create(
         home,
         cluster: cluster.name,
         principal: input.principal_arn.clone(),
-        id: uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         kind: kind.to_owned(),
         username,
         groups,
@@ -193,7 +192,7 @@ pub(crate) fn let_in_creator(
         home: cluster.home.clone(),
         cluster: cluster.name.clone(),
         username: default_username(&named, &principal),
-        id: uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         kind: "STANDARD".to_owned(),
         groups: Vec::new(),
         created_at: ctx.now,

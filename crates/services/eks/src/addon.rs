@@ -8,7 +8,7 @@ use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
 use crate::input::role;
-use crate::update::{Update, uuid};
+use crate::update::Update;
 use crate::version::{self, Offer};
 use crate::{cluster, invalid, pod_identity, tag, wire};
 
@@ -116,7 +116,7 @@ pub(crate) fn create(
         home,
         cluster: cluster.name,
         name: offer.name.to_owned(),
-        id: uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         version: offer.version.to_owned(),
         created_at: ctx.now,
         modified_at: ctx.now,

@@ -17,7 +17,6 @@ use trellis_store::{Read, Reader, Transaction};
 use crate::cluster;
 use crate::input::{is_kubernetes_name, keep, refuse_when, role, subnets};
 use crate::machine::{RunningNode, Taint};
-use crate::update::uuid;
 use crate::{invalid, invalid_request, version, wire};
 
 pub(crate) const KIND: &str = "nodegroup";
@@ -158,7 +157,7 @@ pub(crate) fn create(
     let group = Nodegroup {
         cluster: cluster_name.clone(),
         name: name.clone(),
-        id: uuid(ctx),
+        id: ctx.surroundings.random.uuid(),
         created_at: ctx.now,
         modified_at: ctx.now,
         version: cluster.version,

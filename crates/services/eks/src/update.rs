@@ -49,7 +49,7 @@ impl Update {
     ) -> Self {
         let parameters = parameters.into_iter().map(|(kind, value)| (kind.as_str().to_owned(), value));
         Self {
-            id: uuid(ctx),
+            id: ctx.surroundings.random.uuid(),
             cluster: cluster.to_owned(),
             nodegroup: None,
             addon: None,
@@ -72,20 +72,6 @@ impl Update {
         UPDATES.put(tx, home, format_args!("{}/{}", self.cluster, self.id), &self)?;
         Ok(self.into())
     }
-}
-
-/// A random id in the form of all of EKS's.
-pub(crate) fn uuid(ctx: &Context) -> String {
-    let (high, low) = (ctx.random(), ctx.random());
-    let low = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
 }
 
 impl From<Update> for wire::Update {

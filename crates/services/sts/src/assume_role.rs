@@ -22,8 +22,11 @@ const DURATION: i32 = 3600;
 /// "Role chaining limits your role session to a maximum of one hour."
 const CHAINED: i32 = 3600;
 
-/// The role of exactly this ARN.
-pub(crate) fn role(state: &mut impl Read, arn: &str) -> Result<Option<Role>, Refusal> {
+/// The role of exactly this ARN, of whatever account.
+///
+/// # Errors
+/// A state that does not read.
+pub fn role(state: &mut impl Read, arn: &str) -> Result<Option<Role>, Refusal> {
     let Some(named) = Named::parse(arn).filter(|named| named.kind == iam::ROLE) else { return Ok(None) };
     let Ok(account) = named.account.parse::<AccountId>() else { return Ok(None) };
     let role = ROLES.get(state, &key::global(&account), iam::id(named.name))?;

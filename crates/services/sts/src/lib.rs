@@ -20,6 +20,7 @@ use trellis_api::Exception;
 use trellis_frame::task::Task;
 use trellis_frame::{Refusal, Service, token_key, words as stock};
 
+pub use assume_role::role;
 pub use for_service::{ForService, Issued, assume_for_service};
 pub use issuer_keys::{Fetched, HttpsGet, IssuerKeys, MAX_ANSWER};
 

@@ -7,7 +7,7 @@ use trellis_cluster::node::{IMAGES_IN_HOST, IN_HOST, Taint};
 use trellis_control::HostError;
 use trellis_control::eks::{Fault, NodePlan, Running, RunningNode};
 
-use super::{HostSpec, Inner, blocking, drain, host_name, remove_directory};
+use super::{HostSpec, Inner, blocking, drain, host_name, remove_directory, suffix};
 
 /// Addresses for pods of one node, where the subnet has them; fewer where it has not.
 const PODS: [usize; 4] = [29, 14, 7, 3];
@@ -109,10 +109,6 @@ pub(super) async fn stop(
         door.pods.remove(node);
     }
     remove_directory(inner.directory(cluster).join("nodes").join(node)).await
-}
-
-fn suffix(node: &str) -> String {
-    format!("-{}", &node[..12])
 }
 
 /// What a host of this type may take, in MiB: by the size in its name, as AWS's families of two processors and more

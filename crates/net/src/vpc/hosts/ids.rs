@@ -10,6 +10,8 @@ use std::ops::Range;
 use trellis_model::id::InstanceId;
 use trellis_model::resource::vpc::Sandbox;
 
+use crate::user_namespace::subordinate::given;
+
 /// Users and groups of a host: as many as programs expect there to be.
 const COUNT: u32 = 65_536;
 
@@ -57,12 +59,7 @@ fn choose(ours: &[Line], subordinate: &str, host: &InstanceId, has_mounts: bool)
             first >= *own && u64::from(first) + u64::from(count) <= u64::from(*own) + u64::from(*many)
         })
     };
-    let given = subordinate.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let (user, first, count) =
-            (parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse::<u32>().ok()?);
-        (matches!(user, "root" | "0") && count >= COUNT).then_some(first)
-    });
+    let given = given(subordinate, "root", 0).map(|(first, _)| first);
     // Hosts need not share them: there are 28,664 such ranges.
     let number = u64::from_str_radix(host.suffix(), 16).unwrap_or(0);
     let of_slots = |start: u32, slots: u32| start + (number % u64::from(slots.max(1))) as u32 * COUNT;
