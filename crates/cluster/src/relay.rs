@@ -69,6 +69,31 @@ impl Listener {
             Self::Unix(listener) => Box::new(listener.accept().await?.0),
         })
     }
+
+    /// Has every connection served until dropped, `at_once` of them at a time; one more waits. Those that are served
+    /// then are served to their end.
+    pub async fn serve_each<S>(self, at_once: usize, serve: impl Fn(Box<dyn Stream>) -> S)
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let places = Arc::new(Semaphore::new(at_once));
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            let stream = match self.accept().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let serving = serve(stream);
+            tokio::spawn(async move {
+                serving.await;
+                drop(place);
+            });
+        }
+    }
 }
 
 /// A way to a socket that fits into an address: data directories may be deep, and a Unix address has 108 bytes.
@@ -103,28 +128,18 @@ pub async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
 
 /// Relays until dropped.
 pub async fn serve(listener: Listener, to: Endpoint) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let to = Arc::new(to);
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let mut from = match listener.accept().await {
-            Ok(from) => from,
-            Err(error) => {
-                tracing::warn!(%error, "a relay cannot accept");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
+    let relay = |mut from: Box<dyn Stream>| {
         let to = to.clone();
-        tokio::spawn(async move {
+        async move {
             match connect(&to).await {
                 // Either side's end is the end; what it was is theirs to know.
                 Ok(mut other) => drop(copy_bidirectional(&mut from, &mut other).await),
                 Err(error) => tracing::debug!(%error, %to, "nobody is there"),
             }
-            drop(place);
-        });
-    }
+        }
+    };
+    listener.serve_each(CONNECTIONS, relay).await;
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -72,6 +72,30 @@ struct Door {
     tasks: JoinSet<()>,
     /// What answers the pods of nodes, by the nodes' ids.
     pods: HashMap<String, JoinSet<()>>,
+    cluster: Cluster,
+}
+
+impl Door {
+    /// Has the pods of the node that is kept in the directory `node` reach us for credentials.
+    async fn serve_pods(&mut self, node: &Path) -> Result<(), Fault> {
+        trellis_cluster::private_directory(&node.join("run")).map_err(Fault::new)?;
+        let socket = Endpoint::unix(kubernetes_node::pod_identity_socket(node));
+        let listener = Listener::open(&socket).await.map_err(Fault::new)?;
+        let mut task = JoinSet::new();
+        task.spawn(pod_identity::serve(listener, self.cluster.clone()));
+        let id = node.file_name().unwrap_or_default().to_string_lossy();
+        self.pods.insert(id.into_owned(), task);
+        Ok(())
+    }
+}
+
+/// A cluster, for who answers what is in it.
+#[derive(Clone)]
+struct Cluster {
+    inner: Weak<Inner>,
+    home: Home,
+    name: String,
+    id: String,
 }
 
 /// Carries out a plan inside a host if this process was started to. First thing in `main`.
@@ -160,7 +184,7 @@ impl Inner {
         })
         .await?;
         self.hosts.ready(&instance.id).await.map_err(Fault::new)?;
-        let endpoint = self.open(&plan, plan.before.as_ref()).await?;
+        let endpoint = self.open(&plan).await?;
         self.wait_until_ready(&plan.id, &instance).await?;
         let authority = fs::read(control_plane::authority_file(&directory)).map_err(Fault::new)?;
         let (path, object) = webhook::configuration(&authority);
@@ -201,16 +225,13 @@ impl Inner {
 
     /// Has the machine reach the API server, and the API server us. The URL is the one there was before, where its port is
     /// free still.
-    async fn open(
-        self: &Arc<Self>,
-        plan: &ControlPlanePlan,
-        before: Option<&Running>,
-    ) -> Result<String, Fault> {
+    async fn open(self: &Arc<Self>, plan: &ControlPlanePlan) -> Result<String, Fault> {
         let mut doors = self.doors.lock().await;
         if let Some(door) = doors.get(&plan.id) {
             return Ok(url(door.address));
         }
         let sockets = control_plane::Sockets::of(&self.control_directory(&plan.id));
+        let before = plan.before.as_ref();
         let former = before.and_then(|before| before.endpoint.rsplit_once(':')?.1.parse::<u16>().ok());
         let listener = match former {
             Some(port) => match tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
@@ -224,51 +245,26 @@ impl Inner {
         let questions = Listener::open(&Endpoint::unix(sockets.authenticator)).await.map_err(Fault::new)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(relay::serve(Listener::Tcp(listener), Endpoint::unix(sockets.api)));
-        tasks.spawn(authenticator::serve(
-            questions,
-            authenticator::Cluster {
-                inner: Arc::downgrade(self),
-                home: plan.home.clone(),
-                name: plan.name.clone(),
-                id: plan.id.clone(),
-            },
-        ));
+        let cluster = Cluster {
+            inner: Arc::downgrade(self),
+            home: plan.home.clone(),
+            name: plan.name.clone(),
+            id: plan.id.clone(),
+        };
+        tasks.spawn(authenticator::serve(questions, cluster.clone()));
         let webhooks = Listener::open(&Endpoint::unix(sockets.webhook)).await.map_err(Fault::new)?;
         tasks.spawn(webhook::serve(
             webhooks,
             webhook::tls(&self.control_directory(&plan.id))?,
-            webhook::Cluster {
-                inner: Arc::downgrade(self),
-                home: plan.home.clone(),
-                name: plan.name.clone(),
-                id: plan.id.clone(),
-            },
+            cluster.clone(),
         ));
         let nodes = self.directory(&plan.id).join("nodes");
-        let mut door = Door { address, tasks, pods: HashMap::new() };
+        let mut door = Door { address, tasks, pods: HashMap::new(), cluster };
         for node in fs::read_dir(&nodes).into_iter().flatten().flatten() {
-            self.serve_pods(&mut door, &node.path(), (&plan.home, &plan.name)).await?;
+            door.serve_pods(&node.path()).await?;
         }
         doors.insert(plan.id.clone(), door);
         Ok(url(address))
-    }
-
-    /// Has the pods of the node that is kept in the directory `node` reach us for credentials.
-    async fn serve_pods(
-        self: &Arc<Self>,
-        door: &mut Door,
-        node: &Path,
-        (home, cluster): (&Home, &str),
-    ) -> Result<(), Fault> {
-        trellis_cluster::private_directory(&node.join("run")).map_err(Fault::new)?;
-        let socket = Endpoint::unix(kubernetes_node::pod_identity_socket(node));
-        let listener = Listener::open(&socket).await.map_err(Fault::new)?;
-        let (inner, home, cluster) = (Arc::downgrade(self), home.clone(), cluster.to_owned());
-        let mut task = JoinSet::new();
-        task.spawn(pod_identity::serve(listener, pod_identity::Node { inner, home, cluster }));
-        let id = node.file_name().unwrap_or_default().to_string_lossy();
-        door.pods.insert(id.into_owned(), task);
-        Ok(())
     }
 
     async fn stop(&self, plan: &ControlPlanePlan) -> Result<(), Fault> {

@@ -19,14 +19,12 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::Semaphore;
 
 use super::{INDEX, Images, LARGEST_DOCUMENT, MANIFEST};
 use crate::relay::Listener;
 
 /// Connections at a time; one more waits.
 const CONNECTIONS: usize = 64;
-const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a blob in memory, for each connection.
 const PIECE: usize = 64 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,15 +34,9 @@ type Answer = Response<BoxBody<Bytes, io::Error>>;
 /// Serves the images in `directory` until dropped.
 pub async fn serve(listener: Listener, directory: PathBuf) {
     let images = Arc::new(Images::at(directory));
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let Ok(stream) = listener.accept().await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
+    let serve = |stream| {
         let images = images.clone();
-        tokio::spawn(async move {
+        async move {
             let service = service_fn(move |request| {
                 let images = images.clone();
                 async move { Ok::<_, Infallible>(answer(&images, &request).await) }
@@ -53,9 +45,9 @@ pub async fn serve(listener: Listener, directory: PathBuf) {
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             // A client that goes away is no matter.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
-            drop(place);
-        });
-    }
+        }
+    };
+    listener.serve_each(CONNECTIONS, serve).await;
 }
 
 /// What is asked for.

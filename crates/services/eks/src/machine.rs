@@ -66,7 +66,6 @@ pub struct NodePlan {
     /// Unique in the installation.
     pub id: String,
     pub cluster: String,
-    pub cluster_name: String,
     pub home: Home,
     pub subnet: SubnetId,
     /// `10.0.1.0/24`.

@@ -4,8 +4,6 @@
 //! anywhere: it is served here, as if its bearer had made it, with the cluster's name in the header that the signature
 //! covers. What that answers is a principal, and an access entry says who that is in the cluster.
 
-use std::sync::Weak;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -15,9 +13,8 @@ use hyper::body::Incoming;
 use serde_json::json;
 use trellis_cluster::relay::Listener;
 use trellis_control::eks::access::{User, policy};
-use trellis_model::resource::lattice::Home;
 
-use super::{Inner, serving};
+use super::{Cluster, Inner, serving};
 
 /// Questions at a time; one more waits.
 const AT_ONCE: usize = 64;
@@ -40,15 +37,6 @@ const PARAMETERS: [&str; 9] = [
 ];
 /// The header that binds a token to a cluster.
 const CLUSTER: &str = "x-k8s-aws-id";
-
-/// The cluster whose users are asked for.
-#[derive(Clone)]
-pub(super) struct Cluster {
-    pub(super) inner: Weak<Inner>,
-    pub(super) home: Home,
-    pub(super) name: String,
-    pub(super) id: String,
-}
 
 /// Answers until dropped.
 pub(super) async fn serve(listener: Listener, cluster: Cluster) {

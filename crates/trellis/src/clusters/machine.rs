@@ -18,7 +18,7 @@ impl Machine for Clusters {
         let inner = self.0.clone();
         Box::pin(async move {
             let before = plan.before.clone().ok_or_else(|| Fault::new("it never ran"))?;
-            let endpoint = inner.open(&plan, Some(&before)).await?;
+            let endpoint = inner.open(&plan).await?;
             Ok(Running { endpoint, ..before })
         })
     }

@@ -67,7 +67,7 @@ pub(super) async fn start(inner: &Arc<Inner>, plan: NodePlan) -> Result<RunningN
     };
     blocking(move || node.prepare(jiff::Timestamp::now())).await?;
     if let Some(door) = inner.doors.lock().await.get_mut(&plan.cluster) {
-        inner.serve_pods(door, &kept, (&plan.home, &plan.cluster_name)).await?;
+        door.serve_pods(&kept).await?;
     }
     inner.hosts.ready(&instance.id).await.map_err(Fault::new)?;
     Ok(RunningNode { instance: instance.id, address: instance.address, name })

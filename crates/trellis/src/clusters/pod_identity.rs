@@ -4,16 +4,13 @@
 //! The node passes connections on through a socket in a directory of its own, so a node gets credentials for pods of its
 //! cluster alone; which pod asks, the token proves and nothing else.
 
-use std::sync::Weak;
-
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
-use trellis_model::resource::lattice::Home;
 
-use super::Inner;
+use super::Cluster;
 use super::serving::{self, text};
 
 /// What a client must have called us: a browser's page, say, calls us otherwise.
@@ -23,24 +20,16 @@ const AT_ONCE: usize = 64;
 /// Longest token looked at.
 const LONGEST_TOKEN: usize = 16 << 10;
 
-/// The cluster that a node is of.
-#[derive(Clone)]
-pub(super) struct Node {
-    pub(super) inner: Weak<Inner>,
-    pub(super) home: Home,
-    pub(super) cluster: String,
-}
-
 /// Answers until dropped.
-pub(super) async fn serve(listener: trellis_cluster::relay::Listener, node: Node) {
+pub(super) async fn serve(listener: trellis_cluster::relay::Listener, cluster: Cluster) {
     serving::serve(listener, None, AT_ONCE, move |request| {
-        let node = node.clone();
-        async move { answer(&node, &request) }
+        let cluster = cluster.clone();
+        async move { answer(&cluster, &request) }
     })
     .await;
 }
 
-fn answer(node: &Node, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(cluster: &Cluster, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let value =
         |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if !value(header::HOST).is_some_and(|host| NAMES.contains(&host)) {
@@ -53,15 +42,15 @@ fn answer(node: &Node, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if token.is_empty() || token.len() > LONGEST_TOKEN {
         return text(StatusCode::BAD_REQUEST, "Service account token cannot be empty\n");
     }
-    let Some(inner) = node.inner.upgrade() else {
+    let Some(inner) = cluster.inner.upgrade() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
     };
-    match inner.control.assume_role_for_pod_identity(&node.home, &node.cluster, token) {
+    match inner.control.assume_role_for_pod_identity(&cluster.home, &cluster.name, token) {
         Ok(issued) => serving::json(&json!({
             "AccessKeyId": issued.access_key_id,
             "SecretAccessKey": issued.secret_access_key,
             "Token": issued.session_token,
-            "AccountId": node.home.account,
+            "AccountId": cluster.home.account,
             "Expiration": format!("{:.9}", issued.expires_at),
         })),
         Err(fault) => {

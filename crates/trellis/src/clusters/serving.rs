@@ -1,7 +1,6 @@
 //! HTTP over the sockets that hosts of a cluster reach us by: bounded in connections, heads and time.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +10,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use trellis_cluster::relay::Listener;
 
-/// After a failure to accept, which is a lack of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
 /// For a handshake, for a head, and for a body.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,15 +56,9 @@ pub(super) async fn serve<A>(
 ) where
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(at_once));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let Ok(stream) = listener.accept().await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
+    let serve = |stream| {
         let (answer, tls) = (answer.clone(), tls.clone());
-        tokio::spawn(async move {
+        async move {
             let service = service_fn(move |request| {
                 let answering = answer(request);
                 async move { Ok::<_, Infallible>(answering.await) }
@@ -84,7 +74,7 @@ pub(super) async fn serve<A>(
                     }
                 }
             }
-            drop(place);
-        });
-    }
+        }
+    };
+    listener.serve_each(at_once, serve).await;
 }

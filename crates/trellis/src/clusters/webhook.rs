@@ -2,7 +2,7 @@
 //! or with the annotation of IRSA.
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -18,9 +18,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use trellis_cluster::control_plane::WEBHOOK;
 use trellis_cluster::relay::Listener;
 use trellis_control::eks::Fault;
-use trellis_model::resource::lattice::Home;
 
-use super::{Inner, serving};
+use super::{Cluster, serving};
 
 const AT_ONCE: usize = 64;
 /// A pod has at most 1.5 MiB in etcd; a review holds it twice.
@@ -51,15 +50,6 @@ struct Identity {
     directory: &'static str,
     file: &'static str,
     audience: &'static str,
-}
-
-/// The cluster whose pods are asked for.
-#[derive(Clone)]
-pub(super) struct Cluster {
-    pub(super) inner: Weak<Inner>,
-    pub(super) home: Home,
-    pub(super) name: String,
-    pub(super) id: String,
 }
 
 /// TLS with the certificate that the cluster's authority has issued.

@@ -233,7 +233,6 @@ impl Place<'_> {
             resolver: vpc.resolver(),
             id: node.id.clone(),
             cluster: self.cluster_id.clone(),
-            cluster_name: group.cluster.clone(),
             home: group.home.clone(),
             subnet: node.subnet.clone(),
             nodegroup: group.name.clone(),
