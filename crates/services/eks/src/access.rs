@@ -78,8 +78,7 @@ fn find(state: &mut impl Read, home: &Home, cluster: &str, principal: &str) -> R
     cluster::find(state, home, cluster)?;
     ENTRIES.get(state, home, entry_id(cluster, principal))?.ok_or_else(|| {
         let principal = trellis_frame::refusal::shown(principal);
-        let message = format!("The specified principalArn could not be found: {principal}");
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into()
+        crate::missing(format_args!("The specified principalArn could not be found: {principal}"))
     })
 }
 
@@ -295,9 +294,14 @@ pub(crate) fn delete(
     input: &wire::DeleteAccessEntryInput,
 ) -> Result<wire::DeleteAccessEntryOutput, Refusal> {
     let entry = find(tx, &ctx.home(), &input.cluster_name, &input.principal_arn)?;
-    tags::forget(tx, &entry.home, &entry.arn());
-    ENTRIES.delete(tx, &entry.home, entry_id(&entry.cluster, &entry.principal))?;
+    forget(tx, &entry)?;
     Ok(Default::default())
+}
+
+/// Drops an entry, and its tags.
+pub(crate) fn forget(tx: &mut Transaction<'_>, entry: &AccessEntry) -> Result<(), Refusal> {
+    tags::forget(tx, &entry.home, &entry.arn());
+    ENTRIES.delete(tx, &entry.home, entry_id(&entry.cluster, &entry.principal))
 }
 
 pub(crate) fn list(

@@ -91,8 +91,7 @@ fn find(state: &mut impl Read, home: &Home, cluster: &str, name: &str) -> Result
     cluster::find(state, home, cluster)?;
     ADDONS.get(state, home, format_args!("{cluster}/{name}"))?.ok_or_else(|| {
         let name = trellis_frame::refusal::shown(name);
-        let message = format!("No addon: {name} found in cluster: {cluster}");
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into()
+        crate::missing(format_args!("No addon: {name} found in cluster: {cluster}"))
     })
 }
 
@@ -214,10 +213,15 @@ pub(crate) fn delete(
     let home = ctx.home();
     let addon = find(tx, &home, &input.cluster_name, &input.addon_name)?;
     let described = addon.describe(tx, wire::AddonStatus::Deleting)?;
-    for id in &addon.associations {
-        pod_identity::forget(tx, &home, &addon.cluster, id)?;
-    }
-    tags::forget(tx, &home, &addon.arn());
-    ADDONS.delete(tx, &home, addon.key())?;
+    forget(tx, &addon)?;
     Ok(wire::DeleteAddonOutput { addon: Some(described) })
+}
+
+/// Drops an add-on with the associations that were made for it, and its tags.
+pub(crate) fn forget(tx: &mut Transaction<'_>, addon: &Addon) -> Result<(), Refusal> {
+    for id in &addon.associations {
+        pod_identity::forget(tx, &addon.home, &addon.cluster, id)?;
+    }
+    tags::forget(tx, &addon.home, &addon.arn());
+    ADDONS.delete(tx, &addon.home, addon.key())
 }

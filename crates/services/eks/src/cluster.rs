@@ -184,8 +184,7 @@ pub(crate) fn arn(home: &Home, name: &str) -> String {
 /// `ResourceNotFoundException`.
 pub(crate) fn find(state: &mut impl Read, home: &Home, name: &str) -> Result<Cluster, Refusal> {
     CLUSTERS.get(state, home, name)?.ok_or_else(|| {
-        let message = format!("No cluster found for name: {}.", trellis_frame::refusal::shown(name));
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into()
+        crate::missing(format_args!("No cluster found for name: {}.", trellis_frame::refusal::shown(name)))
     })
 }
 

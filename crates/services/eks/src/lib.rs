@@ -115,6 +115,11 @@ fn words(refusal: Refusal) -> Exception {
     Exception::plain(code, status, refusal.to_string())
 }
 
+/// What is not there.
+pub(crate) fn missing(message: impl std::fmt::Display) -> Refusal {
+    Exception::plain("ResourceNotFoundException", 404, message.to_string()).into()
+}
+
 /// What cannot be done with what is there.
 pub(crate) fn invalid_request(message: impl std::fmt::Display) -> Refusal {
     Exception::plain("InvalidRequestException", 400, message.to_string()).into()

@@ -114,8 +114,7 @@ pub(crate) fn find(
     cluster::find(state, home, cluster)?;
     NODEGROUPS.get(state, home, format_args!("{cluster}/{name}"))?.ok_or_else(|| {
         let name = trellis_frame::refusal::shown(name);
-        let message = format!("No node group found for name: {name}.");
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into()
+        crate::missing(format_args!("No node group found for name: {name}."))
     })
 }
 

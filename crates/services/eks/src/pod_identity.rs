@@ -82,8 +82,7 @@ fn named(state: &mut impl Read, home: &Home, cluster: &str, id: &str) -> Result<
     cluster::find(state, home, cluster)?;
     ASSOCIATIONS.get(state, home, format_args!("{cluster}/{id}"))?.ok_or_else(|| {
         let id = trellis_frame::refusal::shown(id);
-        let message = format!("Association not found for associationId: {id}");
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into()
+        crate::missing(format_args!("Association not found for associationId: {id}"))
     })
 }
 

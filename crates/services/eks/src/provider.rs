@@ -18,8 +18,7 @@ fn missing(
         return Ok(invalid("The type of an identity provider config is oidc"));
     }
     let name = trellis_frame::refusal::shown(&asked.name);
-    let message = format!("Identity provider config with name {name} not found");
-    Ok(trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into())
+    Ok(crate::missing(format_args!("Identity provider config with name {name} not found")))
 }
 
 pub(crate) fn associate(

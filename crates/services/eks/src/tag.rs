@@ -2,17 +2,16 @@
 
 use trellis_api::Exception;
 use trellis_frame::tags::{self, Tags};
-use trellis_frame::{Context, Refusal, record};
+use trellis_frame::{Context, Refusal};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
-use trellis_store::{Entry, Read, Reader, Transaction};
+use trellis_store::{Read, Reader, Transaction};
 
-use crate::access::{ENTRIES, entry_id};
+use crate::access::ENTRIES;
 use crate::addon::ADDONS;
 use crate::cluster::CLUSTERS;
 use crate::nodegroup::NODEGROUPS;
 use crate::pod_identity::ASSOCIATIONS;
-use crate::update::UPDATES;
 use crate::wire;
 
 /// Refuses an ARN of nothing there is.
@@ -52,35 +51,6 @@ fn find(mut state: &mut dyn Read, home: &Home, arn: &str) -> Result<bool, Refusa
         }
         _ => false,
     })
-}
-
-/// Drops a record of a cluster that goes, and its tags.
-pub(crate) fn forget_record(
-    tx: &mut Transaction<'_>,
-    home: &Home,
-    kind: &str,
-    cluster: &str,
-    entry: &Entry,
-) -> Result<(), Refusal> {
-    let id = format!("{cluster}/{}", entry.key.rsplit('/').next().unwrap_or_default());
-    match kind {
-        "access-entry" => {
-            let found: crate::access::AccessEntry = record::decode(entry)?;
-            tags::forget(tx, home, &found.arn());
-            ENTRIES.delete(tx, home, entry_id(cluster, &found.principal))
-        }
-        "addon" => {
-            let found: crate::addon::Addon = record::decode(entry)?;
-            tags::forget(tx, home, &found.arn());
-            ADDONS.delete(tx, home, id)
-        }
-        "pod-identity" => {
-            let found: crate::pod_identity::Association = record::decode(entry)?;
-            tags::forget(tx, home, &found.arn());
-            ASSOCIATIONS.delete(tx, home, id)
-        }
-        _ => UPDATES.delete(tx, home, id),
-    }
 }
 
 /// What is told of a resource's tags.

@@ -67,11 +67,16 @@ impl Update {
         all.sort_by_key(|update| update.created_at);
         let over = (all.len() + 1).saturating_sub(KEPT);
         for old in all.iter().take(over) {
-            UPDATES.delete(tx, home, format_args!("{}/{}", old.cluster, old.id))?;
+            forget(tx, home, old)?;
         }
         UPDATES.put(tx, home, format_args!("{}/{}", self.cluster, self.id), &self)?;
         Ok(self.into())
     }
+}
+
+/// Drops one.
+pub(crate) fn forget(tx: &mut Transaction<'_>, home: &Home, update: &Update) -> Result<(), Refusal> {
+    UPDATES.delete(tx, home, format_args!("{}/{}", update.cluster, update.id))
 }
 
 impl From<Update> for wire::Update {
@@ -132,8 +137,7 @@ pub(crate) fn describe(
     });
     let update = update.ok_or_else(|| {
         let id = trellis_frame::refusal::shown(&input.update_id);
-        let message = format!("No update found for ID: {id}");
-        trellis_api::Exception::plain("ResourceNotFoundException", 404, message)
+        crate::missing(format_args!("No update found for ID: {id}"))
     })?;
     Ok(wire::DescribeUpdateOutput { update: Some(update.into()) })
 }

@@ -133,8 +133,7 @@ pub(crate) fn associate(
     }
     if named(&input.policy_arn).is_none() {
         let arn = trellis_frame::refusal::shown(&input.policy_arn);
-        let message = format!("The specified policyArn is not valid: {arn}");
-        return Err(trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into());
+        return Err(crate::missing(format_args!("The specified policyArn is not valid: {arn}")));
     }
     let namespaces = input.access_scope.namespaces.clone().unwrap_or_default();
     let namespaces = match input.access_scope.r#type {
@@ -182,8 +181,7 @@ pub(crate) fn disassociate(
     let mut entry = find(tx, &ctx.home(), &input.cluster_name, &input.principal_arn)?;
     if entry.policies.remove(&input.policy_arn).is_none() {
         let arn = trellis_frame::refusal::shown(&input.policy_arn);
-        let message = format!("The specified policyArn is not associated: {arn}");
-        return Err(trellis_api::Exception::plain("ResourceNotFoundException", 404, message).into());
+        return Err(crate::missing(format_args!("The specified policyArn is not associated: {arn}")));
     }
     put(tx, &entry)?;
     Ok(Default::default())

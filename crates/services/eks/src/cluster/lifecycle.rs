@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trellis_frame::{BoxFuture, Progress, Refusal, Surroundings, Work, record, tags};
+use trellis_frame::{BoxFuture, Progress, Refusal, Surroundings, Work, tags};
 use trellis_model::resource::lattice::Home;
 use trellis_store::Transaction;
 
 use super::{CLUSTERS, Cluster, Status};
 use crate::machine::{Fault, Machine, Machines, Running};
-use crate::{access, tag};
+use crate::{access, addon, pod_identity, update};
 
 /// How often it is looked whether there is a machine.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -83,11 +83,18 @@ fn settle(
 /// Whatever is kept under the cluster's name goes with it.
 fn forget(tx: &mut Transaction<'_>, cluster: &Cluster) -> Result<(), Refusal> {
     let Cluster { home, name, .. } = cluster;
-    let (account, region) = (&home.account, &home.region);
-    for kind in ["access-entry", "addon", "pod-identity", "update"] {
-        for entry in record::scan_all(tx, &format!("eks/{account}/{region}/{kind}/{name}/"))? {
-            tag::forget_record(tx, home, kind, name, &entry)?;
-        }
+    for entry in access::ENTRIES.all_of(tx, home, name)? {
+        access::forget(tx, &entry)?;
+    }
+    // An add-on takes its associations with it.
+    for addon in addon::ADDONS.all_of(tx, home, name)? {
+        addon::forget(tx, &addon)?;
+    }
+    for association in pod_identity::ASSOCIATIONS.all_of(tx, home, name)? {
+        pod_identity::forget(tx, home, name, &association.id)?;
+    }
+    for update in update::UPDATES.all_of(tx, home, name)? {
+        update::forget(tx, home, &update)?;
     }
     tags::forget(tx, home, &cluster.arn());
     CLUSTERS.delete(tx, home, name)
