@@ -8,7 +8,6 @@
 //!                    webhook.sock, where it asks what a pod is to be given
 //! ```
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -84,14 +83,14 @@ pub fn plan_file(directory: &Path) -> PathBuf {
 
 impl ControlPlane {
     /// Makes what is not there yet and issues certificates anew. The plan, which the host waits for, is written last.
+    /// Returns what service account tokens are verified with.
     ///
     /// # Errors
     /// [`PkiError`].
-    pub fn prepare(&self, now: Timestamp) -> Result<(), PkiError> {
+    pub fn prepare(&self, now: Timestamp) -> Result<serde_json::Value, PkiError> {
         let pki = self.directory.join("pki");
-        let in_directory = |path: &Path, source: io::Error| PkiError::File { path: path.to_owned(), source };
         for directory in [&pki, &self.directory.join("run"), &self.directory.join("etcd")] {
-            files::directory(directory).map_err(|source| in_directory(directory, source))?;
+            files::directory(directory).map_err(PkiError::of_file(directory))?;
         }
         let authorities = Authorities::open(&pki, now)?;
         let names = self.names.iter().map(String::as_str).chain([
@@ -120,16 +119,13 @@ impl ControlPlane {
         for name in ["kube-controller-manager", "kube-scheduler"] {
             let user = format!("system:{name}");
             let client = Subject { name: &user, ..Subject::default() };
-            let client = authorities.cluster.issue(&client, now)?;
-            let config = kubeconfig::with_certificate(&server, authorities.cluster.pem(), &client);
-            let path = pki.join(format!("{name}.conf"));
-            files::write(&path, &config).map_err(|source| in_directory(&path, source))?;
+            authorities.cluster.kubeconfig_into(&pki.join(format!("{name}.conf")), &server, &client, now)?;
         }
-        let path = pki.join("authenticator.conf");
         let config = kubeconfig::anonymous(&format!("http://127.0.0.1:{AUTHENTICATOR}/authenticate"));
-        files::write(&path, &config).map_err(|source| in_directory(&path, source))?;
+        pki::write(&pki.join("authenticator.conf"), &config)?;
         let path = plan_file(&self.directory);
-        self.plan().write(&path).map_err(|source| in_directory(&path, source))
+        self.plan().write(&path).map_err(PkiError::of_file(&path))?;
+        Ok(authorities.key_set())
     }
 
     fn plan(&self) -> Plan {

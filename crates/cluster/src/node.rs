@@ -11,7 +11,6 @@
 //! A pod is at the end of a cable of its own from the host (`ptp`); the host answers ARP for it on the subnet, so the
 //! VPC's router finds it there. That is what a VPC CNI gives on EKS.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,6 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{self, flags, plan_file};
 use crate::files;
-use crate::kubeconfig;
 use crate::pki::{self, Authorities, PkiError, Subject};
 use crate::plan::{Endpoint, Plan, Program, Registry, Relay};
 
@@ -89,18 +87,14 @@ impl Node {
     /// # Errors
     /// [`PkiError`].
     pub fn prepare(&self, now: Timestamp) -> Result<(), PkiError> {
-        let in_file = |path: &Path, source: io::Error| PkiError::File { path: path.to_owned(), source };
         let pki = self.directory.join("pki");
         let etc = self.directory.join("etc");
         let run = self.directory.join("run");
         for directory in [&pki, &run, &etc.join("cni"), &etc.join("certs.d/_default")] {
-            files::directory(directory).map_err(|source| in_file(directory, source))?;
+            files::directory(directory).map_err(PkiError::of_file(directory))?;
         }
         let authority = Authorities::open(&self.control_plane.join("pki"), now)?.cluster;
-        let write = |path: PathBuf, content: &[u8]| {
-            files::write(&path, content).map_err(|source| PkiError::File { path, source })
-        };
-        write(pki.join("ca.crt"), authority.pem().as_bytes())?;
+        pki::write(&pki.join("ca.crt"), authority.pem().as_bytes())?;
         let hosts = pki::hosts([self.name.as_str()], [IpAddr::from(self.address)]);
         authority.issue_into(&pki, "kubelet", &Subject { name: &self.name, group: None, hosts }, now)?;
         let server = control_plane::url(self.api_address);
@@ -108,20 +102,20 @@ impl Node {
         for (file, user, group) in
             [("kubelet", kubelet.as_str(), Some("system:nodes")), ("kube-proxy", "system:kube-proxy", None)]
         {
-            let client = authority.issue(&Subject { name: user, group, hosts: Vec::new() }, now)?;
-            let config = kubeconfig::with_certificate(&server, authority.pem(), &client);
-            write(etc.join(format!("{file}.conf")), &config)?;
+            let client = Subject { name: user, group, hosts: Vec::new() };
+            authority.kubeconfig_into(&etc.join(format!("{file}.conf")), &server, &client, now)?;
         }
-        write(etc.join("kubelet.json"), self.kubelet().to_string().as_bytes())?;
-        write(etc.join("kube-proxy.json"), self.kube_proxy().to_string().as_bytes())?;
-        write(etc.join("cni/10-vpc.conflist"), self.network().to_string().as_bytes())?;
-        write(etc.join("containerd.toml"), self.containerd().as_bytes())?;
+        let write = |file: &str, content: String| pki::write(&etc.join(file), content.as_bytes());
+        write("kubelet.json", self.kubelet().to_string())?;
+        write("kube-proxy.json", self.kube_proxy().to_string())?;
+        write("cni/10-vpc.conflist", self.network().to_string())?;
+        write("containerd.toml", self.containerd())?;
         // Without `server`, the registry that an image names is asked for what this one does not have.
         let registry =
             format!("[host.\"http://127.0.0.1:{REGISTRY}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
-        write(etc.join("certs.d/_default/hosts.toml"), registry.as_bytes())?;
+        write("certs.d/_default/hosts.toml", registry)?;
         let path = plan_file(&self.directory);
-        self.plan().write(&path).map_err(|source| in_file(&path, source))
+        self.plan().write(&path).map_err(PkiError::of_file(&path))
     }
 
     fn plan(&self) -> Plan {

@@ -21,7 +21,7 @@ use trellis_ca::{
 };
 use zeroize::Zeroizing;
 
-use crate::files;
+use crate::{files, kubeconfig};
 
 const COMMON_NAME: &str = "2.5.4.3";
 const ORGANISATION: &str = "2.5.4.10";
@@ -86,14 +86,20 @@ pub struct Authorities {
     pub service_accounts: PrivateKey,
 }
 
+impl PkiError {
+    /// For errors of a file, or of a folder.
+    pub(crate) fn of_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+}
+
 impl Authorities {
     /// Those kept in `directory`; what is not there yet is made.
     ///
     /// # Errors
     /// [`PkiError`].
     pub fn open(directory: &Path, now: Timestamp) -> Result<Self, PkiError> {
-        files::directory(directory)
-            .map_err(|source| PkiError::File { path: directory.to_owned(), source })?;
+        files::directory(directory).map_err(PkiError::of_file(directory))?;
         let path = directory.join("service-accounts.key");
         let service_accounts = match read(&path)? {
             Some(pem) => PrivateKey::from_pem(&pem).map_err(|_| PkiError::Spoilt { path })?,
@@ -220,6 +226,21 @@ impl Authority {
         write(&directory.join(format!("{file}.key")), issued.key.as_bytes())?;
         write(&directory.join(format!("{file}.crt")), issued.certificate.as_bytes())
     }
+
+    /// Writes a kubeconfig for `subject`, a client of the cluster's API server at the URL `server`.
+    ///
+    /// # Errors
+    /// [`PkiError`].
+    pub fn kubeconfig_into(
+        &self,
+        path: &Path,
+        server: &str,
+        subject: &Subject<'_>,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        let client = self.issue(subject, now)?;
+        write(path, &kubeconfig::with_certificate(server, &self.pem, &client))
+    }
 }
 
 /// Names of a server: host names and addresses.
@@ -238,11 +259,11 @@ fn distinguished_name(subject: &Subject<'_>) -> Result<DistinguishedName, PkiErr
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
-    files::read(path).map_err(|source| PkiError::File { path: path.to_owned(), source })
+    files::read(path).map_err(PkiError::of_file(path))
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), PkiError> {
-    files::write(path, content).map_err(|source| PkiError::File { path: path.to_owned(), source })
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), PkiError> {
+    files::write(path, content).map_err(PkiError::of_file(path))
 }
 
 #[cfg(test)]

@@ -27,9 +27,7 @@ use tokio::task::JoinSet;
 use trellis_cluster::image::{Images, Program};
 use trellis_cluster::plan::Endpoint;
 use trellis_cluster::relay::{self, Listener};
-use trellis_cluster::{
-    Authorities, Client, ControlPlane, Programs, control_plane, node as kubernetes_node, programs,
-};
+use trellis_cluster::{Client, ControlPlane, Programs, control_plane, node as kubernetes_node, programs};
 use trellis_control::eks::{ControlPlanePlan, Fault, Running};
 use trellis_control::{Control, Instance, RunInstance};
 use trellis_model::resource::lattice::Home;
@@ -176,13 +174,7 @@ impl Inner {
             issuer: plan.issuer.clone(),
             names: vec![instance.private_dns_name()],
         };
-        let keys = blocking(move || {
-            let now = jiff::Timestamp::now();
-            control_plane.prepare(now)?;
-            let pki = control_plane.directory.join("pki");
-            Ok::<_, trellis_cluster::PkiError>(Authorities::open(&pki, now)?.key_set().to_string())
-        })
-        .await?;
+        let keys = blocking(move || control_plane.prepare(jiff::Timestamp::now())).await?.to_string();
         self.hosts.ready(&instance.id).await.map_err(Fault::new)?;
         let endpoint = self.open(&plan).await?;
         self.wait_until_ready(&plan.id, &instance).await?;
