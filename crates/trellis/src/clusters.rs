@@ -71,6 +71,8 @@ struct Door {
     /// What answers the pods of nodes, by the nodes' ids.
     pods: HashMap<String, JoinSet<()>>,
     cluster: Cluster,
+    /// An administrator of it.
+    client: Client,
 }
 
 impl Door {
@@ -136,8 +138,11 @@ impl Inner {
     }
 
     /// An administrator of the cluster.
-    fn client(&self, cluster: &str) -> Result<Client, Fault> {
-        Client::of(&self.control_directory(cluster)).map_err(Fault::new)
+    async fn client(&self, cluster: &str) -> Result<Client, Fault> {
+        match self.doors.lock().await.get(cluster) {
+            Some(door) => Ok(door.client.clone()),
+            None => Client::of(&self.control_directory(cluster)).map_err(Fault::new),
+        }
     }
 
     async fn start(self: &Arc<Self>, plan: ControlPlanePlan) -> Result<Running, Fault> {
@@ -180,7 +185,7 @@ impl Inner {
         self.wait_until_ready(&plan.id, &instance).await?;
         let authority = fs::read(control_plane::authority_file(&directory)).map_err(Fault::new)?;
         let (path, object) = webhook::configuration(&authority);
-        self.client(&plan.id)?.apply(&path, &object).await.map_err(Fault::new)?;
+        self.client(&plan.id).await?.apply(&path, &object).await.map_err(Fault::new)?;
         Ok(Running {
             endpoint,
             private_endpoint: control_plane::url(instance.address),
@@ -193,7 +198,7 @@ impl Inner {
     }
 
     async fn wait_until_ready(&self, cluster: &str, instance: &Instance) -> Result<(), Fault> {
-        let client = self.client(cluster)?;
+        let client = self.client(cluster).await?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while !client.is_ready().await {
             if let Some(code) = self.hosts.state(&instance.id).exited {
@@ -222,7 +227,9 @@ impl Inner {
         if let Some(door) = doors.get(&plan.id) {
             return Ok(url(door.address));
         }
-        let sockets = control_plane::Sockets::of(&self.control_directory(&plan.id));
+        let directory = self.control_directory(&plan.id);
+        let client = Client::of(&directory).map_err(Fault::new)?;
+        let sockets = control_plane::Sockets::of(&directory);
         let before = plan.before.as_ref();
         let former = before.and_then(|before| before.endpoint.rsplit_once(':')?.1.parse::<u16>().ok());
         let listener = match former {
@@ -245,13 +252,9 @@ impl Inner {
         };
         tasks.spawn(authenticator::serve(questions, cluster.clone()));
         let webhooks = Listener::open(&Endpoint::unix(sockets.webhook)).await.map_err(Fault::new)?;
-        tasks.spawn(webhook::serve(
-            webhooks,
-            webhook::tls(&self.control_directory(&plan.id))?,
-            cluster.clone(),
-        ));
+        tasks.spawn(webhook::serve(webhooks, webhook::tls(&directory)?, cluster.clone()));
         let nodes = self.directory(&plan.id).join("nodes");
-        let mut door = Door { address, tasks, pods: HashMap::new(), cluster };
+        let mut door = Door { address, tasks, pods: HashMap::new(), cluster, client };
         for node in fs::read_dir(&nodes).into_iter().flatten().flatten() {
             door.serve_pods(&node.path()).await?;
         }

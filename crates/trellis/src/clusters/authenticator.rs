@@ -144,7 +144,7 @@ async fn namespace_groups(
     cluster: &str,
     scoped: &[(String, Vec<String>)],
 ) -> Result<Vec<String>, String> {
-    let client = inner.client(cluster).map_err(|fault| fault.reason)?;
+    let client = inner.client(cluster).await.map_err(|fault| fault.reason)?;
     let namespaces = client.get("/api/v1/namespaces").await.map_err(|error| error.to_string())?;
     let names = namespaces["items"].as_array().into_iter().flatten();
     let names: Vec<&str> = names.filter_map(|item| item["metadata"]["name"].as_str()).collect();

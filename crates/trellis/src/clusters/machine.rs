@@ -46,7 +46,7 @@ impl Machine for Clusters {
     fn get(&self, cluster: String, path: String) -> Future<Result<Option<Value>, Fault>> {
         let inner = self.0.clone();
         Box::pin(async move {
-            match inner.client(&cluster)?.get(&path).await {
+            match inner.client(&cluster).await?.get(&path).await {
                 Ok(object) => Ok(Some(object)),
                 Err(error) if error.is_missing() => Ok(None),
                 Err(error) => Err(Fault::new(error)),
@@ -56,15 +56,15 @@ impl Machine for Clusters {
 
     fn apply(&self, cluster: String, path: String, object: Value) -> Future<Result<(), Fault>> {
         let inner = self.0.clone();
-        Box::pin(
-            async move { inner.client(&cluster)?.apply(&path, &object).await.map(drop).map_err(Fault::new) },
-        )
+        Box::pin(async move {
+            inner.client(&cluster).await?.apply(&path, &object).await.map(drop).map_err(Fault::new)
+        })
     }
 
     fn merge(&self, cluster: String, path: String, patch: Value) -> Future<Result<(), Fault>> {
         let inner = self.0.clone();
-        Box::pin(
-            async move { inner.client(&cluster)?.merge(&path, &patch).await.map(drop).map_err(Fault::new) },
-        )
+        Box::pin(async move {
+            inner.client(&cluster).await?.merge(&path, &patch).await.map(drop).map_err(Fault::new)
+        })
     }
 }

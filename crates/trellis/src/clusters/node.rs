@@ -95,13 +95,13 @@ pub(super) async fn stop(
     node: &str,
     running: Option<RunningNode>,
 ) -> Result<(), Fault> {
-    if let (Some(running), Ok(client)) = (&running, inner.client(cluster)) {
+    if let (Some(running), Ok(client)) = (&running, inner.client(cluster).await) {
         drain::drain(&client, &running.name).await;
     }
     if let Some(instance) = inner.host(&suffix(node))? {
         inner.end_host(&instance).await?;
     }
-    if let (Some(running), Ok(client)) = (&running, inner.client(cluster)) {
+    if let (Some(running), Ok(client)) = (&running, inner.client(cluster).await) {
         // What is not there any more is not to be waited for.
         let _ = client.delete(&format!("/api/v1/nodes/{}", running.name)).await;
     }

@@ -140,7 +140,7 @@ async fn mutated(cluster: &Cluster, asked: &Value) -> Option<Value> {
             return None;
         }
     }
-    let client = inner.client(&cluster.id).ok()?;
+    let client = inner.client(&cluster.id).await.ok()?;
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}");
     let found = client.get(&path).await.ok()?;
     let role = found["metadata"]["annotations"][ROLE].as_str()?;
