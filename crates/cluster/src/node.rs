@@ -68,8 +68,6 @@ pub struct Node {
     pub taints: Vec<Taint>,
     /// Where the host has the CNI's plugins.
     pub cni: PathBuf,
-    /// MiB that pods may have together.
-    pub memory_mib: u64,
 }
 
 /// What keeps pods away that do not bear it.

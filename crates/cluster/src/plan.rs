@@ -1,6 +1,5 @@
 //! What is to run in a host: written by who makes the host, read by [`crate::runner`] inside it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +31,6 @@ pub struct Program {
     pub name: String,
     /// Program and arguments.
     pub command: Vec<String>,
-    pub environment: BTreeMap<String, String>,
     /// It is started once all of these take connections.
     pub after: Vec<Endpoint>,
 }
@@ -43,7 +41,6 @@ impl Program {
         Self {
             name: name.to_owned(),
             command: std::iter::once(name.to_owned()).chain(arguments).collect(),
-            environment: BTreeMap::new(),
             after: Vec::new(),
         }
     }
@@ -51,12 +48,6 @@ impl Program {
     #[must_use]
     pub fn after(mut self, endpoint: Endpoint) -> Self {
         self.after.push(endpoint);
-        self
-    }
-
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: impl fmt::Display) -> Self {
-        self.environment.insert(name.to_owned(), value.to_string());
         self
     }
 }
@@ -153,9 +144,7 @@ mod tests {
     fn a_plan_reads_back_as_it_was_written() {
         let plan = Plan {
             relays: vec![Relay { listen: Endpoint::local(443), connect: Endpoint::unix("/run/x.sock") }],
-            programs: vec![
-                Program::new("etcd", ["--data-dir".to_owned()]).after(Endpoint::local(1)).variable("A", 1),
-            ],
+            programs: vec![Program::new("etcd", ["--data-dir".to_owned()]).after(Endpoint::local(1))],
             ..Plan::default()
         };
         let directory = tempfile::tempdir().unwrap();

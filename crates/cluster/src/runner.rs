@@ -120,7 +120,7 @@ async fn keep(program: Program) {
 async fn run_once(program: &Program) -> io::Result<std::process::ExitStatus> {
     let (first, arguments) = program.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = std::process::Command::new(first);
-    command.args(arguments).env("PATH", Programs::path()).envs(&program.environment).process_group(0);
+    command.args(arguments).env("PATH", Programs::path()).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let (output, errors) = (child.stdout.take(), child.stderr.take());

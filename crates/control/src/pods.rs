@@ -31,10 +31,9 @@ impl Desk for Pods {
         state: &mut Reader,
         home: &Home,
         cluster: &str,
-        (namespace, name): (&str, &str),
+        service_account: (&str, &str),
     ) -> Result<Option<Association>, Refusal> {
-        let Some(cluster) = trellis_eks::find_cluster(state, home, cluster)? else { return Ok(None) };
-        let found = trellis_eks::find_association(state, &cluster, namespace, name)?;
+        let found = trellis_eks::find_association(state, home, cluster, service_account)?;
         Ok(found.map(|found| Association {
             arn: found.arn(),
             id: found.id,

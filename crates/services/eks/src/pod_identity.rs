@@ -7,7 +7,7 @@ use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Read, Reader, Transaction};
 
-use crate::cluster::{self, Cluster};
+use crate::cluster;
 use crate::input::{is_kubernetes_name, refuse_when, role};
 use crate::{invalid, tag, wire};
 
@@ -70,11 +70,11 @@ pub(crate) fn arn(home: &Home, cluster: &str, id: &str) -> String {
 /// A state that cannot be read.
 pub fn find(
     state: &mut impl Read,
-    cluster: &Cluster,
-    namespace: &str,
-    service_account: &str,
+    home: &Home,
+    cluster: &str,
+    (namespace, service_account): (&str, &str),
 ) -> Result<Option<Association>, Refusal> {
-    let all = ASSOCIATIONS.all_of(state, &cluster.home, &cluster.name)?;
+    let all = ASSOCIATIONS.all_of(state, home, cluster)?;
     Ok(all.into_iter().find(|known| known.namespace == namespace && known.service_account == service_account))
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn make(
         return Err(invalid("The namespace or serviceAccount is not the name of one in Kubernetes"));
     }
     role(tx, &home, role_arn)?;
-    if let Some(known) = find(tx, &cluster, namespace, service_account)? {
+    if let Some(known) = find(tx, &home, &cluster.name, (namespace, service_account))? {
         let message = format!("Association already exists: {}", known.id);
         return Err(Refusal::conflict(&ASSOCIATION, &known.id, message));
     }

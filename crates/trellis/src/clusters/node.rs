@@ -63,7 +63,6 @@ pub(super) async fn start(inner: &Arc<Inner>, plan: NodePlan) -> Result<RunningN
             .map(|taint| Taint { key: taint.key, value: taint.value, effect: taint.effect })
             .collect(),
         cni: programs.cni,
-        memory_mib,
     };
     blocking(move || node.prepare(jiff::Timestamp::now())).await?;
     if let Some(door) = inner.doors.lock().await.get_mut(&plan.cluster) {

@@ -120,16 +120,11 @@ fn json(list: Vec<String>) -> String {
 fn check_mode(before: &str, after: wire::AuthenticationMode) -> Result<(), Refusal> {
     let rank =
         |mode: &str| ["CONFIG_MAP", "API_AND_CONFIG_MAP", "API"].iter().position(|known| *known == mode);
-    match rank(after.as_str()).cmp(&rank(before)) {
-        std::cmp::Ordering::Greater => Ok(()),
-        std::cmp::Ordering::Equal => Err(invalid_request(format_args!(
-            "Unsupported authentication mode update from {before} to {before}"
-        ))),
-        std::cmp::Ordering::Less => Err(invalid_request(format_args!(
-            "Unsupported authentication mode update from {before} to {}",
-            after.as_str()
-        ))),
+    let after = after.as_str();
+    if rank(after) > rank(before) {
+        return Ok(());
     }
+    Err(invalid_request(format_args!("Unsupported authentication mode update from {before} to {after}")))
 }
 
 /// Types that are named change, the others stay.
