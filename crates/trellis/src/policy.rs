@@ -4,6 +4,7 @@ mod caller;
 mod explain;
 mod lint;
 mod replay;
+mod running;
 
 use std::fs;
 use std::io::Write as _;
@@ -14,11 +15,16 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use trellis_policy::MAX_POLICY_BYTES;
 
+use crate::cli::DataDir;
+use crate::data_dir::Layout;
+
 const INVOKE: &str = "vpc-lattice-svcs:Invoke";
 const CONNECT: &str = "vpc-lattice-svcs:Connect";
 
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
+    #[command(flatten)]
+    data_dir: DataDir,
     #[command(subcommand)]
     command: PolicyCommand,
 }
@@ -44,7 +50,9 @@ pub(crate) fn policy(args: PolicyArgs) -> anyhow::Result<ExitCode> {
 fn run(args: PolicyArgs, text: &mut String) -> anyhow::Result<ExitCode> {
     match args.command {
         PolicyCommand::Lint(args) => lint::run(&args, text),
-        PolicyCommand::Explain(args) => explain::run(&args, text),
+        PolicyCommand::Explain(explain) => {
+            explain::run(&explain, &Layout::at(&args.data_dir.data_dir)?, text)
+        }
         PolicyCommand::Replay(args) => replay::run(&args, text),
     }
 }

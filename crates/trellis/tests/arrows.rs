@@ -76,7 +76,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["trellis", "sign", "cluster"]),
     ("flate2", &["logs"]),
     ("httparse", &["proxy"]),
-    ("quick-xml", &["api"]),
+    ("quick-xml", &["api", "trellis"]),
     ("hmac", &["auth"]),
     ("rcgen", &["ca"]),
     ("rustls", &["proxy", "sign", "bench"]),
