@@ -130,7 +130,7 @@ impl Candidate {
                 tracing::warn!(%error, "the lease is not given up; another replica waits until it ends");
             }
             Err(_) => {
-                tracing::warn!("the lease is not given up in time; another replica waits until it ends")
+                tracing::warn!("the lease is not given up in time; another replica waits until it ends");
             }
         }
     }
