@@ -2,6 +2,7 @@
 
 mod attached;
 mod export;
+mod finalizer;
 mod gateway;
 mod network;
 mod policy;

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use serde_json::json;
-
+use super::finalizer::is_held;
 use super::readiness::HEALTH_WAIT;
 use super::{Controller, ReconcileError};
 use crate::deploy::{ActualGroup, DeployError};
-use crate::objects::{Name, ServiceExport};
+use crate::objects::Name;
 use crate::plan;
 use crate::queue::Outcome;
 
@@ -29,9 +28,8 @@ impl Controller {
         };
         let is_deleted = export.metadata.deletion_timestamp.is_some();
         let desired = desired.filter(|_| !is_deleted);
-        let is_held = export.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
         let Some(desired) = desired else {
-            if is_held {
+            if is_held(&export.metadata, FINALIZER) {
                 // What an earlier process made is found by the names it must have.
                 let world_groups = {
                     let world = self.world();
@@ -43,13 +41,11 @@ impl Controller {
                         self.leave_over(known);
                     }
                 }
-                self.hold_export(&export, name, false).await?;
+                self.hold(&*export, FINALIZER, false).await?;
             }
             return Ok(Outcome::Done);
         };
-        if !is_held {
-            self.hold_export(&export, name, true).await?;
-        }
+        self.hold(&*export, FINALIZER, true).await?;
         let outcome = self.deploy_export(&desired, &mut groups).await;
         let stale: Vec<String> = groups.keys().filter(|name| !desired.contains_key(*name)).cloned().collect();
         let stale = stale.into_iter().filter_map(|name| groups.remove(&name).map(|group| (name, group)));
@@ -83,21 +79,5 @@ impl Controller {
         for group in groups.into_values() {
             self.leave_over(group.known);
         }
-    }
-
-    async fn hold_export(
-        &self,
-        export: &ServiceExport,
-        name: &Name,
-        is_held: bool,
-    ) -> Result<(), kube::Error> {
-        let mut finalizers = export.metadata.finalizers.clone().unwrap_or_default();
-        finalizers.retain(|finalizer| finalizer != FINALIZER);
-        if is_held {
-            finalizers.push(FINALIZER.to_owned());
-        }
-        let version = &export.metadata.resource_version;
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-        self.patch::<ServiceExport>(name, patch).await
     }
 }

@@ -10,6 +10,8 @@ use crate::plan::{self, CONTROLLER, Finding};
 use crate::queue::Outcome;
 use crate::status;
 
+/// AWS's controller's.
+const FINALIZER: &str = "gateway.k8s.aws/resources";
 /// What the conformance suite may expect of us; sorted.
 const FEATURES: [&str; 6] = [
     "GRPCRoute",
@@ -54,7 +56,9 @@ impl Controller {
         };
         let Some((gateway, plan)) = found else { return Ok(Outcome::Done) };
         if gateway.metadata.deletion_timestamp.is_some() {
-            self.let_go(&gateway, name).await?;
+            // A Gateway has nothing of its own in Lattice, and so needs no finalizer: the one that AWS's controller gave it
+            // is taken away, and its routes are told by the watch.
+            self.hold(&*gateway, FINALIZER, false).await?;
             return Ok(Outcome::Done);
         }
         let Some(plan) = plan else { return Ok(Outcome::Done) };
@@ -97,20 +101,5 @@ impl Controller {
             self.patch_status::<Gateway>(name, json!({"status": new})).await?;
         }
         Ok(if network.is_none() { Outcome::After(NETWORK_WAIT) } else { Outcome::Done })
-    }
-
-    /// A Gateway has nothing of its own in Lattice, and so needs no finalizer: the one that AWS's controller gave it
-    /// is taken away, and its routes are told by the watch.
-    async fn let_go(&self, gateway: &Gateway, name: &Name) -> Result<(), kube::Error> {
-        const FINALIZER: &str = "gateway.k8s.aws/resources";
-        let mut finalizers = gateway.metadata.finalizers.clone().unwrap_or_default();
-        let count = finalizers.len();
-        finalizers.retain(|finalizer| finalizer != FINALIZER);
-        if finalizers.len() == count {
-            return Ok(());
-        }
-        let version = &gateway.metadata.resource_version;
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-        self.patch::<Gateway>(name, patch).await
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::finalizer::is_held;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
 use crate::lattice::{CallError, Known, Tags};
@@ -21,13 +22,14 @@ const LONG: Duration = Duration::from_secs(60);
 impl Controller {
     pub(super) async fn service_network(&self, name: &Name) -> Result<Outcome, ReconcileError> {
         let Some(object) = self.world().networks.get(name).cloned() else { return Ok(Outcome::Done) };
-        let is_held = object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
         if object.metadata.deletion_timestamp.is_some() {
-            return if is_held { self.remove_network(&object, name).await } else { Ok(Outcome::Done) };
+            return if is_held(&object.metadata, FINALIZER) {
+                self.remove_network(&object, name).await
+            } else {
+                Ok(Outcome::Done)
+            };
         }
-        if !is_held {
-            self.hold_network(&object, name, true).await?;
-        }
+        self.hold(&*object, FINALIZER, true).await?;
         match self.keep_network(&object, name).await {
             Ok(known) => {
                 self.tell_network(&object, name, Finding::good("Programmed", "Programmed"), Some(&known))
@@ -109,24 +111,8 @@ impl Controller {
             }
             deployer.inventory.read_networks(&deployer.lattice).await.map_err(DeployError::from)?;
         }
-        self.hold_network(object, name, false).await?;
+        self.hold(object, FINALIZER, false).await?;
         Ok(Outcome::Done)
-    }
-
-    async fn hold_network(
-        &self,
-        object: &ServiceNetwork,
-        name: &Name,
-        is_held: bool,
-    ) -> Result<(), kube::Error> {
-        let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-        finalizers.retain(|finalizer| finalizer != FINALIZER);
-        if is_held {
-            finalizers.push(FINALIZER.to_owned());
-        }
-        let version = &object.metadata.resource_version;
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-        self.patch::<ServiceNetwork>(name, patch).await
     }
 
     async fn tell_network(

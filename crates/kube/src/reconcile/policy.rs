@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::attached::{Applied, Attached};
+use super::finalizer::is_held;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
 use crate::lattice::{CallError, Known};
@@ -65,7 +66,7 @@ impl Controller {
                 (Finding::bad("Accepted", "TargetNotFound", why), Some(LATER))
             }
             Ok((_, Some(known))) => {
-                self.hold_policy(&*policy, true).await?;
+                self.hold(&*policy, T::FINALIZER, true).await?;
                 if let Some(note) = &note
                     && T::IS_ALONE
                     && !T::shares(&self.deployer, note, &known).await?
@@ -115,7 +116,7 @@ impl Controller {
         policy: &T,
         note: Option<&str>,
     ) -> Result<Outcome, ReconcileError> {
-        if !has_finalizer(policy) {
+        if !is_held(policy.meta(), T::FINALIZER) {
             return Ok(Outcome::Done);
         }
         if let Some(note) = note
@@ -123,7 +124,7 @@ impl Controller {
         {
             return Ok(Outcome::After(SOON));
         }
-        self.hold_policy(policy, false).await?;
+        self.hold(policy, T::FINALIZER, false).await?;
         Ok(Outcome::Done)
     }
 
@@ -180,20 +181,6 @@ impl Controller {
         Ok(heirs)
     }
 
-    async fn hold_policy<T: Attached>(&self, policy: &T, is_held: bool) -> Result<(), kube::Error> {
-        if has_finalizer(policy) == is_held {
-            return Ok(());
-        }
-        let mut finalizers = policy.meta().finalizers.clone().unwrap_or_default();
-        finalizers.retain(|name| name != T::FINALIZER);
-        if is_held {
-            finalizers.push(T::FINALIZER.to_owned());
-        }
-        let version = &policy.meta().resource_version;
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-        self.patch::<T>(&Name::of(policy.meta()), patch).await
-    }
-
     async fn annotate_policy<T: Attached>(
         &self,
         policy: &T,
@@ -222,11 +209,6 @@ impl Controller {
         let patch = json!({"status": {"conditions": new}});
         self.patch_status::<T>(&Name::of(policy.meta()), patch).await
     }
-}
-
-fn has_finalizer<T: Attached>(policy: &T) -> bool {
-    let finalizers = policy.meta().finalizers.as_ref();
-    finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == T::FINALIZER))
 }
 
 /// What a policy is told of a refusal that stays; nothing where another try may do.

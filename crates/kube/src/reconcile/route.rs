@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::finalizer::{finalizer_patch, is_held};
 use super::readiness::HEALTH_WAIT;
 use super::{Controller, ReconcileError};
 use crate::deploy::{Actual, DeployError};
@@ -101,9 +102,7 @@ impl Controller {
                 Outcome::Done
             }
             Intent::Deploy(mut desired) => {
-                if !has_finalizer(route) {
-                    self.set_finalizer(route, true).await?;
-                }
+                self.hold_route(route, true).await?;
                 let has_imports = !desired.imports.is_empty();
                 let deployed = self.deploy(&mut desired, actual).await;
                 let programmed = match &deployed {
@@ -194,7 +193,7 @@ impl Controller {
         for group in groups.chain(known) {
             self.leave_over(group);
         }
-        self.set_finalizer(route, false).await?;
+        self.hold_route(route, false).await?;
         tracing::info!(route = %id.name, kind = id.kind.as_str(), "removed from Lattice");
         Ok(Outcome::Done)
     }
@@ -276,18 +275,11 @@ impl Controller {
 
     // === The object ===
 
-    async fn set_finalizer(&self, route: &Route, is_held: bool) -> Result<(), kube::Error> {
-        let finalizer = route.kind().finalizer();
-        let mut finalizers = route.metadata().finalizers.clone().unwrap_or_default();
-        finalizers.retain(|other| other != finalizer);
-        if is_held {
-            finalizers.push(finalizer.to_owned());
+    async fn hold_route(&self, route: &Route, is_wanted: bool) -> Result<(), kube::Error> {
+        if has_finalizer(route) == is_wanted {
+            return Ok(());
         }
-        let patch = json!({"metadata": {
-            "finalizers": finalizers,
-            // The list is replaced as a whole: not over somebody else's change.
-            "resourceVersion": route.metadata().resource_version,
-        }});
+        let patch = finalizer_patch(route.metadata(), route.kind().finalizer(), is_wanted);
         self.patch_route(route, patch, false).await
     }
 
@@ -342,8 +334,7 @@ impl Controller {
 }
 
 fn has_finalizer(route: &Route) -> bool {
-    let finalizers = route.metadata().finalizers.as_ref();
-    finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == route.kind().finalizer()))
+    is_held(route.metadata(), route.kind().finalizer())
 }
 
 /// Why the route is not served as it says.
