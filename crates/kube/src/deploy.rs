@@ -7,6 +7,7 @@ mod associations;
 mod groups;
 mod imports;
 mod inventory;
+mod ownership;
 mod rules;
 mod service;
 

@@ -12,13 +12,16 @@ mod policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::objects::{HealthCheck, Name, ParentRef};
 use crate::world::{Route, RouteKind, World};
 
 pub(crate) use attach::is_ours;
 pub(crate) use gateway::gateway;
 pub(crate) use multicluster::{Import, export, service_of_export};
-pub(crate) use names::{extra_tags, target_group_prefix};
+use names::extra_tags;
+pub(crate) use names::target_group_prefix;
 pub(crate) use policy::{Policy, reference, standing};
 
 /// The controller's name, which a GatewayClass carries to be ours.
@@ -47,9 +50,26 @@ impl Cluster {
         format!("{}/{}/{}", self.account, self.name, self.vpc)
     }
 
+    /// The tags of what is made for this cluster and for no object of it.
+    pub(crate) fn tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(format!("{PREFIX}ManagedBy"), self.owner())])
+    }
+
+    /// The tags of what is made for an object: its own, and whose it is.
+    pub(crate) fn tags_of(&self, metadata: &ObjectMeta) -> BTreeMap<String, String> {
+        let mut tags = extra_tags(metadata);
+        tags.extend(self.tags());
+        tags
+    }
+
     pub(crate) fn network_of<'n>(&'n self, gateway: &'n str) -> &'n str {
         self.network_for_all.as_deref().unwrap_or(gateway)
     }
+}
+
+/// The owner that a resource's tags name.
+pub(crate) fn owner_of(tags: &BTreeMap<String, String>) -> Option<&String> {
+    tags.get(&format!("{PREFIX}ManagedBy"))
 }
 
 /// A condition without what only its writer knows.
@@ -254,8 +274,7 @@ fn desired(
             networks.insert(cluster.network_of(&attachment.gateway.name).to_owned());
         }
     }
-    let mut plain_tags = extra_tags(route.metadata());
-    plain_tags.insert(format!("{PREFIX}ManagedBy"), cluster.owner());
+    let plain_tags = cluster.tags_of(route.metadata());
     let mut tags = plain_tags.clone();
     tags.extend(identity_tags(cluster, route));
     Ok(Some(DesiredService {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Actual, DeployError, Deployer, while_under_way};
-use crate::lattice::{AssociationState, Tags};
-use crate::plan::{DesiredService, PREFIX};
+use crate::lattice::AssociationState;
+use crate::plan::DesiredService;
 
 #[derive(Debug)]
 pub(crate) struct ActualAssociation {
@@ -64,7 +64,7 @@ impl Deployer {
         let id = match self.network(name).await? {
             Some(id) => id,
             None => {
-                let known = self.lattice.create_network(name, self.owner_tags()).await?;
+                let known = self.lattice.create_network(name, self.cluster.tags()).await?;
                 self.inventory.read_networks(&self.lattice).await?;
                 known.id
             }
@@ -76,13 +76,9 @@ impl Deployer {
         {
             return Ok(());
         }
-        let join = || self.lattice.associate_vpc(&id, &self.cluster.vpc, &[], self.owner_tags());
+        let join = || self.lattice.associate_vpc(&id, &self.cluster.vpc, &[], self.cluster.tags());
         while_under_way(join).await?;
         Ok(())
-    }
-
-    fn owner_tags(&self) -> Tags {
-        Tags::from([(format!("{PREFIX}ManagedBy"), self.cluster.owner())])
     }
 
     /// Shuts every door of a service.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{DeployError, Deployer};
 use crate::lattice::{Known, Tags};
-use crate::plan::{Action, DesiredService, EXPORT, Import, PREFIX};
+use crate::plan::{Action, DesiredService, EXPORT, Import, PREFIX, owner_of};
 
 impl Deployer {
     /// The ids of the groups of all imports. Those that stand for none are taken out of the plan, and returned.
@@ -90,7 +90,7 @@ fn stands_for(import: &Import, tags: &Tags) -> bool {
         && cluster.as_deref().is_none_or(|cluster| tag("ClusterName") == Some(cluster))
         && vpc
             .as_deref()
-            .is_none_or(|vpc| tag("ManagedBy").and_then(|owner| owner.rsplit('/').next()) == Some(vpc))
+            .is_none_or(|vpc| owner_of(tags).and_then(|owner| owner.rsplit('/').next()) == Some(vpc))
         && *is_grpc == (version == "GRPC")
         && *is_tcp == version.is_empty()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rules::Rules;
 use super::{Actual, ActualAssociation, ActualService, DeployError, Deployer, while_under_way};
 use crate::lattice::{Known, Tags};
-use crate::plan::{Action, DesiredListener, DesiredService, ListenerProtocol, PREFIX};
+use crate::plan::{Action, DesiredListener, DesiredService, ListenerProtocol, PREFIX, owner_of};
 
 /// The tags that say whose a service is.
 const IDENTITY: [&str; 3] = ["RouteName", "RouteNamespace", "RouteType"];
@@ -42,24 +42,8 @@ impl Deployer {
             while_under_way(|| self.lattice.update_certificate(&service.known.id, certificate)).await?;
             service.certificate = Some(certificate.clone());
         }
-        self.deploy_tags(&service.known.arn, &desired.tags, &mut service.tags).await
-    }
-
-    /// Makes the tags those and no others: which of them an earlier annotation gave nobody knows.
-    async fn deploy_tags(&self, arn: &str, desired: &Tags, found: &mut Tags) -> Result<(), DeployError> {
-        let wrong: Tags = desired
-            .iter()
-            .filter(|(key, value)| found.get(*key) != Some(*value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let stale: Vec<String> = found.keys().filter(|key| !desired.contains_key(*key)).cloned().collect();
-        if !stale.is_empty() {
-            self.lattice.untag(arn, stale).await?;
-        }
-        if !wrong.is_empty() {
-            self.lattice.tag(arn, wrong).await?;
-        }
-        found.clone_from(desired);
+        self.set_tags(&service.known.arn, &desired.tags, &service.tags).await?;
+        service.tags.clone_from(&desired.tags);
         Ok(())
     }
 
@@ -245,14 +229,13 @@ fn is_of(found: &Tags, desired: &Tags) -> bool {
         let key = format!("{PREFIX}{name}");
         found.get(&key) == desired.get(&key)
     };
-    same("ManagedBy") && IDENTITY.iter().all(|name| same(name))
+    owner_of(found) == owner_of(desired) && IDENTITY.iter().all(|name| same(name))
 }
 
 fn check_owner(known: &Known, found: &Tags, desired: &DesiredService) -> Result<(), DeployError> {
     let foreign = |owner: String| DeployError::Foreign { kind: "service", name: known.name.clone(), owner };
-    let managed_by = found.get(&format!("{PREFIX}ManagedBy"));
-    if let Some(owner) = managed_by
-        && desired.tags.get(&format!("{PREFIX}ManagedBy")) != Some(owner)
+    if let Some(owner) = owner_of(found)
+        && owner_of(&desired.tags) != Some(owner)
     {
         return if desired.take_over_from.as_ref() == Some(owner) {
             Ok(())

@@ -95,7 +95,7 @@ pub(crate) fn target_group_prefix(service: &Name) -> String {
 }
 
 /// The tags of the annotation `tags`, without those that are ours or AWS's to give, and those Lattice would refuse.
-pub(crate) fn extra_tags(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+pub(super) fn extra_tags(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     let text = annotation(metadata, "tags").unwrap_or_default();
     let is_good = |part: &str| part.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c));
     text.split(',')

@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::deploy::{DeployError, Deployer, while_under_way};
 use crate::lattice::{AssociationState, CallError, Known, Tags};
 use crate::objects::{AccessLogPolicy, IamAuthPolicy, Name, VpcAssociationPolicy, is_vpc_wanted};
-use crate::plan::{PREFIX, Policy, extra_tags};
+use crate::plan::{PREFIX, Policy};
 use crate::world::PolicyKind;
 
 /// What became of a policy's wish.
@@ -102,8 +102,7 @@ impl Attached for VpcAssociationPolicy {
         _: Option<&str>,
     ) -> Result<Applied, DeployError> {
         let (lattice, vpc) = (&deployer.lattice, &deployer.cluster.vpc);
-        let mut tags = extra_tags(&self.metadata);
-        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        let tags = deployer.cluster.tags_of(&self.metadata);
         let found = lattice.vpc_associations(&target.id, vpc).await?;
         let standing = found.into_iter().find(|association| association.state != AssociationState::Failed);
         if !is_vpc_wanted(&self.spec) {
@@ -121,7 +120,7 @@ impl Attached for VpcAssociationPolicy {
         if standing.state != AssociationState::Active {
             return Ok(Applied::Soon(notes));
         }
-        own(deployer, &standing.arn, &tags).await?;
+        own(deployer, "the association", &standing.arn, &tags).await?;
         if !groups.is_empty() {
             let (mut wanted, mut set) = (groups, lattice.security_groups(&standing.id).await?);
             wanted.sort();
@@ -145,40 +144,19 @@ impl Attached for VpcAssociationPolicy {
 }
 
 /// Takes what has no owner, and refuses what another has.
-async fn own(deployer: &Deployer, arn: &str, tags: &Tags) -> Result<(), DeployError> {
+async fn own(deployer: &Deployer, kind: &'static str, arn: &str, tags: &Tags) -> Result<(), DeployError> {
     let found = deployer.lattice.tags(arn).await?;
-    let key = format!("{PREFIX}ManagedBy");
-    if let Some(owner) = found.get(&key).filter(|owner| **owner != deployer.cluster.owner()) {
-        return Err(DeployError::Foreign {
-            kind: "the association",
-            name: arn.to_owned(),
-            owner: owner.clone(),
-        });
-    }
-    let wrong: Tags = tags
-        .iter()
-        .filter(|(key, value)| found.get(*key) != Some(*value))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    if !wrong.is_empty() {
-        deployer.lattice.tag(arn, wrong).await?;
-    }
-    let stale: Vec<String> = found.into_keys().filter(|key| !tags.contains_key(key)).collect();
-    if !stale.is_empty() {
-        deployer.lattice.untag(arn, stale).await?;
-    }
-    Ok(())
+    deployer.refuse_foreign(kind, arn, &found)?;
+    Ok(deployer.set_tags(arn, tags, &found).await?)
 }
 
 /// Ends an association that is ours; it is gone when Lattice does not know it any more.
 async fn leave(deployer: &Deployer, arn: &str) -> Result<Applied, DeployError> {
-    match deployer.lattice.tags(arn).await {
+    match deployer.has_made(arn).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Applied::Done(Vec::new())),
         Err(error) if error.is_not_found() => return Ok(Applied::Done(Vec::new())),
         Err(error) => return Err(error.into()),
-        Ok(tags) if tags.get(&format!("{PREFIX}ManagedBy")) != Some(&deployer.cluster.owner()) => {
-            return Ok(Applied::Done(Vec::new()));
-        }
-        Ok(_) => {}
     }
     match deployer.lattice.dissociate_vpc(arn).await {
         Err(error) if error.is_not_found() => Ok(Applied::Done(Vec::new())),
@@ -201,8 +179,7 @@ impl Attached for AccessLogPolicy {
     ) -> Result<Applied, DeployError> {
         let lattice = &deployer.lattice;
         let destination = &self.spec.destination_arn;
-        let mut tags = extra_tags(&self.metadata);
-        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        let mut tags = deployer.cluster.tags_of(&self.metadata);
         tags.insert(format!("{PREFIX}AccessLogPolicy"), Name::of(&self.metadata).to_string());
         let found = lattice.log_subscriptions(&target.id).await?;
         let notes = |arn: String| {
@@ -213,7 +190,7 @@ impl Attached for AccessLogPolicy {
         if let Some(ours) = ours
             && (ours.destination == *destination || lattice.move_logs(&ours.arn, destination).await.is_ok())
         {
-            own(deployer, &ours.arn, &tags).await?;
+            own(deployer, "the subscription", &ours.arn, &tags).await?;
             return notes(ours.arn.clone());
         }
         // One of ours whose annotation was never written.

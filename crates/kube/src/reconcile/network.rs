@@ -7,9 +7,9 @@ use serde_json::json;
 use super::finalizer::is_held;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
-use crate::lattice::{CallError, Known, Tags};
+use crate::lattice::{CallError, Known};
 use crate::objects::{Name, ServiceNetwork, ServiceNetworkStatus};
-use crate::plan::{self, Finding, PREFIX};
+use crate::plan::{self, Finding};
 use crate::queue::Outcome;
 use crate::status;
 use crate::world::Key;
@@ -47,8 +47,7 @@ impl Controller {
     /// Makes the network, or takes one that nobody owns.
     async fn keep_network(&self, object: &ServiceNetwork, name: &Name) -> Result<Known, DeployError> {
         let deployer = &self.deployer;
-        let mut tags = plan::extra_tags(&object.metadata);
-        tags.insert(format!("{PREFIX}ManagedBy"), deployer.cluster.owner());
+        let tags = deployer.cluster.tags_of(&object.metadata);
         if deployer.inventory.network(&name.name).is_none() {
             deployer.inventory.read_networks(&deployer.lattice).await?;
         }
@@ -65,12 +64,9 @@ impl Controller {
             return Ok(known);
         };
         let found = deployer.lattice.tags(&known.arn).await?;
-        if let Some(owner) = foreign(&found, &deployer.cluster.owner()) {
-            return Err(DeployError::Foreign { kind: "service network", name: known.name, owner });
-        }
-        if found.iter().ne(tags.iter()) {
-            deployer.lattice.tag(&known.arn, tags).await?;
-        }
+        deployer.refuse_foreign("service network", &known.name, &found)?;
+        // It may have been there before, with tags of its own.
+        deployer.add_tags(&known.arn, &tags, &found).await?;
         Ok(known)
     }
 
@@ -93,12 +89,10 @@ impl Controller {
         }
         deployer.inventory.read_networks(&deployer.lattice).await.map_err(DeployError::from)?;
         if let Some(known) = deployer.inventory.network(&name.name) {
-            let outcome = match deployer.lattice.tags(&known.arn).await {
+            let outcome = match deployer.has_made(&known.arn).await {
                 // What is another's stays.
-                Ok(tags) if tags.get(&format!("{PREFIX}ManagedBy")) != Some(&deployer.cluster.owner()) => {
-                    Ok(())
-                }
-                Ok(_) => deployer.lattice.delete_network(&known.id).await,
+                Ok(false) => Ok(()),
+                Ok(true) => deployer.lattice.delete_network(&known.id).await,
                 Err(error) => Err(error),
             };
             match outcome {
@@ -135,9 +129,4 @@ impl Controller {
         }
         self.patch_status::<ServiceNetwork>(name, json!({"status": new})).await
     }
-}
-
-/// The owner that is not us.
-fn foreign(tags: &Tags, owner: &str) -> Option<String> {
-    tags.get(&format!("{PREFIX}ManagedBy")).filter(|found| *found != owner).cloned()
 }

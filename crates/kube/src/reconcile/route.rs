@@ -246,14 +246,13 @@ impl Controller {
         // Before the look at the cluster: what is made meanwhile is not in it.
         let found = self.deployer.inventory.groups();
         let wanted = self.wanted_groups();
-        let owner = self.deployer.cluster.owner();
         for known in found {
             if !known.name.starts_with("k8s-") || wanted.contains(&known.name) {
                 continue;
             }
-            match self.deployer.lattice.tags(&known.arn).await {
-                Ok(tags) if tags.get(&format!("{PREFIX}ManagedBy")) == Some(&owner) => self.leave_over(known),
-                Ok(_) => {}
+            match self.deployer.has_made(&known.arn).await {
+                Ok(true) => self.leave_over(known),
+                Ok(false) => {}
                 Err(error) if error.is_not_found() => self.deployer.inventory.forget_group(&known.name),
                 Err(error) => return Err(error),
             }
