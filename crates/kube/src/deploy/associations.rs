@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Actual, DeployError, Deployer, while_under_way};
-use crate::lattice::AssociationState;
+use crate::lattice::{AssociationState, Called, Known};
 use crate::plan::DesiredService;
 
 #[derive(Debug)]
@@ -23,8 +23,8 @@ impl Deployer {
         let mut missing = None;
         for name in &desired.networks {
             match self.network(name).await? {
-                Some(id) => {
-                    wanted.insert(id, name);
+                Some(network) => {
+                    wanted.insert(network.id, name);
                 }
                 // The others are joined all the same.
                 None => missing = Some(DeployError::NoNetwork(name.clone())),
@@ -51,18 +51,20 @@ impl Deployer {
         missing.map_or(Ok(()), Err)
     }
 
-    /// The id of a network; a name that is not in the books may have come since.
-    async fn network(&self, name: &str) -> Result<Option<String>, DeployError> {
-        if self.inventory.network(name).is_none() {
-            self.inventory.read_networks(&self.lattice).await?;
+    /// The service network of that name or id; one that is not in the books may have come since.
+    pub(crate) async fn network(&self, name: &str) -> Called<Option<Known>> {
+        let known = self.inventory.network(name);
+        if known.is_some() {
+            return Ok(known);
         }
-        Ok(self.inventory.network(name).map(|network| network.id))
+        self.inventory.read_networks(&self.lattice).await?;
+        Ok(self.inventory.network(name))
     }
 
     /// Makes a service network where there is none of that name, and joins the cluster's VPC to it.
     pub(crate) async fn default_network(&self, name: &str) -> Result<(), DeployError> {
         let id = match self.network(name).await? {
-            Some(id) => id,
+            Some(known) => known.id,
             None => {
                 let known = self.lattice.create_network(name, self.cluster.tags()).await?;
                 self.inventory.read_networks(&self.lattice).await?;

@@ -62,12 +62,7 @@ impl Controller {
             return Ok(Outcome::Done);
         }
         let Some(plan) = plan else { return Ok(Outcome::Done) };
-        let mut network = self.deployer.inventory.network(&plan.network);
-        if network.is_none() {
-            let read = self.deployer.inventory.read_networks(&self.deployer.lattice).await;
-            read.map_err(DeployError::from)?;
-            network = self.deployer.inventory.network(&plan.network);
-        }
+        let network = self.deployer.network(&plan.network).await.map_err(DeployError::from)?;
         let programmed = match &network {
             Some(network) => Finding {
                 message: format!("aws-service-network-arn: {}", network.arn),

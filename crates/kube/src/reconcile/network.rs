@@ -48,10 +48,7 @@ impl Controller {
     async fn keep_network(&self, object: &ServiceNetwork, name: &Name) -> Result<Known, DeployError> {
         let deployer = &self.deployer;
         let tags = deployer.cluster.tags_of(&object.metadata);
-        if deployer.inventory.network(&name.name).is_none() {
-            deployer.inventory.read_networks(&deployer.lattice).await?;
-        }
-        let Some(known) = deployer.inventory.network(&name.name) else {
+        let Some(known) = deployer.network(&name.name).await? else {
             let known = deployer.lattice.create_network(&name.name, tags).await?;
             deployer.inventory.read_networks(&deployer.lattice).await?;
             // Gateways of that name wait for it.
