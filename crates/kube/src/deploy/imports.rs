@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{DeployError, Deployer};
-use crate::lattice::{Known, Tags};
+use super::Deployer;
+use crate::lattice::{Called, Known, Tags};
 use crate::plan::{Action, DesiredService, EXPORT, Import, PREFIX, owner_of};
 
 impl Deployer {
@@ -12,16 +12,14 @@ impl Deployer {
         &self,
         desired: &mut DesiredService,
         found: &mut BTreeMap<String, String>,
-    ) -> Result<Vec<String>, DeployError> {
+    ) -> Called<Vec<String>> {
         found.retain(|key, _| desired.imports.contains_key(key));
-        let mut missing = Vec::new();
-        for (key, import) in &desired.imports {
-            match self.resolve_import(import).await? {
-                Some(id) => {
-                    found.insert(key.clone(), id);
-                }
-                None => missing.push(key.clone()),
-            }
+        let mut missing: Vec<String> = desired.imports.keys().cloned().collect();
+        missing = self.still_missing(desired, missing, found).await?;
+        if missing.iter().any(|key| matches!(desired.imports[key], Import::Export { .. })) {
+            // Another cluster may have exported them since.
+            self.inventory.read_groups(&self.lattice).await?;
+            missing = self.still_missing(desired, missing, found).await?;
         }
         if !missing.is_empty() {
             for listener in desired.listeners.values_mut() {
@@ -32,36 +30,41 @@ impl Deployer {
         Ok(missing)
     }
 
-    async fn resolve_import(&self, import: &Import) -> Result<Option<String>, DeployError> {
-        let service = match import {
-            Import::Group { id } => {
-                return match self.lattice.health_check(id).await {
-                    Ok(_) => Ok(Some(id.clone())),
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(error.into()),
-                };
+    /// Those of `keys` that the books do not know; the others are put into `found`.
+    async fn still_missing(
+        &self,
+        desired: &DesiredService,
+        keys: Vec<String>,
+        found: &mut BTreeMap<String, String>,
+    ) -> Called<Vec<String>> {
+        let mut missing = Vec::new();
+        for key in keys {
+            match self.resolve_import(&desired.imports[&key]).await? {
+                Some(id) => drop(found.insert(key, id)),
+                None => missing.push(key),
             }
-            Import::Export { service, .. } => service,
-        };
-        let prefix = crate::plan::target_group_prefix(service);
-        let mut candidates: Vec<Known> = self.inventory.groups();
-        candidates.retain(|known| known.name.starts_with(&prefix));
-        if let Some(id) = self.exported(import, candidates).await? {
-            return Ok(Some(id));
         }
-        // Another cluster may have exported it since.
-        self.inventory.read_groups(&self.lattice).await?;
-        let mut candidates: Vec<Known> = self.inventory.groups();
-        candidates.retain(|known| known.name.starts_with(&prefix));
-        self.exported(import, candidates).await
+        Ok(missing)
+    }
+
+    async fn resolve_import(&self, import: &Import) -> Called<Option<String>> {
+        match import {
+            Import::Group { id } => match self.lattice.health_check(id).await {
+                Ok(_) => Ok(Some(id.clone())),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            },
+            Import::Export { service, .. } => {
+                let prefix = crate::plan::target_group_prefix(service);
+                let mut candidates = self.inventory.groups();
+                candidates.retain(|known| known.name.starts_with(&prefix));
+                self.exported(import, candidates).await
+            }
+        }
     }
 
     /// Names are cut, so that tags have the last word.
-    async fn exported(
-        &self,
-        import: &Import,
-        mut candidates: Vec<Known>,
-    ) -> Result<Option<String>, DeployError> {
+    async fn exported(&self, import: &Import, mut candidates: Vec<Known>) -> Called<Option<String>> {
         candidates.sort_by(|one, other| one.name.cmp(&other.name));
         for known in candidates {
             let tags = match self.lattice.tags(&known.arn).await {
@@ -70,7 +73,7 @@ impl Deployer {
                     self.inventory.forget_group(&known.name);
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
             if stands_for(import, &tags) {
                 return Ok(Some(known.id));

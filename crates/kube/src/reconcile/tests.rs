@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::deploy::Inventory;
 use crate::in_process::{ApiServer, Mirror, Temper};
-use crate::objects::{Gateway, GatewayClass, HttpRoute};
+use crate::objects::{Gateway, GatewayClass, HttpRoute, ServiceImport};
 use crate::plan::{CONTROLLER, Cluster, PREFIX};
 use crate::world::RouteKind;
 
@@ -162,6 +162,27 @@ async fn what_a_worker_read_before_a_resync_is_forgotten_when_it_is_done() {
     assert!(bench.controller.routes.lock().unwrap().is_empty(), "the next look reads what Lattice holds");
     bench.controller.route(&id).await.unwrap();
     assert!(bench.controller.routes.lock().unwrap().contains_key(&id));
+}
+
+#[tokio::test]
+async fn however_many_imports_stand_for_nothing_target_groups_are_listed_once_a_look() {
+    let bench = Bench::new().await;
+    let backends: Vec<Value> = (0..5)
+        .map(|number| {
+            let name = format!("far-{number}");
+            bench.add::<ServiceImport>("", json!({"metadata": {"name": name, "namespace": "apps"}}));
+            json!({"group": "application-networking.k8s.aws", "kind": "ServiceImport", "name": name})
+        })
+        .collect();
+    bench.add::<HttpRoute>(
+        ROUTES,
+        json!({"metadata": {"name": "cart", "namespace": "apps"},
+               "spec": {"parentRefs": [{"name": "shop"}], "rules": [{"backendRefs": backends}]}}),
+    );
+    let id = RouteId { kind: RouteKind::Http, name: Name::new("apps", "cart") };
+    let before = bench.calls("GET /targetgroups").len();
+    bench.controller.route(&id).await.unwrap();
+    assert_eq!(bench.calls("GET /targetgroups").len(), before + 1);
 }
 
 const IAM_FINALIZER: &str = "application-networking.k8s.aws/iam-auth-policy";
