@@ -90,9 +90,7 @@ impl Deployer {
         desired: &DesiredService,
         actual: &mut Actual,
     ) -> Result<(), DeployError> {
-        for (name, group) in &desired.target_groups {
-            self.deploy_group(name, group, &mut actual.groups).await?;
-        }
+        self.deploy_groups(&desired.target_groups, &mut actual.groups).await?;
         self.deploy_service(desired, actual).await?;
         self.deploy_listeners(desired, actual).await?;
         self.deploy_associations(desired, actual).await?;

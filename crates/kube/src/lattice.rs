@@ -97,6 +97,14 @@ impl CallError {
 
 pub(crate) type Called<T> = Result<T, CallError>;
 
+/// What is not there need not be taken away.
+pub(crate) fn unless_gone(outcome: Called<()>) -> Called<()> {
+    match outcome {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn failed<E, R>(operation: &'static str, error: SdkError<E, R>) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

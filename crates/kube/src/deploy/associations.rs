@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Actual, DeployError, Deployer, while_under_way};
-use crate::lattice::{AssociationState, Called, Known};
+use crate::lattice::{AssociationState, Called, Known, unless_gone};
 use crate::plan::DesiredService;
 
 #[derive(Debug)]
@@ -94,9 +94,6 @@ impl Deployer {
     }
 }
 
-async fn dissociate(deployer: &Deployer, id: &str) -> Result<(), DeployError> {
-    match while_under_way(|| deployer.lattice.dissociate(id)).await {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        _ => Ok(()),
-    }
+async fn dissociate(deployer: &Deployer, id: &str) -> Called<()> {
+    unless_gone(while_under_way(|| deployer.lattice.dissociate(id)).await)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{DeployError, Deployer, while_under_way};
-use crate::lattice::{CallError, Called, Known};
+use crate::lattice::{CallError, Called, Known, unless_gone};
 use crate::objects::HealthCheck;
 use crate::plan::DesiredTargetGroup;
 
@@ -16,7 +16,19 @@ pub(crate) struct ActualGroup {
 }
 
 impl Deployer {
-    pub(crate) async fn deploy_group(
+    /// All of them, and their targets.
+    pub(crate) async fn deploy_groups(
+        &self,
+        desired: &BTreeMap<String, DesiredTargetGroup>,
+        groups: &mut BTreeMap<String, ActualGroup>,
+    ) -> Result<(), DeployError> {
+        for (name, group) in desired {
+            self.deploy_group(name, group, groups).await?;
+        }
+        Ok(())
+    }
+
+    async fn deploy_group(
         &self,
         name: &str,
         desired: &DesiredTargetGroup,
@@ -81,13 +93,9 @@ impl Deployer {
     /// Takes a target group away. One that rules still lead to is left as it is, and a conflict says so; another conflict
     /// says that targets are still leaving.
     pub(crate) async fn remove_group(&self, known: &Known) -> Called<()> {
-        match self.try_remove_group(known).await {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => {
-                self.inventory.forget_group(&known.name);
-                Ok(())
-            }
-        }
+        unless_gone(self.try_remove_group(known).await)?;
+        self.inventory.forget_group(&known.name);
+        Ok(())
     }
 
     async fn try_remove_group(&self, known: &Known) -> Called<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::rules::Rules;
 use super::{Actual, ActualAssociation, ActualService, DeployError, Deployer, while_under_way};
-use crate::lattice::{Known, Tags};
+use crate::lattice::{Known, Tags, unless_gone};
 use crate::plan::{Action, DesiredListener, DesiredService, ListenerProtocol, PREFIX, owner_of};
 
 /// The tags that say whose a service is.
@@ -178,10 +178,7 @@ impl Deployer {
     ) -> Result<(), DeployError> {
         let Some(known) = self.own_service(Some(name), tags, actual).await? else { return Ok(()) };
         self.dissociate_all(&known.id).await?;
-        match while_under_way(|| self.lattice.delete_service(&known.id)).await {
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => {}
-        }
+        unless_gone(while_under_way(|| self.lattice.delete_service(&known.id)).await)?;
         self.inventory.forget_service(&known.name);
         actual.service = None;
         Ok(())

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::deploy::{DeployError, Deployer, while_under_way};
-use crate::lattice::{AssociationState, CallError, Known, Tags};
+use crate::lattice::{AssociationState, Known, Tags, unless_gone};
 use crate::objects::{AccessLogPolicy, IamAuthPolicy, Name, VpcAssociationPolicy, is_vpc_wanted};
 use crate::plan::{PREFIX, Policy};
 use crate::world::PolicyKind;
@@ -47,13 +47,6 @@ pub(super) trait Attached: Policy {
         deployer: &Deployer,
         note: &str,
     ) -> impl Future<Output = Result<Applied, DeployError>> + Send;
-}
-
-fn unless_gone(outcome: Result<(), CallError>) -> Result<(), DeployError> {
-    match outcome {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 impl Attached for IamAuthPolicy {

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::finalizer::is_held;
 use super::readiness::HEALTH_WAIT;
 use super::{Controller, ReconcileError};
-use crate::deploy::{ActualGroup, DeployError};
+use crate::deploy::ActualGroup;
 use crate::objects::Name;
 use crate::plan;
 use crate::queue::Outcome;
@@ -46,10 +46,8 @@ impl Controller {
             return Ok(Outcome::Done);
         };
         self.hold(&*export, FINALIZER, true).await?;
-        let outcome = self.deploy_export(&desired, &mut groups).await;
-        let stale: Vec<String> = groups.keys().filter(|name| !desired.contains_key(*name)).cloned().collect();
-        let stale = stale.into_iter().filter_map(|name| groups.remove(&name).map(|group| (name, group)));
-        self.leave_all(stale.collect());
+        let outcome = self.deployer.deploy_groups(&desired, &mut groups).await;
+        self.leave_stale(&desired, &mut groups);
         outcome?;
         let waits = self.open_gates(&desired, &groups).await?;
         let mut exports = self.exports();
@@ -64,20 +62,19 @@ impl Controller {
         self.exports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn deploy_export(
-        &self,
-        desired: &BTreeMap<String, plan::DesiredTargetGroup>,
-        groups: &mut BTreeMap<String, ActualGroup>,
-    ) -> Result<(), DeployError> {
-        for (name, group) in desired {
-            self.deployer.deploy_group(name, group, groups).await?;
-        }
-        Ok(())
-    }
-
-    fn leave_all(&self, groups: BTreeMap<String, ActualGroup>) {
+    pub(super) fn leave_all(&self, groups: BTreeMap<String, ActualGroup>) {
         for group in groups.into_values() {
             self.leave_over(group.known);
         }
+    }
+
+    /// Of the groups that an object has those that it asks for no more.
+    pub(super) fn leave_stale(
+        &self,
+        desired: &BTreeMap<String, plan::DesiredTargetGroup>,
+        groups: &mut BTreeMap<String, ActualGroup>,
+    ) {
+        let stale = groups.extract_if(.., |name, _| !desired.contains_key(name));
+        self.leave_all(stale.collect());
     }
 }

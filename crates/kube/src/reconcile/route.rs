@@ -161,13 +161,7 @@ impl Controller {
         }
         let missing = self.deployer.resolve_imports(desired, &mut actual.imports).await?;
         self.deployer.deploy(desired, actual).await?;
-        let is_stale = |name: &&String| !desired.target_groups.contains_key(*name);
-        let stale: Vec<String> = actual.groups.keys().filter(is_stale).cloned().collect();
-        for name in stale {
-            if let Some(group) = actual.groups.remove(&name) {
-                self.leave_over(group.known);
-            }
-        }
+        self.leave_stale(&desired.target_groups, &mut actual.groups);
         Ok(missing)
     }
 
@@ -204,9 +198,7 @@ impl Controller {
             let (name, tags) = (service.known.name.clone(), service.tags.clone());
             self.deployer.remove_service(&name, &tags, &mut actual).await?;
         }
-        for (_, group) in std::mem::take(&mut actual.groups) {
-            self.leave_over(group.known);
-        }
+        self.leave_all(std::mem::take(&mut actual.groups));
         Ok(())
     }
 
