@@ -136,7 +136,7 @@ fn a_standalone_route_joins_no_network_and_its_own_word_counts_before_the_gatewa
         };
         let mut cases = Cases::new();
         cases.add::<Gateway>(&json!({
-            "metadata": {"name": "shop", "namespace": "infra", "annotations": annotations(on_gateway), "resourceVersion": "2"},
+            "metadata": {"name": "shop", "namespace": "infra", "annotations": annotations(on_gateway)},
             "spec": {"gatewayClassName": "amazon-vpc-lattice", "listeners": listener("name", json!("http"))},
         }));
         let route = json!({"metadata": {"annotations": annotations(on_route)}, "spec": {"rules": []}});
