@@ -189,7 +189,7 @@ mod tests {
         let silence = async {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             server.behave(Temper::IsSilent);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = candidate.hold(&leases, won) => {}
@@ -210,7 +210,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             server.behave(Temper::Answers);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             won = candidate.win(&leases) => assert!(won.elapsed() < TERMS.lasts),
