@@ -1,4 +1,10 @@
-use crate::installation::Installation;
+use trellis_model::resource::lattice::Home;
+
+use crate::installation::{ACCOUNT, Installation, REGION};
+
+fn home() -> Home {
+    Home { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
+}
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -191,4 +197,28 @@ async fn what_a_vpc_and_an_instance_have_by_themselves_is_tagged_and_forgotten_w
     installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
     let left = installation.ok("DescribeTags", &[]).await;
     assert_eq!(left.texts("tagSet", "resourceType"), ["instance"], "it can be described for an hour");
+}
+
+#[tokio::test]
+async fn tags_of_rules_go_with_their_group_however_it_goes() {
+    let installation = Installation::new().await;
+    let vpc = installation.vpc("10.0.0.0/16").await;
+    let by_hand = installation.group(&vpc, "by-hand").await;
+    let (home, id, no_tags) = (home(), vpc.parse().unwrap(), Default::default());
+    let of_cluster = installation.control.cluster_security_group(&home, &id, "cluster", &no_tags);
+    of_cluster.await.unwrap();
+    let rules = installation.ok("DescribeSecurityGroupRules", &[]).await;
+    let rules = rules.texts("securityGroupRuleSet", "securityGroupRuleId");
+    assert_eq!(rules.len(), 5, "of the group by hand one, of the cluster's and of the default one two");
+    for rule in &rules {
+        let tag = [("ResourceId.1", rule.as_str()), ("Tag.1.Key", "stage"), ("Tag.1.Value", "dev")];
+        installation.ok("CreateTags", &tag).await;
+    }
+    let left = async || installation.ok("DescribeTags", &[]).await.items("tagSet").len();
+    installation.ok("DeleteSecurityGroup", &[("GroupId", &by_hand)]).await;
+    assert_eq!(left().await, 4);
+    installation.control.forget_cluster_security_group(&home, &id, "cluster").await.unwrap();
+    assert_eq!(left().await, 2);
+    installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
+    assert_eq!(left().await, 0);
 }

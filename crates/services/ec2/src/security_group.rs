@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_frame::record::{self, put};
 use trellis_frame::{Context, Refusal, reference, tags as tag_set};
+use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     DEFAULT_GROUP, Direction, Instance, IpProtocol, Peer, SecurityGroup, SecurityGroupRule, Traffic, Vpc,
@@ -32,31 +33,49 @@ fn is_allowed(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ._-:/()#,@[]+=&;{}!$*".contains(&byte))
 }
 
-/// The group a VPC is made with: its members reach each other, and everything.
+/// The group a VPC is made with.
 pub(super) fn default_of(vpc: &Vpc, rule_ids: [SecurityGroupRuleId; 3]) -> SecurityGroup {
+    let (id, name) = (vpc.default_security_group.clone(), DEFAULT_GROUP);
+    of_members(vpc, (id, name, "default VPC security group"), rule_ids, vpc.created_at)
+}
+
+/// A group whose members reach each other, and everything: by its id, its name and its description.
+pub(super) fn of_members(
+    vpc: &Vpc,
+    (id, name, description): (SecurityGroupId, &str, &str),
+    rule_ids: [SecurityGroupRuleId; 3],
+    created_at: Moment,
+) -> SecurityGroup {
     let [ingress, egress, ipv6] = rule_ids;
-    let id = vpc.default_security_group.clone();
-    let peer = Peer::Group { account: vpc.home.account.clone(), group: id.clone() };
     let from_members = SecurityGroupRule {
         id: ingress,
         direction: Direction::Ingress,
         traffic: Traffic { protocol: IpProtocol::All, from: None, to: None },
-        peer,
+        peer: Peer::Group { account: vpc.home.account.clone(), group: id.clone() },
         description: None,
     };
     SecurityGroup {
         id,
         home: vpc.home.clone(),
         vpc: vpc.id.clone(),
-        name: DEFAULT_GROUP.into(),
-        description: "default VPC security group".into(),
+        name: name.to_owned(),
+        description: description.to_owned(),
         rules: std::iter::once(from_members).chain(first_egress(vpc, [egress, ipv6])).collect(),
-        created_at: vpc.created_at,
+        created_at,
+    }
+}
+
+/// Takes a group out, with the tags of its rules and its own.
+pub(super) fn remove(tx: &mut Transaction<'_>, group: &SecurityGroup) {
+    tx.delete(&place::key::<SecurityGroup>(&group.home, group.id.as_str()));
+    tag_set::forget(tx, &group.home, &group.arn());
+    for rule in &group.rules {
+        tag_set::forget(tx, &group.home, &rule::arn(&group.home, &rule.id));
     }
 }
 
 /// What a new group lets out: everything, of the families that the VPC has.
-pub(super) fn first_egress(
+fn first_egress(
     vpc: &Vpc,
     ids: [SecurityGroupRuleId; 2],
 ) -> impl Iterator<Item = SecurityGroupRule> {
@@ -224,11 +243,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
                 return Err(fault::dependency(format_args!("resource {} has a dependent object", group.id)));
             }
             check_dry_run(dry_run)?;
-            tx.delete(&place::key::<SecurityGroup>(&home, group.id.as_str()));
-            tag_set::forget(tx, &home, &group.arn());
-            for rule in &group.rules {
-                tag_set::forget(tx, &home, &rule::arn(&home, &rule.id));
-            }
+            remove(tx, &group);
             Ok(group.id)
         })
         .await?;

@@ -245,8 +245,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
         }
         let group_key = place::key::<SecurityGroup>(&home, vpc.default_security_group.as_str());
         if let Some(group) = record::get::<SecurityGroup>(tx, &group_key)? {
-            tx.delete(&group_key);
-            tag_set::forget(tx, &home, &group.arn());
+            security_group::remove(tx, &group);
         }
         Ok(())
     })
