@@ -122,3 +122,12 @@ async fn a_start_with_a_key_or_a_quota_that_cannot_be_is_refused() {
     }
     assert!(!format!("{:?}", config(&[], "hush")).contains("hush"));
 }
+
+#[test]
+fn every_operation_is_implemented_once() {
+    for (service, mut operations) in trellis_control::implemented_operations() {
+        operations.sort_unstable();
+        let twice = operations.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(twice, None, "{service}");
+    }
+}
