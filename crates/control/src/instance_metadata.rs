@@ -115,15 +115,25 @@ impl Control {
         plan.hosts.values().find(has).map(|host| host.id.clone())
     }
 
-    /// What an instance in `vpc` is told of itself, and how; `None` for one that is not there.
+    /// How an instance in `vpc` is told of itself; `None` for one that is not there.
     ///
     /// # Errors
     /// A state that cannot be read.
-    pub fn instance_metadata(
+    pub fn metadata_options(
         &self,
         vpc: &VpcId,
         id: &InstanceId,
-    ) -> Result<Option<(MetadataOptions, Known)>, HostError> {
+    ) -> Result<Option<MetadataOptions>, HostError> {
+        let state = &mut self.inner.frame.surroundings().store.read()?;
+        Ok(ec2::metadata_options(state, vpc, id.as_str())?)
+    }
+
+    /// What an instance in `vpc` is told of itself; `None` for one that is not there. It may make credentials of its
+    /// role, which whoever asks is to deserve.
+    ///
+    /// # Errors
+    /// A state that cannot be read.
+    pub fn instance_metadata(&self, vpc: &VpcId, id: &InstanceId) -> Result<Option<Known>, HostError> {
         let surroundings = self.inner.frame.surroundings();
         let state = &mut surroundings.store.read()?;
         let Some(described) = ec2::describe_instance(state, vpc, id.as_str())? else { return Ok(None) };
@@ -151,8 +161,7 @@ impl Control {
                 credentials,
             });
         }
-        let options = instance.metadata;
         let network = Network { vpc, subnet, zone, groups };
-        Ok(Some((options, Known { instance, network, tags: tags.into_iter().collect(), role })))
+        Ok(Some(Known { instance, network, tags: tags.into_iter().collect(), role }))
     }
 }

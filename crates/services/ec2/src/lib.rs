@@ -41,7 +41,7 @@ use trellis_frame::{Accounts, Context, Refusal, Service, Tagged};
 use trellis_model::resource::vpc::Direction;
 
 pub use host::{HostError, RunInstance};
-pub use instance::metadata::{Described, describe as describe_instance};
+pub use instance::metadata::{Described, describe as describe_instance, options as metadata_options};
 
 /// Hosts, for who makes them otherwise than by the API, and what the kernel reports of them and of VPCs.
 pub mod hosts {

@@ -103,15 +103,25 @@ pub struct Described {
     pub profile: Option<(InstanceProfile, Option<Role>)>,
 }
 
+fn in_vpc(state: &mut impl Read, vpc: &VpcId, id: &str) -> Result<Option<Instance>, Refusal> {
+    let found: Option<Instance> = place::find_anywhere(state, id)?;
+    Ok(found.filter(|found| found.vpc == *vpc && found.state.holds_resources()))
+}
+
+/// How an instance is told; `None` for one that is not there, or not in `vpc`.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn options(state: &mut impl Read, vpc: &VpcId, id: &str) -> Result<Option<MetadataOptions>, Refusal> {
+    Ok(in_vpc(state, vpc, id)?.map(|instance| instance.metadata))
+}
+
 /// `None` for one that is not there, or not in `vpc`.
 ///
 /// # Errors
 /// A state that cannot be read.
 pub fn describe(state: &mut impl Read, vpc: &VpcId, id: &str) -> Result<Option<Described>, Refusal> {
-    let found: Option<Instance> = place::find_anywhere(state, id)?;
-    let Some(instance) = found.filter(|found| found.vpc == *vpc && found.state.holds_resources()) else {
-        return Ok(None);
-    };
+    let Some(instance) = in_vpc(state, vpc, id)? else { return Ok(None) };
     let home = instance.home.clone();
     let vpc: Vpc = place::find(state, &home, vpc.as_str())?;
     let subnet: Subnet = place::find(state, &home, instance.subnet.as_str())?;

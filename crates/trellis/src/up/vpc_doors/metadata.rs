@@ -37,8 +37,8 @@ impl Metadata {
             tracing::error!(%instance, %error, "the metadata of an instance cannot be read");
             Refused::Unavailable
         };
-        let known = self.control.instance_metadata(&self.vpc, &instance).map_err(unread)?;
-        let (options, known) = known.ok_or(Refused::Forbidden)?;
+        let options = self.control.metadata_options(&self.vpc, &instance).map_err(unread)?;
+        let options = options.ok_or(Refused::Forbidden)?;
         if !options.is_enabled || (peer.ip().is_ipv6() && !options.has_ipv6) {
             return Err(Refused::Forbidden);
         }
@@ -49,7 +49,8 @@ impl Metadata {
             }
             Asked::Read { path, token } => {
                 self.tokens.check(&instance, &token, now)?;
-                Ok(answer(&path, &known))
+                let known = self.control.instance_metadata(&self.vpc, &instance).map_err(unread)?;
+                Ok(answer(&path, &known.ok_or(Refused::Forbidden)?))
             }
         }
     }
@@ -65,8 +66,8 @@ impl Handler for Metadata {
     fn accepted(&self, stream: &TcpStream, peer: SocketAddr) {
         let options = self
             .instance_at(peer)
-            .and_then(|instance| self.control.instance_metadata(&self.vpc, &instance).ok().flatten());
-        let hops = u32::from(options.map_or(1, |(options, _)| options.hop_limit));
+            .and_then(|instance| self.control.metadata_options(&self.vpc, &instance).ok().flatten());
+        let hops = u32::from(options.map_or(1, |options| options.hop_limit));
         let socket = SockRef::from(stream);
         let limited = if peer.is_ipv6() { socket.set_unicast_hops_v6(hops) } else { socket.set_ttl_v4(hops) };
         if let Err(error) = limited {
