@@ -155,7 +155,7 @@ pub(crate) fn guards(bounds: &Bounds) -> Vec<Guard> {
 fn control_guards(state: &mut Reader, caller: &Caller) -> Result<Vec<Guard>, Refusal> {
     let kind = crate::wire::PolicySourceType::None;
     let source = |content: &str| Source { id: "organization".to_owned(), kind, document: content.to_owned() };
-    let tree = organization::read(state)?;
+    let tree = organization::read_above(state, &caller.account)?;
     let level = |contents: Vec<&str>| {
         let sources: Vec<Source> = contents.into_iter().map(source).collect();
         Guard::new(GuardKind::Control, &sources)

@@ -83,7 +83,7 @@ impl<'a> Circumstances<'a> {
         // A resource without an account in its ARN is the caller's.
         let account = home.map_or_else(|| access.caller.account.clone(), |home| home.account);
         let resource_organization = match account::exists(state, &account)? {
-            true => organization::read(state)?.membership(&account),
+            true => organization::read_above(state, &account)?.membership(&account),
             false => None,
         };
         Ok(Self {

@@ -52,7 +52,7 @@ pub(crate) fn in_its_organization(
     account: &AccountId,
     caller: Caller,
 ) -> Result<Caller, Refusal> {
-    Ok(match organization::read(state)?.membership(account) {
+    Ok(match organization::read_above(state, account)?.membership(account) {
         Some(membership) => caller.with_organization(membership),
         None => caller,
     })

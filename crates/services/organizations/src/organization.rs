@@ -24,7 +24,7 @@ pub(crate) async fn found(surroundings: &Arc<Surroundings>) -> Result<(), Refusa
             let Some((_, admin)) = keys.into_iter().find(|(_, key)| key.rights == Rights::Admin) else {
                 return Ok(());
             };
-            let known = organization::read(tx)?.organization;
+            let known = organization::find(tx)?;
             let found = match known {
                 Some(known) if known.management == admin.account => return Ok(()),
                 Some(known) => Organization { management: admin.account, ..known },
