@@ -129,6 +129,11 @@ pub fn exists(state: &mut impl Read, id: &AccountId) -> Result<bool, Refusal> {
     Ok(state.get(&key_of(id))?.is_some())
 }
 
+/// The account with that id.
+pub fn by_id(state: &mut impl Read, id: &AccountId) -> Result<Option<Account>, Refusal> {
+    get(state, &key_of(id))
+}
+
 /// Every account, in the order of their ids.
 pub fn every(state: &mut impl Read) -> Result<Vec<Account>, Refusal> {
     all(state, PREFIX)
@@ -153,10 +158,8 @@ fn check_name(name: &str) -> Result<(), AccountError> {
 /// The account that has this id or this name.
 fn find(state: &mut impl Read, id_or_name: &str) -> Result<Account, AccountError> {
     let found = match id_or_name.parse::<AccountId>() {
-        Ok(id) => get(state, &key_of(&id))?,
-        Err(_) => all::<Account>(state, PREFIX)?
-            .into_iter()
-            .find(|account| account.name.as_deref() == Some(id_or_name)),
+        Ok(id) => by_id(state, &id)?,
+        Err(_) => every(state)?.into_iter().find(|account| account.name.as_deref() == Some(id_or_name)),
     };
     found.ok_or_else(|| AccountError::NoAccount { name: id_or_name.chars().take(80).collect() })
 }
@@ -193,14 +196,6 @@ pub fn new_secret(random: &Random) -> SecretAccessKey {
     random.text(40, BASE_64).into()
 }
 
-/// The id of every account.
-///
-/// # Errors
-/// A state that cannot be read.
-pub fn all_ids(state: &mut impl Read) -> Result<Vec<AccountId>, Refusal> {
-    Ok(all::<Account>(state, PREFIX)?.into_iter().map(|account| account.id).collect())
-}
-
 /// What an operator asks on the machine itself.
 impl Frame {
     /// Makes an account: the one of `id`, or of a number drawn at random.
@@ -218,7 +213,7 @@ impl Frame {
         let id = id.unwrap_or_else(|| drawn().parse().expect("twelve digits"));
         let account = Account { id, name, created_at: surroundings.clock.now().into() };
         let transaction = surroundings.store.transact(move |tx| {
-            let others: Vec<Account> = all(tx, PREFIX)?;
+            let others = every(tx)?;
             if others.len() >= MAX_ACCOUNTS {
                 return Err(AccountError::TooManyAccounts);
             }
@@ -241,7 +236,7 @@ impl Frame {
     /// # Errors
     /// The state could not be read.
     pub fn accounts(&self) -> Result<Vec<Account>, AccountError> {
-        Ok(all(&mut self.surroundings.store.read()?, PREFIX)?)
+        Ok(every(&mut self.surroundings.store.read()?)?)
     }
 
     /// Removes an account with its keys and what is remembered of it.

@@ -33,7 +33,7 @@ fn shown(managed: &Managed, account: &Account) -> wire::Account {
 /// `AccountNotFoundException`.
 fn find(state: &mut impl Read, id: &str) -> Result<Account, Refusal> {
     let found = match id.parse::<AccountId>() {
-        Ok(id) => account::every(state)?.into_iter().find(|account| account.id == id),
+        Ok(id) => account::by_id(state, &id)?,
         Err(_) => None,
     };
     found.ok_or_else(|| {

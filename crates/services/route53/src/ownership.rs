@@ -38,10 +38,10 @@ pub(crate) fn remove(tx: &mut Transaction<'_>, zone: &HostedZone) {
 /// # Errors
 /// A state that cannot be read or written.
 pub(crate) async fn adopt(surroundings: &Surroundings) -> Result<(), Refusal> {
-    let accounts = account::all_ids(&mut surroundings.store.read()?)?;
+    let accounts = account::every(&mut surroundings.store.read()?)?;
     for account in accounts {
         let known = surroundings.store.transact(move |tx| {
-            for zone in ZONES.all(tx, &key::global(&account))? {
+            for zone in ZONES.all(tx, &key::global(&account.id))? {
                 if tx.get(&key_of(&zone))?.is_none() {
                     add(tx, &zone);
                 }
