@@ -156,6 +156,25 @@ async fn what_cannot_be_shared_is_refused_in_rams_words_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_account_of_the_organization_is_external_to_neither_side_of_a_share() {
+    let trellis = Installation::new().await;
+    let (owner, consumer) = (Party::owner(&trellis), Party::new(&trellis).await);
+    let invited = create(&owner, json!({"name": "before", "principals": [consumer.account()]})).await;
+    consumer.accept(&invited["resourceShareArn"]).await;
+    owner.ram_ok("EnableSharingWithAwsOrganization", json!({})).await;
+    create(&owner, json!({"name": "after", "principals": [consumer.account()]})).await;
+    for (party, whose) in [(&owner, "SELF"), (&consumer, "OTHER-ACCOUNTS")] {
+        let listed = party.ram_ok("ListPrincipals", json!({"resourceOwner": whose})).await;
+        let external = |is_invited: bool| {
+            let share =
+                |found: &&Value| (found["resourceShareArn"] == invited["resourceShareArn"]) == is_invited;
+            listed["principals"].as_array().unwrap().iter().find(share).unwrap()["external"].clone()
+        };
+        assert_eq!((external(true), external(false)), (json!(true), json!(false)), "{whose}");
+    }
+}
+
+#[tokio::test]
 async fn another_accounts_share_is_unknown_and_its_invitations_are_not_found() {
     let trellis = Installation::new().await;
     let (owner, other) = (Party::owner(&trellis), Party::new(&trellis).await);

@@ -284,8 +284,9 @@ pub(crate) fn principals(
             }
             Owner::Others => {
                 let owner = share.home.account.to_string();
-                let is_invited = share.principals.contains_key(&ctx.caller.account);
-                vec![(owner, share.created_at, share.last_updated_at, is_invited)]
+                let own = share.principals.get(&ctx.caller.account);
+                let external = own.is_some_and(share::Principal::is_external);
+                vec![(owner, share.created_at, share.last_updated_at, external)]
             }
         };
         for (id, creation_time, last_updated_time, external) in found {
