@@ -91,7 +91,7 @@ pub(super) fn invite(
     share: &mut Share,
     account: &AccountId,
 ) -> Result<(), Refusal> {
-    let is_external = !organization::Sharing::read(tx)?.is_some_and(|sharing| sharing.has(tx, account));
+    let is_external = !organization::is_shared_with(tx, account)?;
     share.check_room(account, is_external)?;
     if let Some(principal) = share.principals.get(account) {
         if standing(tx, share, account, principal, ctx.now)?.0 != "FAILED" {

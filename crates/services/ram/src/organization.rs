@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use trellis_frame::account::{self, Account};
 use trellis_frame::record::{decode, scan_all};
-use trellis_frame::{Context, Refusal, Surroundings, account, organization, task};
+use trellis_frame::{Context, Refusal, Surroundings, organization, task};
 use trellis_model::resource::organization::{PREFIX, Record, Tree};
 use trellis_model::{AccountId, Arn};
 use trellis_store::{Event, Read, StoreError, Transaction};
@@ -17,20 +18,22 @@ use super::{invalid, invitation, not_permitted, resource, shown};
 /// The service principal of RAM.
 const SERVICE: &str = "ram.amazonaws.com";
 
+/// Whether sharing within the organisation is enabled.
+pub(super) fn is_sharing(state: &mut impl Read) -> Result<bool, Refusal> {
+    Ok(organization::find(state)?.is_some_and(|found| found.trusted.contains_key(SERVICE)))
+}
+
+/// Whether an account is in the organisation, which every account there is, is, and sharing within that is enabled.
+pub(super) fn is_shared_with(state: &mut impl Read, account: &AccountId) -> Result<bool, Refusal> {
+    Ok(is_sharing(state)? && account::exists(state, account)?)
+}
+
 /// The organisation, where sharing within it is enabled.
-pub(super) struct Sharing(Tree);
+struct Sharing(Tree);
 
 impl Sharing {
-    pub(super) fn read(state: &mut impl Read) -> Result<Option<Self>, Refusal> {
-        let tree = organization::read(state)?;
-        let is_enabled =
-            tree.organization.as_ref().is_some_and(|organization| organization.trusted.contains_key(SERVICE));
-        Ok(is_enabled.then_some(Self(tree)))
-    }
-
-    /// Whether an account is in it: every account there is, is.
-    pub(super) fn has(&self, state: &mut impl Read, account: &AccountId) -> bool {
-        account::exists(state, account).unwrap_or(false)
+    fn read(state: &mut impl Read) -> Result<Option<Self>, Refusal> {
+        Ok(if is_sharing(state)? { Some(Self(organization::read(state)?)) } else { None })
     }
 
     /// Whether an ARN is that of the organisation or of a unit of it.
@@ -63,7 +66,7 @@ impl Sharing {
 /// # Errors
 /// `OperationNotPermittedException` for any other account.
 pub(super) fn enable(tx: &mut Transaction<'_>, ctx: &Context) -> Result<(), Refusal> {
-    let found = organization::read(tx)?.organization;
+    let found = organization::find(tx)?;
     let Some(mut organization) = found.filter(|found| found.management == ctx.caller.account) else {
         return Err(not_permitted(format_args!(
             "Account {} is not the management account of an organization.",
@@ -100,25 +103,45 @@ pub(super) fn offer(
         return Err(invalid(format_args!("{} is not the organization or a unit of it.", shown(text))));
     }
     share.add_group(text, ctx.now)?;
-    expand(tx, share)?;
+    Inside { sharing: Some(sharing), accounts: account::every(tx)? }.expand(share);
     Ok(None)
 }
 
-/// Writes down who is in the groups of a share now. Where sharing within the organisation is not enabled any more,
-/// nobody is.
+/// Writes down who is in the groups of a share now.
 pub(super) fn expand(state: &mut impl Read, share: &mut Share) -> Result<(), Refusal> {
-    share.members.clear();
-    if share.groups.is_empty() {
-        return Ok(());
-    }
-    let Some(sharing) = Sharing::read(state)? else { return Ok(()) };
-    for account in account::every(state)? {
-        let is_in = share.groups.keys().any(|arn| sharing.is_in(&account.id, arn));
-        if is_in && account.id != share.home.account {
-            share.members.insert(account.id);
-        }
+    match share.groups.is_empty() {
+        true => share.members.clear(),
+        false => Inside::read(state)?.expand(share),
     }
     Ok(())
+}
+
+/// Who may be in groups.
+struct Inside {
+    sharing: Option<Sharing>,
+    accounts: Vec<Account>,
+}
+
+impl Inside {
+    fn read(state: &mut impl Read) -> Result<Self, Refusal> {
+        Ok(Self { sharing: Sharing::read(state)?, accounts: account::every(state)? })
+    }
+
+    /// Where sharing within the organisation is not enabled any more, nobody is in a group.
+    fn expand(&self, share: &mut Share) {
+        let is_in = |account: &AccountId| {
+            let mut groups = share.groups.keys();
+            let sharing = self.sharing.as_ref();
+            *account != share.home.account
+                && sharing.is_some_and(|sharing| groups.any(|arn| sharing.is_in(account, arn)))
+        };
+        let ids = self.accounts.iter().map(|account| &account.id);
+        share.members = ids.filter(|account| is_in(account)).cloned().collect();
+    }
+
+    fn has(&self, account: &AccountId) -> bool {
+        self.accounts.iter().any(|other| other.id == *account)
+    }
 }
 
 /// Keeps the accounts of shares with groups as the organisation has them, as long as the control plane lives.
@@ -142,6 +165,7 @@ pub(super) async fn follow(surroundings: Arc<Surroundings>) {
 }
 
 fn expand_all(tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+    let inside = Inside::read(tx)?;
     for entry in scan_all(tx, "ram/")? {
         // ram/{account}/{region}/share/{id}
         if entry.key.rsplit('/').nth(1) != Some("share") {
@@ -149,17 +173,55 @@ fn expand_all(tx: &mut Transaction<'_>) -> Result<(), Refusal> {
         }
         let before: Share = decode(&entry)?;
         let mut after = before.clone();
-        expand(tx, &mut after)?;
+        inside.expand(&mut after);
         // An account that was never invited has no invitation to be found by when it is gone.
-        let own = before.principals.iter().filter(|(_, principal)| !principal.is_external());
-        for (account, _) in own {
-            if !account::exists(tx, account)? {
-                after.principals.remove(account);
-            }
-        }
+        after.principals.retain(|account, principal| principal.is_external() || inside.has(account));
         if after != before {
             share::save(tx, Some(&before), Some(&after))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use trellis_model::resource::organization::Organization;
+    use trellis_store::Entry;
+
+    use super::*;
+
+    /// A state of which nothing but the organization can be read.
+    struct HalfRead(Entry);
+
+    impl Read for HalfRead {
+        fn get(&mut self, key: &str) -> Result<Option<Entry>, StoreError> {
+            match key == self.0.key {
+                true => Ok(Some(self.0.clone())),
+                false => Err(StoreError::DamagedEntry { key: key.to_owned() }),
+            }
+        }
+
+        fn scan(&mut self, prefix: &str, _: Option<&str>, _: usize) -> Result<Vec<Entry>, StoreError> {
+            Err(StoreError::DamagedEntry { key: prefix.to_owned() })
+        }
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_no_stranger() {
+        let now = jiff::Timestamp::UNIX_EPOCH.into();
+        let organization = Organization {
+            id: "o-1".into(),
+            root: "r-1".into(),
+            management: "111122223333".parse().unwrap(),
+            created_at: now,
+            is_bounding: false,
+            policies: Default::default(),
+            trusted: [(SERVICE.to_owned(), now)].into(),
+        };
+        let value = serde_json::to_vec(&organization).unwrap();
+        let key = Record::Organization(organization).key();
+        let entry = Entry { key, value, created: 0, modified: 0 };
+        let found = is_shared_with(&mut HalfRead(entry), &"222233334444".parse().unwrap());
+        assert!(matches!(found, Err(Refusal::Store(_))), "{found:?}");
+    }
 }

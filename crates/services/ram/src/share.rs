@@ -391,7 +391,7 @@ pub(crate) fn update(tx: &mut Transaction<'_>, ctx: &Context, input: &Update) ->
         check_name(name)?;
         share.name = name.clone();
     }
-    let is_external = organization::Sharing::read(tx)?.is_none();
+    let is_external = !organization::is_sharing(tx)?;
     if input.allow_external_principals == Some(false) && is_external && !share.principals.is_empty() {
         let arn = shown(&input.resource_share_arn);
         return Err(not_permitted(format_args!("{arn} has external principals: disassociate them first.")));
