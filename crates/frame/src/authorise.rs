@@ -53,8 +53,17 @@ pub enum Verdict {
     Deny {
         /// Which of the resources; the first, where it is not one alone.
         on: Option<String>,
+        /// A statement denies it; otherwise nothing allows it.
+        is_explicit: bool,
         why: String,
     },
+}
+
+impl Verdict {
+    /// Nothing allows it.
+    pub fn denied(on: Option<String>, why: impl Into<String>) -> Self {
+        Self::Deny { on, is_explicit: false, why: why.into() }
+    }
 }
 
 /// Decides who may do what. Denies whatever it does not know.
@@ -77,7 +86,7 @@ impl Authorise for ByRights {
     fn decide(&self, _: &mut Reader, _: &Surroundings, access: &Access<'_>) -> Result<Verdict, Refusal> {
         Ok(match access.caller.rights {
             Rights::Admin | Rights::Account => Verdict::Allow,
-            Rights::Policies | Rights::None => Verdict::Deny { on: None, why: String::new() },
+            Rights::Policies | Rights::None => Verdict::denied(None, ""),
         })
     }
 }
@@ -113,10 +122,9 @@ fn ask(
     let authority = surroundings.services.hooks().authorise.unwrap_or(&ByRights);
     Ok(match authority.decide(state, surroundings, access)? {
         Verdict::Allow => Ok(Allowed(())),
-        Verdict::Deny { on, why } => {
+        Verdict::Deny { on, is_explicit, why } => {
             let sentence = denial(access, on.as_deref(), &why);
             let resource = on.or(access.resources.first().cloned()).unwrap_or_default();
-            let is_explicit = why.starts_with("with an explicit deny");
             Err(Denial { action: access.action.to_owned(), resource, is_explicit, sentence })
         }
     })

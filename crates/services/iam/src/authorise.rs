@@ -37,7 +37,7 @@ impl Authorise for ByPolicies {
         }
         match access.caller.rights {
             Rights::Admin => return Ok(Verdict::Allow),
-            Rights::None => return Ok(Verdict::Deny { on: None, why: String::new() }),
+            Rights::None => return Ok(Verdict::denied(None, "")),
             Rights::Account | Rights::Policies => {}
         }
         if NEED_NOTHING.contains(&access.action) {
@@ -50,7 +50,7 @@ impl Authorise for ByPolicies {
         if let Some(session) = access.caller.session.as_deref()
             && !is_within_reach(session.kind, access.action)
         {
-            return Ok(Verdict::Deny { on: None, why: "with session credentials".to_owned() });
+            return Ok(Verdict::denied(None, "with session credentials"));
         }
         let mut guards = own_guards(state, access.caller)?;
         guards.extend(bounds);
@@ -59,8 +59,9 @@ impl Authorise for ByPolicies {
             let context = Circumstances::of(state, surroundings, access, &resource)?;
             let caller = &access.caller.principal;
             let question = Question { caller, action: access.action, resource: &resource, context: &context };
-            if let Some(why) = refused(&guards, &question) {
-                return Ok(Verdict::Deny { on: Some(resource), why });
+            if let Some((decision, why)) = refused(&guards, &question) {
+                let is_explicit = decision == Decision::ExplicitDeny;
+                return Ok(Verdict::Deny { on: Some(resource), is_explicit, why });
             }
         }
         Ok(Verdict::Allow)
@@ -228,15 +229,15 @@ fn session_guard(state: &mut Reader, caller: &Caller, session: &Session) -> Resu
     Ok(Some(Guard::new(GuardKind::Session, &sources)))
 }
 
-/// The end of the sentence that refuses it, a denial before a want; `None` where nothing does.
-fn refused(guards: &[Guard], question: &Question<'_>) -> Option<String> {
+/// What refuses it, a denial before a want, and the end of the sentence that says so; `None` where nothing does.
+fn refused(guards: &[Guard], question: &Question<'_>) -> Option<(Decision, String)> {
     let mut missing = None;
     for guard in guards {
         match guard.decide(question) {
             Decision::Allow => {}
-            denied @ Decision::ExplicitDeny => return Some(guard.why(denied, question.action)),
+            denied @ Decision::ExplicitDeny => return Some((denied, guard.why(denied, question.action))),
             want @ Decision::ImplicitDeny => {
-                missing.get_or_insert_with(|| guard.why(want, question.action));
+                missing.get_or_insert_with(|| (want, guard.why(want, question.action)));
             }
         }
     }

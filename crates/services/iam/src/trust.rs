@@ -30,7 +30,11 @@ pub(crate) fn decide(
     if !ACTIONS.contains(&access.action) || (named.is_none() && !is_assuming) {
         return Ok(None);
     }
-    let denied = |why: &str| Verdict::Deny { on: Some(arn.clone()), why: why.to_owned() };
+    let denied = |why: &str| Verdict::denied(Some(arn.clone()), why);
+    let because = |decision: Decision, why: String| {
+        let is_explicit = decision == Decision::ExplicitDeny;
+        Ok(Some(Verdict::Deny { on: Some(arn.clone()), is_explicit, why }))
+    };
     // "You cannot call any AWS STS operations" with a federated user's credentials.
     let session = access.caller.session.as_deref();
     if session.is_some_and(|session| session.kind == SessionKind::Federated) {
@@ -53,8 +57,8 @@ pub(crate) fn decide(
     let question = Question { caller, action: access.action, resource: arn, context: &context };
     match trust.decide(&question) {
         Decision::Allow => {}
-        Decision::ExplicitDeny => {
-            return Ok(Some(denied("with an explicit deny in a resource-based policy")));
+        decision @ Decision::ExplicitDeny => {
+            return because(decision, "with an explicit deny in a resource-based policy".to_owned());
         }
         Decision::ImplicitDeny => return Ok(Some(denied(""))),
     }
@@ -63,7 +67,7 @@ pub(crate) fn decide(
         match guard.decide(&question) {
             Decision::Allow => {}
             Decision::ImplicitDeny if is_named && guard.kind == GuardKind::Identity => {}
-            decision => return Ok(Some(denied(&guard.why(decision, access.action)))),
+            decision => return because(decision, guard.why(decision, access.action)),
         }
     }
     Ok(Some(Verdict::Allow))
