@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 use trellis_api::authorise::{Place, Requested, requested};
 use trellis_model::VpcId;
+use trellis_policy::ConditionKey;
 use trellis_store::Reader;
 
 use crate::access_key::Rights;
@@ -39,6 +40,25 @@ pub struct Facts {
     pub user_agent: Option<String>,
     /// Whether it came over TLS.
     pub is_secure: bool,
+}
+
+impl Facts {
+    /// The values of a condition key that the request answers by itself; whether it is such a key.
+    pub fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) -> bool {
+        match (key.name(), key.argument()) {
+            // "aws:SourceIp is not available for requests that come through a VPC endpoint."
+            ("aws:sourceip", None) if self.source_vpc.is_some() => {}
+            ("aws:vpcsourceip", None) if self.source_vpc.is_none() => {}
+            ("aws:sourceip" | "aws:vpcsourceip", None) => {
+                self.source_ip.into_iter().for_each(|address| visit(&address.to_canonical().to_string()));
+            }
+            ("aws:sourcevpc", None) => self.source_vpc.iter().for_each(|vpc| visit(vpc.as_str())),
+            ("aws:useragent", None) => self.user_agent.iter().for_each(|agent| visit(agent)),
+            ("aws:securetransport", None) => visit(if self.is_secure { "true" } else { "false" }),
+            _ => return false,
+        }
+        true
+    }
 }
 
 /// The proof that a caller may do what is asked.

@@ -109,6 +109,9 @@ fn home_of(resource: &str) -> Option<Home> {
 impl Context for Circumstances<'_> {
     fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) {
         let Access { caller, facts, input, action, .. } = self.access;
+        if facts.values(key, visit) {
+            return;
+        }
         match (key.name(), key.argument()) {
             ("aws:requesttag", Some(tag)) => {
                 let found = request_tags(input);
@@ -125,13 +128,6 @@ impl Context for Circumstances<'_> {
                 let found = self.resource_tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag));
                 found.into_iter().for_each(|(_, value)| visit(value));
             }
-            // "aws:SourceIp is not available for requests that come through a VPC endpoint."
-            ("aws:sourceip", None) if facts.source_vpc.is_some() => {}
-            ("aws:sourcevpc", None) => facts.source_vpc.iter().for_each(|vpc| visit(vpc.as_str())),
-            ("aws:vpcsourceip", None) if facts.source_vpc.is_none() => {}
-            ("aws:sourceip" | "aws:vpcsourceip", None) => {
-                facts.source_ip.into_iter().for_each(|address| visit(&address.to_canonical().to_string()));
-            }
             ("aws:resourceaccount", None) => {
                 self.resource_account.iter().for_each(|account| visit(account.as_str()));
             }
@@ -141,8 +137,6 @@ impl Context for Circumstances<'_> {
             ("aws:resourceorgpaths", None) => {
                 self.resource_organization.iter().flat_map(|found| &found.paths).for_each(|path| visit(path));
             }
-            ("aws:useragent", None) => facts.user_agent.iter().for_each(|agent| visit(agent)),
-            ("aws:securetransport", None) => visit(if facts.is_secure { "true" } else { "false" }),
             ("aws:currenttime", None) => visit(&self.now.to_string()),
             ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
             ("aws:requestedregion", None) => visit(caller.region.as_str()),

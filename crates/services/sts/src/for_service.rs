@@ -7,11 +7,12 @@ use std::fmt;
 use jiff::Timestamp;
 use trellis_frame::{Refusal, Surroundings};
 use trellis_model::resource::iam::Role;
-use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind};
+use trellis_policy::{Caller, ConditionKey, Context};
 use trellis_store::Read;
 
 use crate::assume_role::{Answer, Assumed};
-use crate::terms::{Limits, is_same_key};
+use crate::terms::Limits;
+use crate::trust::Wanted;
 
 /// What a service asks for.
 #[derive(Debug, Clone)]
@@ -61,9 +62,16 @@ pub fn assume_for_service(
     asked: ForService<'_>,
 ) -> Result<Option<Issued>, Refusal> {
     let now = surroundings.clock.now();
-    let is_trusted = asked.is_trusted("sts:AssumeRole", now)
-        && (asked.tags.is_empty() || asked.is_trusted("sts:TagSession", now));
-    if !is_trusted {
+    let wanted = Wanted {
+        role: asked.role,
+        caller: Caller::service(asked.service),
+        session_name: &asked.session_name,
+        tags: &asked.tags,
+        transitive_tag_keys: &asked.transitive_tag_keys,
+        now,
+        more: &asked,
+    };
+    if !wanted.is_trusted("sts:AssumeRole") {
         return Ok(None);
     }
     let assumed = Assumed {
@@ -87,43 +95,11 @@ pub fn assume_for_service(
     }))
 }
 
-impl ForService<'_> {
-    fn is_trusted(&self, action: &str, now: Timestamp) -> bool {
-        let arn = self.role.arn();
-        let caller = Caller::service(self.service);
-        let context = Circumstances { asked: self, now };
-        let access = Access { caller: &caller, action, resource: &arn, context: &context };
-        match Policy::parse(&self.role.trust_policy, PolicyKind::Trust) {
-            Ok(trust) => trust.decide(&access) == Decision::Allow,
-            Err(error) => {
-                tracing::error!(arn, %error, "a stored trust policy does not read and lets nobody in");
-                false
-            }
-        }
-    }
-}
-
-/// What the trust policy may ask about.
-struct Circumstances<'a> {
-    asked: &'a ForService<'a>,
-    now: Timestamp,
-}
-
-impl Context for Circumstances<'_> {
+impl Context for ForService<'_> {
     fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) {
-        let asked = self.asked;
         match (key.name(), key.argument()) {
-            ("aws:sourcearn", None) => visit(asked.source_arn),
-            ("aws:sourceaccount", None) => visit(asked.source_account),
-            ("sts:rolesessionname", None) => visit(&asked.session_name),
-            ("sts:transitivetagkeys", None) => asked.transitive_tag_keys.iter().for_each(|key| visit(key)),
-            ("aws:tagkeys", None) => asked.tags.iter().for_each(|(key, _)| visit(key)),
-            ("aws:requesttag", Some(tag)) => {
-                let found = asked.tags.iter().find(|(key, _)| is_same_key(key, tag));
-                found.into_iter().for_each(|(_, value)| visit(value));
-            }
-            ("aws:currenttime", None) => visit(&self.now.to_string()),
-            ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
+            ("aws:sourcearn", None) => visit(self.source_arn),
+            ("aws:sourceaccount", None) => visit(self.source_account),
             _ => {}
         }
     }

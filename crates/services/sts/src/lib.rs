@@ -14,6 +14,7 @@ mod for_service;
 mod issuer_keys;
 mod session_token;
 mod terms;
+mod trust;
 mod web_identity;
 
 use trellis_api::Exception;

@@ -9,11 +9,12 @@ use trellis_auth::jwt::{self, Claims, Expected, Jwks, JwtError};
 use trellis_frame::authorise::Facts;
 use trellis_frame::{Records, Refusal, Surroundings, Unsigned, key};
 use trellis_model::resource::iam::{self, OidcProvider, Role};
-use trellis_policy::{Access, Caller, ConditionKey, Context, Decision, Policy, PolicyKind};
+use trellis_policy::{Caller, ConditionKey, Context};
 
 use crate::assume_role::{Answer, Assumed, check_duration, role};
 use crate::issuer_keys::IssuerKeys;
 use crate::terms::{self, Limits};
+use crate::trust::Wanted;
 use crate::wire;
 
 const PROVIDERS: Records<OidcProvider> = Records::new(iam::SERVICE, iam::OIDC_PROVIDER);
@@ -43,18 +44,23 @@ pub(crate) async fn assume(
         claims.principal_tags.iter().map(|(key, value)| wire::Tag { key: key.clone(), value: value.clone() });
     let tags = terms::tags(Some(tags.collect()))?;
     let source_identity = claims.others.get(SOURCE_IDENTITY).and_then(|values| values.first()).cloned();
-    let asked = Asked {
+    let vouched = Vouched {
         provider: &provider,
         claims: &claims,
-        session_name: &input.role_session_name,
-        tags: &tags,
         source_identity: source_identity.as_deref(),
         facts: &ctx.facts,
-        now: ctx.now.into(),
     };
-    let is_trusted = asked.is_trusted(&role, "sts:AssumeRoleWithWebIdentity")
-        && (tags.is_empty() || asked.is_trusted(&role, "sts:TagSession"))
-        && (source_identity.is_none() || asked.is_trusted(&role, "sts:SetSourceIdentity"));
+    let wanted = Wanted {
+        role: &role,
+        caller: Caller::anonymous().with_federated_provider(provider.arn()),
+        session_name: &input.role_session_name,
+        tags: &tags,
+        transitive_tag_keys: &claims.transitive_tag_keys,
+        now: ctx.now.into(),
+        more: &vouched,
+    };
+    let is_trusted = wanted.is_trusted("sts:AssumeRoleWithWebIdentity")
+        && (source_identity.is_none() || wanted.allows("sts:SetSourceIdentity"));
     if !is_trusted {
         return Err(denied());
     }
@@ -165,58 +171,21 @@ fn refused(error: &JwtError) -> Refusal {
     Exception::from(wire::InvalidIdentityTokenException { message: message.to_owned() }).into()
 }
 
-/// What trust policies may ask about.
-struct Asked<'a> {
+/// What a provider says of who asks, and the request itself.
+struct Vouched<'a> {
     provider: &'a OidcProvider,
     claims: &'a Claims,
-    session_name: &'a str,
-    tags: &'a [(String, String)],
     source_identity: Option<&'a str>,
     facts: &'a Facts,
-    now: Timestamp,
 }
 
-impl Asked<'_> {
-    fn is_trusted(&self, role: &Role, action: &str) -> bool {
-        let arn = role.arn();
-        let caller = Caller::anonymous().with_federated_provider(self.provider.arn());
-        let access = Access { caller: &caller, action, resource: &arn, context: self };
-        match Policy::parse(&role.trust_policy, PolicyKind::Trust) {
-            Ok(trust) => trust.decide(&access) == Decision::Allow,
-            Err(error) => {
-                tracing::error!(arn, %error, "a stored trust policy does not read and lets nobody in");
-                false
-            }
-        }
-    }
-}
-
-impl Context for Asked<'_> {
+impl Context for Vouched<'_> {
     fn values(&self, key: &ConditionKey, visit: &mut dyn FnMut(&str)) {
+        if self.facts.values(key, visit) {
+            return;
+        }
         match (key.name(), key.argument()) {
-            ("sts:rolesessionname", None) => visit(self.session_name),
             ("sts:sourceidentity", None) => self.source_identity.into_iter().for_each(visit),
-            ("sts:transitivetagkeys", None) => {
-                self.claims.transitive_tag_keys.iter().for_each(|key| visit(key));
-            }
-            ("aws:tagkeys", None) => self.tags.iter().for_each(|(key, _)| visit(key)),
-            ("aws:requesttag", Some(tag)) => {
-                let found = self.tags.iter().find(|(key, _)| terms::is_same_key(key, tag));
-                found.into_iter().for_each(|(_, value)| visit(value));
-            }
-            ("aws:sourcevpc", None) => {
-                self.facts.source_vpc.iter().for_each(|vpc| visit(vpc.as_str()));
-            }
-            ("aws:sourceip", None) if self.facts.source_vpc.is_some() => {}
-            ("aws:vpcsourceip", None) if self.facts.source_vpc.is_none() => {}
-            ("aws:sourceip" | "aws:vpcsourceip", None) => {
-                self.facts
-                    .source_ip
-                    .into_iter()
-                    .for_each(|address| visit(&address.to_canonical().to_string()));
-            }
-            ("aws:currenttime", None) => visit(&self.now.to_string()),
-            ("aws:epochtime", None) => visit(&self.now.as_second().to_string()),
             // `oidc.example.com/id/1:sub`: a claim of the provider's. After a port the path is the key's argument.
             (name, argument) => {
                 let whole = argument.map_or_else(|| name.to_owned(), |argument| format!("{name}/{argument}"));
