@@ -257,23 +257,17 @@ fn denied(ctx: &Context, shared: &Shareable, arn: &str, want: Want<'_>) -> Refus
     ))
 }
 
-/// The id that `text` means and where it would be: in `home` for an id, in the account it names for an
-/// ARN of the region of `home`.
-///
-/// # Errors
-/// [`Refusal::Missing`] for anything else, another region's ARNs among them.
-pub fn whose<T: FromStr>(text: &str, home: &Home, shared: &Shareable) -> Result<(Home, T), Refusal> {
-    let missing = || Refusal::missing(shared.kind, text);
+/// The id that `text` means and where it would be: in `home` for an id, in the account it names for an ARN of the region
+/// of `home` whose resource is `{prefix}{id}`. `None` for anything else, another region's ARNs among them.
+pub fn whose<T: FromStr>(text: &str, home: &Home, service: &str, prefix: &str) -> Option<(Home, T)> {
     if !text.starts_with("arn:") {
-        return Ok((home.clone(), text.parse().map_err(|_| missing())?));
+        return Some((home.clone(), text.parse().ok()?));
     }
-    let arn: Arn = text.parse().map_err(|_| missing())?;
-    let is_here =
-        arn.partition == "aws" && arn.service == shared.arn_service && arn.region == home.region.as_str();
-    let id = arn.resource.strip_prefix(shared.arn_prefix).filter(|_| is_here);
-    let id = id.and_then(|id| id.parse().ok());
-    let account = arn.account.parse().map_err(|_| missing())?;
-    Ok((Home { account, region: home.region.clone() }, id.ok_or_else(missing)?))
+    let arn: Arn = text.parse().ok()?;
+    let is_here = arn.partition == "aws" && arn.service == service && arn.region == home.region.as_str();
+    let id = arn.resource.strip_prefix(prefix).filter(|_| is_here)?;
+    let home = Home { account: arn.account.parse().ok()?, region: home.region.clone() };
+    Some((home, id.parse().ok()?))
 }
 
 /// Where the resource is that `text` means, and its id: the caller's own, or another account's that the
@@ -292,7 +286,8 @@ pub fn locate<T: FromStr + Display>(
     want: Want<'_>,
 ) -> Result<(Home, T), Refusal> {
     let own = ctx.home();
-    let (owner, id): (Home, T) = whose(text, &own, shared)?;
+    let (owner, id): (Home, T) = whose(text, &own, shared.arn_service, shared.arn_prefix)
+        .ok_or_else(|| Refusal::missing(shared.kind, text))?;
     let owner = if owner.account != own.account {
         owner
     } else if text.starts_with("arn:") {

@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
+use trellis_frame::sharing;
 use trellis_model::resource::lattice::Home;
 use trellis_model::{
-    AccessLogSubscriptionId, Arn, DomainVerificationId, ListenerId, ResourceAssociationId,
+    AccessLogSubscriptionId, DomainVerificationId, ListenerId, ResourceAssociationId,
     ResourceConfigurationId, ResourceGatewayId, RuleId, ServiceAssociationId, ServiceId, ServiceNetworkId,
     TargetGroupId, VpcAssociationId,
 };
@@ -22,8 +23,7 @@ fn resolve<T: FromStr>(text: &str, home: &Home, parent: &str, kind: Kind) -> Res
     if owner.account == home.account { Ok(id) } else { Err(foreign(kind, text)) }
 }
 
-/// The id that `text` means and where it would be: in `home` for an id, in the account it names for an
-/// ARN of the region of `home`.
+/// The id that `text` means and where it would be, as [`sharing::whose`] has it.
 ///
 /// # Errors
 /// `ResourceNotFoundException` for anything else, another region's ARNs among them.
@@ -33,16 +33,7 @@ pub(crate) fn whose<T: FromStr>(
     parent: &str,
     kind: Kind,
 ) -> Result<(Home, T), Refusal> {
-    let missing = || not_found(kind, text);
-    if !text.starts_with("arn:") {
-        return Ok((home.clone(), text.parse().map_err(|_| missing())?));
-    }
-    let arn: Arn = text.parse().map_err(|_| missing())?;
-    let is_here =
-        arn.partition == "aws" && arn.service == "vpc-lattice" && arn.region == home.region.as_str();
-    let id = arn.resource.strip_prefix(parent).filter(|_| is_here).and_then(|id| id.parse().ok());
-    let account = arn.account.parse().map_err(|_| missing())?;
-    Ok((Home { account, region: home.region.clone() }, id.ok_or_else(missing)?))
+    sharing::whose(text, home, "vpc-lattice", parent).ok_or_else(|| not_found(kind, text))
 }
 
 pub(crate) fn network(text: &str, home: &Home) -> Result<ServiceNetworkId, Refusal> {
