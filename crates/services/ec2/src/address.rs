@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::put;
 use trellis_frame::{Context, Refusal, Surroundings, settling};
 use trellis_model::InstanceId;
 use trellis_model::resource::lattice::Home;
@@ -265,7 +264,7 @@ fn take_away(
 }
 
 fn write(tx: &mut Transaction<'_>, instance: &Instance) {
-    put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), instance);
+    place::put(tx, instance);
 }
 
 /// Waits a little for the kernel to have what was written.

@@ -7,7 +7,6 @@
 use ipnet::Ipv6Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::put;
 use trellis_frame::{Context, Refusal};
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{Instance, Subnet, SubnetIpv6, Vpc, VpcIpv6};
@@ -157,7 +156,7 @@ pub(super) async fn associate_vpc(ctx: &Context, input: Value) -> Result<Value, 
                 return Err(fault::refuse("CidrLimitExceeded", message));
             }
             found.ipv6 = Some(ipv6.clone());
-            put(tx, &place::key::<Vpc>(&home, found.id.as_str()), &found);
+            place::put(tx, &found);
             traits::note_ipv6(tx, &found)?;
             security_group::let_ipv6_out(tx, &found, rule_id.clone())?;
             Ok(json!({"VpcId": found.id, "Ipv6CidrBlockAssociation": vpc(&found, &ipv6, true)}))
@@ -193,7 +192,7 @@ pub(super) async fn disassociate_vpc(ctx: &Context, input: Value) -> Result<Valu
                 let message = format!("The vpc CIDR '{}' is in use by a subnet ({}).", ipv6.cidr, user.id);
                 return Err(fault::refuse("InvalidCidrBlock.InUse", message));
             }
-            put(tx, &place::key::<Vpc>(&home, found.id.as_str()), &found);
+            place::put(tx, &found);
             traits::note_ipv6(tx, &found)?;
             Ok(json!({"VpcId": found.id, "Ipv6CidrBlockAssociation": vpc(&found, &ipv6, false)}))
         })
@@ -230,7 +229,7 @@ pub(super) async fn associate_subnet(ctx: &Context, input: Value) -> Result<Valu
             let owner: Vpc = place::find(tx, &home, found.vpc.as_str())?;
             check_subnet(&owner, &subnet::in_vpc(tx, &home, &found.vpc)?, &ipv6)?;
             found.ipv6 = Some(ipv6.clone());
-            put(tx, &place::key::<Subnet>(&home, found.id.as_str()), &found);
+            place::put(tx, &found);
             Ok(json!({"SubnetId": found.id, "Ipv6CidrBlockAssociation": subnet(&ipv6, true)}))
         })
         .await?;
@@ -255,7 +254,7 @@ pub(super) async fn disassociate_subnet(ctx: &Context, input: Value) -> Result<V
                 )));
             }
             found.assign_ipv6 = false;
-            put(tx, &place::key::<Subnet>(&home, found.id.as_str()), &found);
+            place::put(tx, &found);
             Ok(json!({"SubnetId": found.id, "Ipv6CidrBlockAssociation": subnet(&ipv6, false)}))
         })
         .await?;

@@ -1,6 +1,5 @@
 //! The security group that EKS makes for a cluster: its control plane and its nodes are in it, and so are its pods.
 
-use trellis_frame::record::put;
 use trellis_frame::tags::Tags;
 use trellis_frame::{Refusal, Surroundings};
 use trellis_model::moment::Moment;
@@ -37,7 +36,7 @@ pub async fn cluster_group(
             return Ok(known.id);
         }
         let group = of_members(&vpc, (id.clone(), &name, DESCRIPTION), rule_ids.clone(), now);
-        put(tx, &place::key::<SecurityGroup>(&home, id.as_str()), &group);
+        place::put(tx, &group);
         tag::apply(tx, &home, &group.arn(), &tags)?;
         Ok::<_, Refusal>(group.id)
     });

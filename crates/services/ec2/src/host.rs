@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use trellis_frame::record::{self, put};
+use trellis_frame::record;
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Refusal, Surroundings, reference};
 use trellis_model::moment::Moment;
@@ -208,7 +208,7 @@ pub async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Insta
                     reason: None,
                 };
                 prune(tx, &tenants.instances, now);
-                put(tx, &place::key::<Instance>(&home, id.as_str()), &instance);
+                place::put(tx, &instance);
                 place::remember_place(tx, &home, id.as_str());
                 place::take_name(tx, &spec.name, &id);
                 if let Some(HostedDatabase { arn, port }) = &instance.database {
@@ -362,7 +362,7 @@ pub(super) fn terminate(
     if let Some(reason) = reason {
         instance.reason = Some(reason.to_owned());
     }
-    put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+    place::put(tx, &instance);
     reference::changed(tx, surroundings, &instance.arn())?;
     Ok(instance)
 }

@@ -9,6 +9,7 @@
 //! host-name/{name}    -> id of the host that has the name and is not terminated
 //! ```
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trellis_frame::{Refusal, record};
 use trellis_model::resource::lattice::{self, Home};
@@ -20,7 +21,7 @@ use super::fault;
 use crate::keys;
 
 /// A record with an id, kept under EC2.
-pub(crate) trait Resource: DeserializeOwned {
+pub(crate) trait Resource: Serialize + DeserializeOwned {
     const KIND: &'static str;
     /// What EC2 calls it in messages: `vpc`.
     const NOUN: &'static str;
@@ -29,6 +30,9 @@ pub(crate) trait Resource: DeserializeOwned {
     /// Code for a text that is no id.
     const MALFORMED: &'static str;
     type Id: std::str::FromStr + std::fmt::Display;
+
+    fn home(&self) -> &Home;
+    fn id(&self) -> &Self::Id;
 }
 
 macro_rules! resource {
@@ -39,6 +43,14 @@ macro_rules! resource {
             const NOT_FOUND: &'static str = $not_found;
             const MALFORMED: &'static str = $malformed;
             type Id = $id;
+
+            fn home(&self) -> &Home {
+                &self.home
+            }
+
+            fn id(&self) -> &Self::Id {
+                &self.id
+            }
         }
     };
 }
@@ -72,6 +84,11 @@ resource!(
 /// The key of a record.
 pub(crate) fn key<R: Resource>(home: &Home, id: &str) -> String {
     keys::ec2(home).record(R::KIND, id)
+}
+
+/// Writes a record, new or in place of the one there is.
+pub(crate) fn put<R: Resource>(tx: &mut Transaction<'_>, record: &R) {
+    record::put(tx, &key::<R>(record.home(), &record.id().to_string()), record);
 }
 
 /// The record that `text` is the id of.

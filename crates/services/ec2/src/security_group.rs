@@ -8,7 +8,7 @@ pub(super) mod rule;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::{self, put};
+use trellis_frame::record;
 use trellis_frame::{Context, Refusal, reference, tags as tag_set};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
@@ -75,10 +75,7 @@ pub(super) fn remove(tx: &mut Transaction<'_>, group: &SecurityGroup) {
 }
 
 /// What a new group lets out: everything, of the families that the VPC has.
-fn first_egress(
-    vpc: &Vpc,
-    ids: [SecurityGroupRuleId; 2],
-) -> impl Iterator<Item = SecurityGroupRule> {
+fn first_egress(vpc: &Vpc, ids: [SecurityGroupRuleId; 2]) -> impl Iterator<Item = SecurityGroupRule> {
     let [ipv4, ipv6] = ids;
     let ipv6 = vpc.ipv6.as_ref().map(|_| to_everywhere(ipv6, EVERYWHERE_IPV6));
     std::iter::once(to_everywhere(ipv4, EVERYWHERE)).chain(ipv6)
@@ -111,7 +108,7 @@ pub(super) fn let_ipv6_out(
     let mut egress = group.rules.iter().filter(|rule| rule.direction == Direction::Egress);
     if egress.next().is_some_and(|rule| rule.allows_the_same(&untouched)) && egress.next().is_none() {
         group.rules.push(added);
-        put(tx, &key, &group);
+        place::put(tx, &group);
     }
     Ok(())
 }
@@ -188,7 +185,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
                 description: description.clone(),
                 created_at: now,
             };
-            put(tx, &place::key::<SecurityGroup>(&home, id.as_str()), &group);
+            place::put(tx, &group);
             tag::apply(tx, &home, &group.arn(), &tags)?;
             Ok(group)
         })

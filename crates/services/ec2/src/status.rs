@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use trellis_frame::record::put;
 use trellis_frame::{Refusal, Surroundings, reference};
 use trellis_model::moment::Moment;
 use trellis_model::resource::vpc::{Instance, InstanceState, Vpc, VpcState};
@@ -30,7 +29,7 @@ pub async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
         let Some(mut vpc) = place::find_anywhere::<Vpc>(tx, id.as_str())? else { return Ok(()) };
         if vpc.state == VpcState::Pending {
             vpc.state = VpcState::Available;
-            put(tx, &place::key::<Vpc>(&vpc.home, vpc.id.as_str()), &vpc);
+            place::put(tx, &vpc);
         }
         Ok(())
     })
@@ -45,7 +44,7 @@ pub async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
         if instance.state == InstanceState::Pending {
             instance.state = InstanceState::Running;
             instance.reason = None;
-            put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+            place::put(tx, &instance);
         }
         Ok(())
     })
@@ -59,7 +58,7 @@ pub async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, rea
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
         if instance.state.is_wanted() && instance.reason.as_ref() != Some(&reason) {
             instance.reason = Some(reason.clone());
-            put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+            place::put(tx, &instance);
         }
         Ok(())
     })
@@ -78,7 +77,7 @@ pub async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) 
             InstanceState::Running => instance.state = InstanceState::Pending,
             InstanceState::Pending | InstanceState::Terminated => return Ok(()),
         }
-        put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+        place::put(tx, &instance);
         reference::changed(tx, &inside, &instance.arn())
     })
     .await;
@@ -113,7 +112,7 @@ pub(super) async fn recover(surroundings: &Arc<Surroundings>) -> Result<(), Refu
                         }
                     }
                 }
-                put(tx, &place::key::<Instance>(&instance.home, instance.id.as_str()), &instance);
+                place::put(tx, &instance);
                 reference::changed(tx, &inside, &instance.arn())?;
             }
             Ok(())

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::put;
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, Refusal, reference};
 use trellis_model::resource::lattice::Home;
@@ -162,7 +161,7 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
                 map_public_ip: false,
                 created_at: now,
             };
-            put(tx, &place::key::<Subnet>(&home, id.as_str()), &subnet);
+            place::put(tx, &subnet);
             place::remember_place(tx, &home, id.as_str());
             tag::apply(tx, &home, &subnet.arn(), &tags)?;
             Ok(Described::new(subnet, tags.clone(), &Tenants::default()))
@@ -241,7 +240,7 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
             Attribute::AssignIpv6(value) => subnet.assign_ipv6 = value,
             Attribute::MapPublicIp(value) => subnet.map_public_ip = value,
         }
-        put(tx, &place::key::<Subnet>(&home, subnet.id.as_str()), &subnet);
+        place::put(tx, &subnet);
         Ok(())
     })
     .await?;

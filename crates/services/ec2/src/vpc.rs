@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::{self, count, put};
+use trellis_frame::record::{self, count};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, Refusal, Services, reference, settling};
 use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind};
@@ -90,8 +90,8 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
             return Err(fault::refuse("VpcLimitExceeded", message));
         }
         check_dry_run(dry_run)?;
-        put(tx, &scope.record(kind::VPC, &vpc.id), &vpc);
-        put(tx, &scope.record(kind::SECURITY_GROUP, &group.id), &group);
+        place::put(tx, &vpc);
+        place::put(tx, &group);
         traits::note_ipv6(tx, &vpc)?;
         place::remember_place(tx, &vpc.home, vpc.id.as_str());
         tag::apply(tx, &vpc.home, &vpc.arn(), &tags)
@@ -211,7 +211,7 @@ pub(super) async fn modify_attribute(ctx: &Context, input: Value) -> Result<Valu
         ]) {
             *attribute = flag.map_or(*attribute, |flag| flag.value);
         }
-        put(tx, &place::key::<Vpc>(&home, vpc.id.as_str()), &vpc);
+        place::put(tx, &vpc);
         traits::note_dns_attributes(tx, &vpc)
     })
     .await?;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::{self, put};
+use trellis_frame::record;
 use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Refusal};
 use trellis_model::VpcId;
@@ -77,7 +77,7 @@ pub(crate) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal
             hop_limit: hop_limit.unwrap_or(before.hop_limit),
             has_tags,
         };
-        put(tx, &place::key::<Instance>(&home, instance.id.as_str()), &instance);
+        place::put(tx, &instance);
         check_dry_run(dry_run)?;
         Ok(json!({"InstanceId": instance.id, "InstanceMetadataOptions": shown(&instance.metadata)}))
     })

@@ -4,7 +4,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::put;
 use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Records, Refusal, key};
 use trellis_model::moment::Moment;
@@ -144,7 +143,7 @@ pub(crate) async fn associate_with(ctx: &Context, input: Value) -> Result<Value,
         let association = associate(&profile, bits, now);
         let shown = describe_one(&instance, &association, "associated");
         instance.profile = Some(association);
-        put(tx, &place::key::<Instance>(&home, instance.id.as_str()), &instance);
+        place::put(tx, &instance);
         Ok(json!({"IamInstanceProfileAssociation": shown}))
     })
     .await
@@ -191,7 +190,7 @@ pub(crate) async fn disassociate(ctx: &Context, input: Value) -> Result<Value, R
     ctx.transact(move |tx| {
         let (mut instance, association) = with_association(tx, &home, &input.association_id)?;
         instance.profile = None;
-        put(tx, &place::key::<Instance>(&home, instance.id.as_str()), &instance);
+        place::put(tx, &instance);
         let shown = describe_one(&instance, &association, "disassociating");
         Ok(json!({"IamInstanceProfileAssociation": shown}))
     })
@@ -209,7 +208,7 @@ pub(crate) async fn replace(ctx: &Context, input: Value) -> Result<Value, Refusa
         let association = associate(&profile, bits, now);
         let shown = describe_one(&instance, &association, "associated");
         instance.profile = Some(association);
-        put(tx, &place::key::<Instance>(&home, instance.id.as_str()), &instance);
+        place::put(tx, &instance);
         Ok(json!({"IamInstanceProfileAssociation": shown}))
     })
     .await

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::put;
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_frame::{Context, Refusal};
 use trellis_model::SecurityGroupRuleId;
@@ -147,7 +146,7 @@ pub(crate) async fn authorize(ctx: &Context, input: Value, direction: Direction)
             }
             check_dry_run(dry_run)?;
             group.rules.extend(made.iter().cloned());
-            put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
+            place::put(tx, &group);
             for rule in &made {
                 tag::apply(tx, &home, &arn(&home, &rule.id), &tags)?;
             }
@@ -203,7 +202,7 @@ pub(crate) async fn revoke(ctx: &Context, input: Value, direction: Direction) ->
                 ));
             }
             check_dry_run(dry_run)?;
-            put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
+            place::put(tx, &group);
             for rule in &gone {
                 tag_set::forget(tx, &home, &arn(&home, &rule.id));
             }
@@ -287,7 +286,7 @@ pub(crate) async fn modify(ctx: &Context, input: Value) -> Result<Value, Refusal
             group.rules[place] = new;
         }
         check_dry_run(dry_run)?;
-        put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
+        place::put(tx, &group);
         Ok(())
     })
     .await?;
@@ -351,7 +350,7 @@ pub(crate) async fn update_descriptions(
                 description.clone().filter(|text| !text.is_empty());
         }
         check_dry_run(dry_run)?;
-        put(tx, &place::key::<SecurityGroup>(&home, group.id.as_str()), &group);
+        place::put(tx, &group);
         Ok(())
     })
     .await?;
