@@ -167,21 +167,28 @@ struct AssociationInput {
     iam_instance_profile: Specification,
 }
 
+/// Every instance that has a profile, with that.
+fn associated(
+    state: &mut impl Read,
+    home: &Home,
+) -> Result<impl Iterator<Item = (Instance, ProfileAssociation)>, Refusal> {
+    let instances = place::all::<Instance>(state, home)?.into_iter();
+    let instances = instances.filter(|instance| instance.state.holds_resources());
+    Ok(instances.filter_map(|instance| instance.profile.clone().map(|found| (instance, found))))
+}
+
 /// The instance whose association `id` is.
 fn with_association(
     state: &mut impl Read,
     home: &Home,
     id: &str,
 ) -> Result<(Instance, ProfileAssociation), Refusal> {
-    let is_it = |association: &ProfileAssociation| association.id == id;
-    let instances = place::all::<Instance>(state, home)?.into_iter();
-    let found = instances
-        .filter_map(|instance| instance.profile.clone().filter(is_it).map(|found| (instance, found)))
-        .find(|(instance, _)| instance.state.holds_resources());
-    found.ok_or_else(|| {
-        let message = format!("An invalid association-id of '{}' was given", fault::quoted(id));
-        fault::refuse("InvalidAssociationID.NotFound", message)
-    })
+    associated(state, home)?.find(|(_, association)| association.id == id).ok_or_else(|| not_found(id))
+}
+
+fn not_found(id: &str) -> Refusal {
+    let message = format!("An invalid association-id of '{}' was given", fault::quoted(id));
+    fault::refuse("InvalidAssociationID.NotFound", message)
 }
 
 pub(crate) async fn disassociate(ctx: &Context, input: Value) -> Result<Value, Refusal> {
@@ -235,24 +242,19 @@ pub(crate) fn describe(ctx: &Context, input: Value) -> Result<Value, Refusal> {
         input.next_token.as_deref(),
     )?;
     let (state, home) = (&mut ctx.read()?, ctx.home());
-    for id in &input.association_ids {
-        with_association(state, &home, id)?;
+    let mut found: Vec<_> = associated(state, &home)?.collect();
+    let is_known = |id: &&String| found.iter().any(|(_, association)| association.id == **id);
+    if let Some(id) = input.association_ids.iter().find(|id| !is_known(id)) {
+        return Err(not_found(id));
     }
-    let mut found = Vec::new();
-    for instance in place::all::<Instance>(state, &home)? {
-        let Some(association) = instance.profile.clone().filter(|_| instance.state.holds_resources()) else {
-            continue;
-        };
-        let is_asked = input.association_ids.is_empty() || input.association_ids.contains(&association.id);
+    found.retain(|(instance, association)| {
         let passes = filters.pass(&Tags::new(), |name| match name {
             "instance-id" => vec![instance.id.to_string()],
             "state" => vec!["associated".into()],
             _ => Vec::new(),
         });
-        if is_asked && passes {
-            found.push((instance, association));
-        }
-    }
+        passes && (input.association_ids.is_empty() || input.association_ids.contains(&association.id))
+    });
     let (found, next) = page.cut(found, |(instance, _)| instance.id.as_str());
     let shown: Vec<Value> = found
         .iter()
