@@ -6,6 +6,7 @@ mod budget;
 mod callers;
 mod changes;
 mod conformance;
+mod departures;
 mod failures;
 mod forwarding;
 mod health;

@@ -13,7 +13,7 @@ use trellis_model::AccountId;
 
 use super::client::{print, table};
 use super::{Answer, Ask, Connection};
-use crate::cli;
+use crate::cli::{self, accounts};
 use crate::data_dir::Layout;
 
 /// What the two commands and `env` ask.
@@ -92,12 +92,12 @@ fn connect(data_dir: &cli::DataDir) -> anyhow::Result<Connection> {
     Connection::open(&Layout::at(&data_dir.data_dir)?)
 }
 
-pub(crate) fn account(args: cli::Account) -> anyhow::Result<ExitCode> {
+pub(crate) fn account(args: accounts::Account) -> anyhow::Result<ExitCode> {
     let mut connection = connect(&args.data_dir)?;
     let (question, json) = match args.command {
-        cli::AccountCommand::Create { id, name, json } => (AccountAsk::CreateAccount { id, name }, json),
-        cli::AccountCommand::List { json } => (AccountAsk::ListAccounts, json),
-        cli::AccountCommand::Delete { account } => (AccountAsk::DeleteAccount { account }, false),
+        accounts::AccountCommand::Create { id, name, json } => (AccountAsk::CreateAccount { id, name }, json),
+        accounts::AccountCommand::List { json } => (AccountAsk::ListAccounts, json),
+        accounts::AccountCommand::Delete { account } => (AccountAsk::DeleteAccount { account }, false),
     };
     let is_list = matches!(question, AccountAsk::ListAccounts);
     let AccountAnswer::Accounts { accounts } = ask(&mut connection, question)? else {
@@ -119,12 +119,12 @@ fn account_table(accounts: &[Account]) -> String {
     table(["ACCOUNT", "NAME", "CREATED"], rows)
 }
 
-pub(crate) fn key(args: cli::Key) -> anyhow::Result<ExitCode> {
+pub(crate) fn key(args: accounts::Key) -> anyhow::Result<ExitCode> {
     let mut connection = connect(&args.data_dir)?;
     let (question, json) = match args.command {
-        cli::KeyCommand::Create { account, json } => (AccountAsk::CreateKey { account }, json),
-        cli::KeyCommand::List { account, json } => (AccountAsk::ListKeys { account }, json),
-        cli::KeyCommand::Delete { access_key_id } => (AccountAsk::DeleteKey { access_key_id }, false),
+        accounts::KeyCommand::Create { account, json } => (AccountAsk::CreateKey { account }, json),
+        accounts::KeyCommand::List { account, json } => (AccountAsk::ListKeys { account }, json),
+        accounts::KeyCommand::Delete { access_key_id } => (AccountAsk::DeleteKey { access_key_id }, false),
     };
     match ask(&mut connection, question)? {
         AccountAnswer::Key { access_key_id, secret_access_key, account } => {
