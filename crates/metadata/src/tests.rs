@@ -145,6 +145,7 @@ fn what_is_below_a_path_is_listed_and_what_is_at_it_is_told() {
     assert_eq!(read("/latest", &known).unwrap(), "dynamic/\nmeta-data/");
     assert_eq!(read("/latest//meta-data/instance-id", &known).unwrap(), "i-00000000000000004");
     assert_eq!(read("/2021-03-23/meta-data/mac", &known).unwrap(), "06:74:0a:00:01:04");
+    assert_eq!(read("/latest/meta-data/instance-type", &known).unwrap(), "trellis.host");
     let macs = "/latest/meta-data/network/interfaces/macs";
     assert_eq!(read(macs, &known).unwrap(), "06:74:0a:00:01:04/");
     let interface = |name| read(&format!("{macs}/06:74:0a:00:01:04/{name}"), &known);
@@ -164,6 +165,7 @@ fn what_is_below_a_path_is_listed_and_what_is_at_it_is_told() {
     let document: serde_json::Value =
         serde_json::from_str(&read("/latest/dynamic/instance-identity/document", &known).unwrap()).unwrap();
     assert_eq!((&document["accountId"], &document["region"]), (&"111122223333".into(), &"us-east-1".into()));
+    assert_eq!(document["instanceType"], "trellis.host", "as DescribeInstances says");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use trellis_model::fabric::mac_of;
-use trellis_model::resource::vpc::{Instance, Subnet, Vpc};
+use trellis_model::fabric::mac_text;
+use trellis_model::resource::vpc::{INSTANCE_TYPE, Instance, Subnet, Vpc};
 
 use crate::role::{Role, pretty};
 
@@ -59,7 +59,7 @@ impl Known {
         let Self { instance, network: Network { vpc, zone, groups, .. }, .. } = self;
         let names = || groups.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("\n");
         let dns_name = instance.private_dns_name();
-        let mac = mac(instance);
+        let mac = mac_text(instance.address);
         let mut put = |path: String, value: String| drop(leaves.insert(format!("meta-data/{path}"), value));
         for (path, value) in [
             ("ami-launch-index", "0".to_owned()),
@@ -67,6 +67,7 @@ impl Known {
             ("instance-action", "none".into()),
             ("instance-id", instance.id.to_string()),
             ("instance-life-cycle", "on-demand".into()),
+            ("instance-type", INSTANCE_TYPE.into()),
             ("local-hostname", dns_name),
             ("local-ipv4", instance.address.to_string()),
             ("mac", mac.clone()),
@@ -109,7 +110,7 @@ impl Known {
             ("device-number", "0".to_owned()),
             ("interface-id", instance.interface_id()),
             ("local-hostname", instance.private_dns_name()),
-            ("mac", mac(instance)),
+            ("mac", mac_text(instance.address)),
             ("network-card", "0".into()),
             ("owner-id", vpc.home.account.to_string()),
             ("subnet-id", subnet.id.to_string()),
@@ -140,7 +141,7 @@ impl Known {
         }
     }
 
-    /// The instance identity document. A host has neither an image nor a type.
+    /// The instance identity document. A host has no image.
     fn document(&self) -> Value {
         let Self { instance, network: Network { vpc, zone, .. }, .. } = self;
         json!({
@@ -152,7 +153,7 @@ impl Known {
             "marketplaceProductCodes": null,
             "imageId": null,
             "instanceId": instance.id,
-            "instanceType": null,
+            "instanceType": INSTANCE_TYPE,
             "kernelId": null,
             "pendingTime": jiff::Timestamp::from(instance.launched_at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "privateIp": instance.address,
@@ -161,8 +162,4 @@ impl Known {
             "version": "2017-09-30",
         })
     }
-}
-
-fn mac(instance: &Instance) -> String {
-    mac_of(instance.address).map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -53,6 +53,11 @@ pub fn mac_of(address: Ipv4Addr) -> [u8; 6] {
     [0x06, 0x74, a, b, c, d]
 }
 
+/// [`mac_of`] as text: `06:74:0a:00:01:04`.
+pub fn mac_text(address: Ipv4Addr) -> String {
+    mac_of(address).map(|byte| format!("{byte:02x}")).join(":")
+}
+
 /// Everything that should exist. What is not in it should not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FabricPlan {

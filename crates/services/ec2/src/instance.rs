@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Refusal, record, settling};
-use trellis_model::fabric::mac_of;
+use trellis_model::fabric::mac_text;
 use trellis_model::resource::lattice::Home;
 use trellis_model::resource::vpc::{
     Instance, SecurityGroup, Subnet, ec2_arn, private_dns_domain, private_dns_name,
@@ -143,7 +143,7 @@ impl Surroundings {
             "NetworkInterfaceId": instance.interface_id(),
             "InterfaceType": "interface",
             "Description": "",
-            "MacAddress": mac_of(instance.address).map(|byte| format!("{byte:02x}")).join(":"),
+            "MacAddress": mac_text(instance.address),
             "OwnerId": self.home.account,
             "VpcId": instance.vpc,
             "SubnetId": instance.subnet,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use trellis_frame::tags::Tags;
 use trellis_frame::{Context, Refusal};
 use trellis_model::Region;
+pub(super) use trellis_model::resource::vpc::INSTANCE_TYPE as NAME;
 use trellis_model::resource::vpc::Zone;
 
 use super::address::MAX_SECONDARY;
@@ -13,9 +14,6 @@ use super::filter::{Filters, names};
 use super::input::{Filter, Request};
 use super::listing::Page;
 use super::{fault, zone};
-
-/// EC2's names are a family and a size.
-pub(super) const NAME: &str = "trellis.host";
 
 /// The operating system, in EC2's words.
 pub(super) const PLATFORM: &str = "Linux/UNIX";

@@ -10,6 +10,9 @@ use crate::moment::Moment;
 use crate::resource::lattice::{DatabaseArn, Home};
 use crate::{InstanceId, Region, SecurityGroupId, SubnetId, VpcId};
 
+/// The one instance type. EC2's names are a family and a size.
+pub const INSTANCE_TYPE: &str = "trellis.host";
+
 /// A host in a subnet. To the API it is an EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {

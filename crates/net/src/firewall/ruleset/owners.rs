@@ -1,16 +1,11 @@
 //! Addresses belong to hosts: what comes from one comes from an address it has, and nobody else answers for it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use trellis_model::fabric::{HostPlan, VpcPlan};
+use trellis_model::fabric::{HostPlan, VpcPlan, mac_text};
 use trellis_model::snapshot::AddressFamily;
 
 use super::{Words, line};
-use crate::netlink::link::mac_of;
-
-fn mac(host: Ipv4Addr) -> String {
-    mac_of(host).map(|byte| format!("{byte:02x}")).join(":")
-}
 
 /// The addresses of a family that a host has.
 fn of_host(plan: &VpcPlan, host: &HostPlan, words: Words) -> Vec<IpAddr> {
@@ -26,7 +21,7 @@ fn of_host(plan: &VpcPlan, host: &HostPlan, words: Words) -> Vec<IpAddr> {
 /// What hosts have, as pairs of an Ethernet address and one of a family.
 fn present(plan: &VpcPlan, words: Words) -> Vec<String> {
     let pairs_of = |host: &HostPlan| {
-        let mac = mac(host.address);
+        let mac = mac_text(host.address);
         of_host(plan, host, words).into_iter().map(move |address| format!("{mac} . {address}"))
     };
     let mut pairs: Vec<_> = plan.hosts.values().flat_map(pairs_of).collect();

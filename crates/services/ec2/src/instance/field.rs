@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use trellis_frame::tags::Tags;
-use trellis_model::fabric::mac_of;
+use trellis_model::fabric::mac_text;
 use trellis_model::resource::vpc::Instance;
 
 use super::Surroundings;
@@ -84,7 +84,7 @@ impl Surroundings {
             "addresses.private-dns-name" => return of_addresses("PrivateDnsName"),
             "private-dns-name" => instance.private_dns_name(),
             "attachment.delete-on-termination" | "source-dest-check" => "true".into(),
-            "mac-address" => mac_of(instance.address).map(|byte| format!("{byte:02x}")).join(":"),
+            "mac-address" => mac_text(instance.address),
             "attachment.attach-time" => instance.launched_at.to_string(),
             "attachment.attachment-id" => super::attachment_id(instance),
             "attachment.device-index" | "attachment.network-card-index" => "0".into(),
