@@ -7,6 +7,7 @@
 //! What an index belongs to is put and deleted here alone, and its count with it. A count that is not there, as of a state
 //! that an older release wrote, is counted once and kept from the first change on.
 
+use serde::Serialize;
 use trellis_store::{Read, Transaction};
 
 use crate::record;
@@ -41,6 +42,18 @@ pub fn put(tx: &mut Transaction<'_>, key: &str, value: Vec<u8>) -> Result<(), Re
         change(tx, prefix_of(key), 1)?;
     }
     tx.put(key, value);
+    Ok(())
+}
+
+/// Writes a record as JSON, new or in place of the one there is.
+///
+/// # Errors
+/// A state that cannot be read.
+pub fn put_record<T: Serialize>(tx: &mut Transaction<'_>, key: &str, record: &T) -> Result<(), Refusal> {
+    if tx.get(key)?.is_none() {
+        change(tx, prefix_of(key), 1)?;
+    }
+    record::put(tx, key, record);
     Ok(())
 }
 

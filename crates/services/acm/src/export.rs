@@ -89,8 +89,7 @@ pub(super) fn renew(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -
     if let Some(requested) = &mut certificate.requested {
         requested.is_renewal_wanted = true;
     }
-    certificate.put_pending(tx);
-    Ok(())
+    certificate.put_pending(tx)
 }
 
 #[derive(Debug, Deserialize)]

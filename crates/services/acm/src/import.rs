@@ -103,7 +103,7 @@ fn add(
     tags: &Tags,
 ) -> Result<String, Refusal> {
     let home = ctx.home();
-    if Certificate::all(tx, &home)?.len() >= MAX_CERTIFICATES {
+    if Certificate::count(tx, &home)? >= MAX_CERTIFICATES {
         let message = format!("there are {MAX_CERTIFICATES} certificates, which is the limit of a region");
         return Err(Exception::plain("LimitExceededException", 400, message).into());
     }

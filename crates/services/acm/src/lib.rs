@@ -107,6 +107,5 @@ fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) -> Result<(
         return Err(Exception::plain("ResourceInUseException", 400, message).into());
     }
     tag_set::forget(tx, &home, &certificate.arn());
-    certificate.delete(tx);
-    Ok(())
+    certificate.delete(tx)
 }

@@ -5,9 +5,9 @@ use trellis_api::Exception;
 use trellis_ca::{Facts, KeyAlgorithm, Leaf};
 use trellis_frame::certificate::{Certificates, Kept};
 use trellis_frame::key::Scope;
-use trellis_frame::record::{all, get, put, put_pending};
-use trellis_frame::vault::{Vault, VaultFault};
-use trellis_frame::{Refusal, Surroundings, reference};
+use trellis_frame::record::{all, get, put};
+use trellis_frame::vault::Vault;
+use trellis_frame::{Refusal, Surroundings, counted, reference};
 use trellis_model::Arn;
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::Home;
@@ -119,8 +119,10 @@ impl Certificate {
     }
 
     /// Writes the record, and that the workflow has to do something about it.
-    pub(super) fn put_pending(&self, tx: &mut Transaction<'_>) {
-        put_pending(tx, &scope(&self.home), CERTIFICATE, &self.id, self);
+    pub(super) fn put_pending(&self, tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+        let scope = scope(&self.home);
+        tx.put(&scope.pending(CERTIFICATE, &self.id), Vec::new());
+        counted::put_record(tx, &scope.record(CERTIFICATE, &self.id), self)
     }
 
     /// Writes the record alone.
@@ -164,13 +166,17 @@ impl Certificate {
         all(state, &scope(home).records(CERTIFICATE))
     }
 
+    /// How many there are in `home`.
+    pub(crate) fn count(state: &mut impl Read, home: &Home) -> Result<usize, Refusal> {
+        counted::count(state, &scope(home).records(CERTIFICATE))
+    }
+
     /// Writes the record and, sealed, `leaf`, which is what it is of.
-    pub(crate) fn put(&self, tx: &mut Transaction<'_>, vault: &Vault, leaf: &Leaf) -> Result<(), VaultFault> {
+    pub(crate) fn put(&self, tx: &mut Transaction<'_>, vault: &Vault, leaf: &Leaf) -> Result<(), Refusal> {
         let scope = scope(&self.home);
         let key = scope.record(MATERIAL, &self.id);
         tx.put(&key, vault.seal(&key, leaf)?);
-        put(tx, &scope.record(CERTIFICATE, &self.id), self);
-        Ok(())
+        counted::put_record(tx, &scope.record(CERTIFICATE, &self.id), self)
     }
 
     /// Chain and private key.
@@ -180,11 +186,11 @@ impl Certificate {
         Ok(vault.open_leaf(&key, &sealed)?)
     }
 
-    pub(super) fn delete(&self, tx: &mut Transaction<'_>) {
+    pub(super) fn delete(&self, tx: &mut Transaction<'_>) -> Result<(), Refusal> {
         let scope = scope(&self.home);
         tx.delete(&scope.pending(CERTIFICATE, &self.id));
         tx.delete(&scope.record(MATERIAL, &self.id));
-        tx.delete(&scope.record(CERTIFICATE, &self.id));
+        counted::delete(tx, &scope.record(CERTIFICATE, &self.id))
     }
 
     /// ARNs of those who show it.

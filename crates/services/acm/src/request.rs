@@ -120,13 +120,13 @@ pub(super) async fn request(ctx: &Context, mut input: Value) -> Result<Value, Re
     let context = ctx.clone();
     let arn = ctx.transact(move |tx| {
         let run = |tx: &mut Transaction<'_>| {
-            if Certificate::all(tx, &certificate.home)?.len() >= MAX_CERTIFICATES {
+            if Certificate::count(tx, &certificate.home)? >= MAX_CERTIFICATES {
                 let message =
                     format!("there are {MAX_CERTIFICATES} certificates, which is the limit of a region");
                 return Err(Exception::plain("LimitExceededException", 400, message).into());
             }
             tags::merge(tx, &context, &certificate.arn(), &tags)?;
-            certificate.put_pending(tx);
+            certificate.put_pending(tx)?;
             Ok(Value::from(certificate.arn()))
         };
         let home = certificate.home.clone();

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trellis_frame::record::{self, count};
+use trellis_frame::record;
 use trellis_frame::tags::{self as tag_set, Tags};
-use trellis_frame::{Context, Refusal, Services, reference, settling};
+use trellis_frame::{Context, Refusal, Services, counted, reference, settling};
 use trellis_model::resource::vpc::{SecurityGroup, Vpc, VpcState, kind};
 use trellis_model::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use trellis_store::Read;
@@ -85,12 +85,12 @@ pub(super) async fn create(ctx: &Context, input: Value) -> Result<Value, Refusal
     let limit = ctx.quotas().limit(&quota::VPCS_PER_REGION);
     ctx.transact(move |tx| {
         let scope = keys::ec2(&vpc.home);
-        if count(tx, &scope.records(kind::VPC))? as u64 >= limit {
+        if counted::count(tx, &scope.records(kind::VPC))? as u64 >= limit {
             let message = format!("The maximum number of VPCs has been reached: {limit}.");
             return Err(fault::refuse("VpcLimitExceeded", message));
         }
         check_dry_run(dry_run)?;
-        place::put(tx, &vpc);
+        counted::put_record(tx, &scope.record(kind::VPC, &vpc.id), &vpc)?;
         place::put(tx, &group);
         traits::note_ipv6(tx, &vpc)?;
         place::remember_place(tx, &vpc.home, vpc.id.as_str());
@@ -236,7 +236,7 @@ pub(super) async fn delete(ctx: &Context, input: Value) -> Result<Value, Refusal
             )));
         }
         check_dry_run(dry_run)?;
-        tx.delete(&place::key::<Vpc>(&home, vpc.id.as_str()));
+        counted::delete(tx, &place::key::<Vpc>(&home, vpc.id.as_str()))?;
         traits::note_dns_attributes(tx, &Vpc { dns_support: false, ..vpc.clone() })?;
         traits::note_ipv6(tx, &Vpc { ipv6: None, ..vpc.clone() })?;
         place::forget_place(tx, vpc.id.as_str());

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{ListAll, Listing};
-use trellis_frame::record::{count, decode, get, get_id, put, scan_all};
+use trellis_frame::record::{decode, get, get_id, put, scan_all};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{DomainVerification, ResourceConfiguration, VerificationStatus};
@@ -94,7 +95,7 @@ pub(crate) fn start(tx: &mut Transaction<'_>, ctx: &Context, input: &Start) -> R
         let message = format_args!("a verification of {domain} already exists: {id}");
         return Err(conflict(Kind::DomainVerification, &id, message));
     }
-    let have = count(tx, &place.scope.records(kind::DOMAIN_VERIFICATION))?;
+    let have = counted::count(tx, &place.scope.records(kind::DOMAIN_VERIFICATION))?;
     let quota = &quota::DOMAIN_VERIFICATIONS_PER_REGION;
     check_quota(ctx.quotas(), quota, have, 1, Kind::DomainVerification, None)?;
     let verification = DomainVerification {
@@ -109,7 +110,7 @@ pub(crate) fn start(tx: &mut Transaction<'_>, ctx: &Context, input: &Start) -> R
     tag_set::merge(tx, &place.home, &verification.arn(), &input.tags)?;
     tx.put(&domain_key, verification.id.as_str().into());
     tx.put(&keys::unproven(&place.home, verification.id.as_str()), Vec::new());
-    put(tx, &place.domain_verification(&verification.id), &verification);
+    counted::put_record(tx, &place.domain_verification(&verification.id), &verification)?;
     Ok(verification.into())
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     tag_set::forget(tx, &place.home, &verification.arn());
     tx.delete(&place.domain(&verification.domain_name));
     tx.delete(&keys::unproven(&place.home, verification.id.as_str()));
-    tx.delete(&place.domain_verification(&verification.id));
+    counted::delete(tx, &place.domain_verification(&verification.id))?;
     Ok(Nothing {})
 }
 

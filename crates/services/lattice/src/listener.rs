@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{all, count, decode, get, get_id, put};
+use trellis_frame::record::{all, decode, get, get_id, put};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::moment::Moment;
 use trellis_model::resource::lattice::{Listener, ListenerProtocol, Rule, RuleAction};
@@ -85,7 +86,7 @@ pub(crate) fn create(
         let message = format_args!("a Listener on port {port} already exists in {}", service.id);
         return Err(conflict(Kind::Listener, id, message));
     }
-    let have = count(tx, &place.ports(&service.id))?;
+    let have = counted::count(tx, &place.ports(&service.id))?;
     let parent = Some(service.id.as_str());
     check_quota(ctx.quotas(), &quota::LISTENERS_PER_SERVICE, have, 1, Kind::Listener, parent)?;
     let listener = Listener {
@@ -103,7 +104,7 @@ pub(crate) fn create(
     action::link(tx, ctx, &place, (&service, &listener, DEFAULT_ACTION), None, &listener.default_action)?;
     tag_set::merge(tx, &place.home, &listener.arn(), &input.tags)?;
     tx.put(&name_key, listener.id.as_str().into());
-    tx.put(&port_key, listener.id.as_str().into());
+    counted::put(tx, &port_key, listener.id.as_str().into())?;
     put(tx, &place.listener(&service.id, &listener.id), &listener);
     Ok(Description { created_at: None, last_updated_at: None, ..listener.into() })
 }
@@ -202,13 +203,13 @@ pub(crate) fn delete_all(
 /// Takes the listener away, its rules with it.
 fn remove(tx: &mut Transaction<'_>, place: &Place, listener: &Listener) -> Result<(), Refusal> {
     for rule in all::<Rule>(tx, &place.rules(&listener.id))? {
-        rule::remove(tx, place, listener, &rule);
+        rule::remove(tx, place, listener, &rule)?;
     }
     action::unlink(tx, place, listener, DEFAULT_ACTION, &listener.default_action);
     tag_set::forget(tx, &place.home, &listener.default_rule_arn());
     tag_set::forget(tx, &place.home, &listener.arn());
     tx.delete(&place.listener_name(&listener.service, &listener.name));
-    tx.delete(&place.port(&listener.service, listener.port));
+    counted::delete(tx, &place.port(&listener.service, listener.port))?;
     tx.delete(&place.listener(&listener.service, &listener.id));
     Ok(())
 }

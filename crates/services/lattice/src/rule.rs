@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 use trellis_frame::Context;
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{count, get, get_id, put};
+use trellis_frame::record::{get, get_id, put};
 use trellis_frame::tags::{self as tag_set, Tags};
 use trellis_model::RuleId;
 use trellis_model::moment::Moment;
@@ -177,7 +178,7 @@ pub(crate) fn create(
     let name_key = place.rule_name(&listener.id, &input.name);
     check_name_is_free(get_id(tx, &name_key)?, Kind::Rule, &input.name, &listener.id)?;
     check_priority(tx, &place, &listener, input.priority)?;
-    let have = count(tx, &place.priorities(&listener.id))?;
+    let have = counted::count(tx, &place.priorities(&listener.id))?;
     let parent = Some(listener.id.as_str());
     check_quota(ctx.quotas(), &quota::RULES_PER_LISTENER, have, 1, Kind::Rule, parent)?;
     let rule = Rule {
@@ -195,7 +196,7 @@ pub(crate) fn create(
     action::link(tx, ctx, &place, (&service, &listener, rule.id.as_str()), None, &rule.action)?;
     tag_set::merge(tx, &place.home, &rule.arn(), &input.tags)?;
     tx.put(&name_key, rule.id.as_str().into());
-    tx.put(&place.priority(&listener.id, rule.priority), rule.id.as_str().into());
+    counted::put(tx, &place.priority(&listener.id, rule.priority), rule.id.as_str().into())?;
     put(tx, &place.rule(&listener.id, &rule.id), &rule);
     Ok(Description { is_default: None, ..Description::from(rule).updated() })
 }
@@ -297,8 +298,8 @@ pub(crate) fn update(
     }
     if let Some(priority) = input.priority.filter(|priority| *priority != rule.priority) {
         check_priority(tx, &place, &listener, priority)?;
-        tx.delete(&place.priority(&listener.id, rule.priority));
-        tx.put(&place.priority(&listener.id, priority), rule.id.as_str().into());
+        counted::delete(tx, &place.priority(&listener.id, rule.priority))?;
+        counted::put(tx, &place.priority(&listener.id, priority), rule.id.as_str().into())?;
         rule.priority = priority;
     }
     if let Some(matches) = &input.matches {
@@ -314,17 +315,23 @@ pub(crate) fn delete(tx: &mut Transaction<'_>, ctx: &Context, input: &Identify) 
     let service = service::find_for_change(tx, &place, &input.service_identifier)?;
     let listener = listener::find(tx, &place, &service.id, &input.listener_identifier)?;
     let rule = find_for_change(tx, &place, &listener, &input.rule_identifier)?;
-    remove(tx, &place, &listener, &rule);
+    remove(tx, &place, &listener, &rule)?;
     Ok(Nothing {})
 }
 
 /// Takes the rule away and everything that speaks of it.
-pub(crate) fn remove(tx: &mut Transaction<'_>, place: &Place, listener: &Listener, rule: &Rule) {
+pub(crate) fn remove(
+    tx: &mut Transaction<'_>,
+    place: &Place,
+    listener: &Listener,
+    rule: &Rule,
+) -> Result<(), Refusal> {
     action::unlink(tx, place, listener, rule.id.as_str(), &rule.action);
     tag_set::forget(tx, &place.home, &rule.arn());
     tx.delete(&place.rule_name(&listener.id, &rule.name));
-    tx.delete(&place.priority(&listener.id, rule.priority));
+    counted::delete(tx, &place.priority(&listener.id, rule.priority))?;
     tx.delete(&place.rule(&listener.id, &rule.id));
+    Ok(())
 }
 
 pub(crate) mod batch;

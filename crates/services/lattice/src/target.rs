@@ -8,8 +8,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use trellis_frame::counted;
 use trellis_frame::page::{Listing, Page};
-use trellis_frame::record::{any, count, decode, get, put, scan_all};
+use trellis_frame::record::{any, decode, get, put, scan_all};
 use trellis_frame::{Context, reference};
 use trellis_model::health::TargetStatus;
 use trellis_model::health_board::TargetKey;
@@ -87,7 +88,7 @@ pub(crate) fn register(tx: &mut Transaction<'_>, ctx: &Context, input: &Change) 
     let place = Place::new(ctx.home());
     let group = target_group::find_for_change(tx, &place, &input.target_group_identifier)?;
     let mut outcome = Outcome { successful: Vec::new(), unsuccessful: Vec::new() };
-    let mut have = count(tx, &place.targets(&group.id))?;
+    let mut have = counted::count(tx, &place.targets(&group.id))?;
     for asked in &input.targets {
         let (id, port) = key_of(&group, asked);
         let address = match locate(tx, &place, &group, &id, port)? {
@@ -114,7 +115,7 @@ pub(crate) fn register(tx: &mut Transaction<'_>, ctx: &Context, input: &Change) 
                 registered_at: ctx.now,
                 draining_since: None,
             };
-            put(tx, &key, &target);
+            counted::put_record(tx, &key, &target)?;
             tx.delete(&pending_key(&place, &group.id, &id, port));
             if group.kind == TargetGroupType::Instance {
                 reference::hold(tx, &instance_arn(&place.home, &id), &group.arn());
@@ -365,7 +366,7 @@ pub(crate) fn settle(
     key: &TargetKey,
 ) -> Result<(), Refusal> {
     if draining_since(tx, place, group, key)?.is_some() {
-        tx.delete(&place.target(group, &key.id, key.port));
+        counted::delete(tx, &place.target(group, &key.id, key.port))?;
         if !any(tx, &by_id(place, group, &key.id))? {
             let by = place.home.lattice_arn(format_args!("targetgroup/{group}"));
             reference::release(tx, &instance_arn(&place.home, &key.id), &by);

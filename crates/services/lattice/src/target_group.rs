@@ -297,7 +297,7 @@ pub(crate) fn settle(
         }
         Status::DeleteInProgress => {
             for target in all::<Target>(tx, &place.targets(id))? {
-                tx.delete(&place.target(id, &target.id, target.port.unwrap_or(0)));
+                counted::delete(tx, &place.target(id, &target.id, target.port.unwrap_or(0)))?;
             }
             reference::release_all(tx, &group.arn())?;
             tag_set::forget(tx, &place.home, &group.arn());

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use trellis_frame::record::{count, get, put};
+use trellis_frame::counted;
+use trellis_frame::record::get;
 use trellis_frame::sharing::{self, Given, Shareable, Shares};
 use trellis_frame::{Context, Refusal, tags as tag_set};
 use trellis_model::moment::Moment;
@@ -198,7 +199,7 @@ pub(super) fn save(
         tx.delete(&membership(account, any));
     }
     let Some(after) = after else {
-        tx.delete(&key(owner, id));
+        counted::delete(tx, &key(owner, id))?;
         return Ok(());
     };
     for resource in after.resources.keys() {
@@ -207,8 +208,7 @@ pub(super) fn save(
     for account in after.receivers() {
         tx.put(&membership(account, after), owner.account.as_str().into());
     }
-    put(tx, &key(owner, id), after);
-    Ok(())
+    counted::put_record(tx, &key(owner, id), after)
 }
 
 /// An account is gone: out of every share that it was offered, whether it has accepted or not.
@@ -338,7 +338,7 @@ pub(crate) fn create(tx: &mut Transaction<'_>, ctx: &Context, input: &Create) ->
     if !input.permission_template_parameters.is_empty() {
         return Err(invalid("permissionTemplateParameters: no permission here has parameters"));
     }
-    if count(tx, &shares_of(&home))? >= MAX_SHARES {
+    if counted::count(tx, &shares_of(&home))? >= MAX_SHARES {
         let message = format_args!("An account has at most {MAX_SHARES} resource shares in a region.");
         return Err(refuse("ResourceShareLimitExceededException", message));
     }

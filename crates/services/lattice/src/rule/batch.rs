@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trellis_api::Exception;
-use trellis_frame::Context;
 use trellis_frame::record::{put, scan_all};
+use trellis_frame::{Context, counted};
 use trellis_model::resource::lattice::{Listener, Rule, RuleAction, RuleMatch, Service};
 use trellis_model::{ListenerId, RuleId};
 use trellis_store::{Read, Transaction};
@@ -99,7 +99,7 @@ pub(crate) fn update(
         unsuccessful.push(Failure::new(&identifier, refusal)?);
     }
     for Changed { before, .. } in &changes {
-        tx.delete(&place.priority(&listener.id, before.priority));
+        counted::delete(tx, &place.priority(&listener.id, before.priority))?;
     }
     let mut successful = Vec::with_capacity(changes.len());
     for Changed { before, after, .. } in changes {
@@ -107,7 +107,7 @@ pub(crate) fn update(
         if before.action != after.action {
             action::link(tx, ctx, &place, whose, Some(&before.action), &after.action)?;
         }
-        tx.put(&place.priority(&listener.id, after.priority), after.id.as_str().into());
+        counted::put(tx, &place.priority(&listener.id, after.priority), after.id.as_str().into())?;
         put(tx, &place.rule(&listener.id, &after.id), &after);
         successful.push(Description::from(after).updated());
     }
