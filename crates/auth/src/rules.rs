@@ -6,6 +6,9 @@ use jiff::SignedDuration;
 pub const DEFAULT_MAX_SKEW: SignedDuration = SignedDuration::from_mins(15);
 /// The same for the services of VPC Lattice, as their denials say it: 5 minutes.
 pub const LATTICE_MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// How long a presigned call of STS is good, whatever less it says: a cluster's token is one that says a minute, and
+/// "must be no older than 15 minutes".
+const STS_LIFE: SignedDuration = SignedDuration::from_mins(15);
 /// The longest life of a presigned request: 7 days.
 pub const MAX_EXPIRES: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -19,6 +22,8 @@ pub struct Rules<'a> {
     /// A header-signed request must be this close to our time, before or after. A presigned one
     /// must not be further than this in the future.
     pub max_skew: SignedDuration,
+    /// A presigned request is good for this long at least; zero where only it says how long.
+    pub shortest_life: SignedDuration,
     pub payload: PayloadRule,
     /// `x-amz-*` headers that may arrive unsigned.
     pub unsigned_headers: UnsignedHeaders<'a>,
@@ -35,6 +40,7 @@ impl<'a> Rules<'a> {
             region: RegionRule::Any,
             path: PathEncoding::Double,
             max_skew: DEFAULT_MAX_SKEW,
+            shortest_life: if services == ["sts"] { STS_LIFE } else { SignedDuration::ZERO },
             payload: PayloadRule::Any,
             unsigned_headers: UnsignedHeaders::Only(&["x-amz-user-agent"]),
             ecdsa: false,
@@ -50,6 +56,7 @@ impl<'a> Rules<'a> {
             region: RegionRule::OneOf(regions),
             path: PathEncoding::AsSigned,
             max_skew: LATTICE_MAX_SKEW,
+            shortest_life: SignedDuration::ZERO,
             payload: PayloadRule::UnsignedOnly,
             unsigned_headers: UnsignedHeaders::AllBut(&["x-amz-security-token", "x-amz-region-set"]),
             ecdsa: true,

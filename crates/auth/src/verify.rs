@@ -360,7 +360,7 @@ fn check_time(parameters: &Parameters<'_>, now: Timestamp, rules: &Rules<'_>) ->
     if age < -rules.max_skew {
         return Err(skewed);
     }
-    match parameters.expires {
+    match parameters.expires.map(|said| said.max(rules.shortest_life)) {
         Some(expires) if age > expires => {
             let expired_at = signed_at.checked_add(expires).unwrap_or(Timestamp::MAX);
             Err(AuthError::Expired { expired_at, now })
