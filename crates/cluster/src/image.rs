@@ -1,5 +1,5 @@
-//! Images of a closed machine: a directory of blobs by digest and of names, filled from OCI archives and from static
-//! programs, and served to nodes by [`registry`].
+//! Images of a closed machine: a directory of blobs by digest and of names, filled from OCI archives and from programs,
+//! and served to nodes by [`registry`].
 //!
 //! ```text
 //! blobs/sha256/{hex}    manifests, configurations, layers
@@ -58,9 +58,9 @@ pub enum ImageError {
     #[error("the archive does not say what its image is called: give a name")]
     Nameless,
     #[error(
-        "{path} needs {interpreter}, which the image would not have: build it statically (CGO_ENABLED=0, or -static)"
+        "the libraries of {path} are not found, {reason}: install them, or build it statically (CGO_ENABLED=0, or -static)"
     )]
-    NotStatic { path: PathBuf, interpreter: String },
+    NotLinked { path: PathBuf, reason: String },
     #[error("{path} is not a program of Linux (ELF)")]
     NotAProgram { path: PathBuf },
 }
@@ -91,7 +91,7 @@ impl Images {
         archive::import(self, archive, name)
     }
 
-    /// Makes an image of a static program.
+    /// Makes an image of a program.
     ///
     /// # Errors
     /// [`ImageError`].

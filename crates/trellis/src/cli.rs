@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Account(Account),
     /// Make, list and delete access keys of accounts
     Key(Key),
-    /// Keep container images for the nodes of clusters: import archives, build from static programs, list
+    /// Keep container images for the nodes of clusters: import archives, build from programs, list
     Image(crate::image::Image),
     /// Run the signing proxy beside an application that cannot sign its requests to services
     Sign(crate::sign::Sign),

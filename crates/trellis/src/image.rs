@@ -33,7 +33,7 @@ pub(crate) enum ImageCommand {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Make an image of one static program
+    /// Make an image of one program, with the libraries it is linked with
     Build {
         /// What the image is called
         #[arg(long)]
@@ -41,6 +41,9 @@ pub(crate) enum ImageCommand {
         /// A variable of its environment; may be given again
         #[arg(long = "env", value_name = "NAME=VALUE")]
         environment: Vec<String>,
+        /// Another program that goes with it, such as one it calls; may be given again
+        #[arg(long = "with", value_name = "PROGRAM")]
+        companions: Vec<PathBuf>,
         program: PathBuf,
         /// Arguments of the program
         #[arg(last = true)]
@@ -54,8 +57,8 @@ pub(crate) fn image(args: Image) -> anyhow::Result<ExitCode> {
     let images = Images::at(Layout::at(&args.data_dir.data_dir)?.images());
     let named = match args.command {
         ImageCommand::Import { archive, name } => images.import(&archive, name.as_deref())?,
-        ImageCommand::Build { name, environment, program, arguments } => {
-            vec![images.build(&name, &Program { path: program, arguments, environment })?]
+        ImageCommand::Build { name, environment, companions, program, arguments } => {
+            vec![images.build(&name, &Program { path: program, companions, arguments, environment })?]
         }
         ImageCommand::List => images.list()?,
     };
