@@ -7,7 +7,7 @@ VENV := target/venv
 TRELLIS := target/release/trellis
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## Build target/release/trellis
 	$(CARGO) build --release -p trellis
@@ -21,6 +21,16 @@ demo-identity: ## Applications sign, and policies say who may call whom; as root
 	@scripts/setup demo
 	@$(CARGO) build --release -p trellis
 	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$PATH" scripts/demo-identity
+
+lab-2: ## Two EKS clusters call each other, by name and by who they are; three minutes after the builds
+	@scripts/setup labs
+	@$(CARGO) build --release -p trellis
+	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$(scripts/kubernetes --helm):$$PATH" labs/lab-2
+
+lab-3: ## A client calls applications in an EKS cluster by the Gateway API; three minutes after the builds
+	@scripts/setup labs
+	@$(CARGO) build --release -p trellis
+	@PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/target/release:$$(scripts/kubernetes --helm):$$PATH" labs/lab-3
 
 test: ## Everything the project promises, checked
 	@scripts/setup test
@@ -58,4 +68,4 @@ bench-control: ## What calls of the control plane cost with 100, 10,000 and 100,
 fuzz: ## Run every fuzz target for FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz
 
-.PHONY: help build demo demo-identity test soak check bench bench-protocols bench-dns bench-control fuzz
+.PHONY: help build demo demo-identity lab-2 lab-3 test soak check bench bench-protocols bench-dns bench-control fuzz

@@ -53,6 +53,7 @@ BLOCKS = {
     ("docs/gateway-api.md", 'eval "$(trellis env)"'): "test_class_and_gateway_are_told_what_they_are",
     ("docs/kubernetes.md", "scripts/kubernetes"): "test_a_node_is_ready_and_says_whose_it_is",
     ("docs/kubernetes.md", "aws eks create-pod-identity"): "test_pods_get_the_credentials_of_the_role_that_is_associated",
+    ("docs/kubernetes.md", "make lab-2"): "test_lab_2",
     ("docs/kubernetes.md", "docker save"): "test_a_node_is_ready_and_says_whose_it_is",
     ("docs/hosts.md", "trellis run -d"): "test_the_hosts_of_the_docs",
     ("docs/identity.md", "aws iam create-user"): "test_the_user_and_the_session_of_the_docs",
@@ -224,6 +225,7 @@ def test_the_explanation_of_the_docs_is_what_is_printed(tmp_path):
 # What runs each target of make; `scripts/test` is what CI runs.
 MAKE = {
     "help": "here", "build": "scripts/test", "check": "scripts/test", "test": "CI",
+    "lab-2": "e2e/test_labs.py", "lab-3": "e2e/test_labs.py",
     # Each runs for minutes or hours, with what the machine has to have for it: by people, before a release.
     "demo": "by hand", "demo-identity": "by hand", "soak": "by hand", "bench": "by hand", "bench-protocols": "by hand", "bench-dns": "by hand",
     "bench-control": "by hand", "fuzz": "by hand",
@@ -232,18 +234,18 @@ MAKE = {
 
 def test_what_make_offers_is_what_help_lists_and_what_is_run_where():
     listed = subprocess.run(["make", "-s", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    targets = re.findall(r"^([a-z-]+) ", listed, re.M)
+    targets = re.findall(r"^([a-z0-9-]+) ", listed, re.M)
     assert set(targets) == set(MAKE)
     everywhere = (ROOT / "scripts/test").read_text()
     for target, where in MAKE.items():
         recipe = subprocess.run(["make", "-n", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         if where == "scripts/test":
             assert all(line in everywhere for line in recipe.splitlines()), f"{target}: {recipe}"
-        for script in re.findall(r"(?<![\w/])scripts/\w+", recipe):
+        for script in re.findall(r"(?<![\w/])(?:scripts|labs)/[\w-]+", recipe):
             assert subprocess.run(["bash", "-n", script], cwd=ROOT).returncode == 0, script
     assert "exec make test" in (ROOT / ".ci/run").read_text()
     for page in ("README.md", "CONTRIBUTING.md"):
-        shown = set(re.findall(r"^make ([a-z-]+)", "\n".join(blocks(page)), re.M))
+        shown = set(re.findall(r"^make ([a-z0-9-]+)", "\n".join(blocks(page)), re.M))
         assert shown <= set(MAKE), f"{page}: {shown}"
 
 

@@ -50,7 +50,9 @@ start_trellis() { # flags...
 
 # Its id, on stdout.
 vpc() { quiet aws ec2 create-vpc --cidr-block "$1" --query Vpc.VpcId --output text; }
-subnet() { quiet aws ec2 create-subnet --vpc-id "$1" --cidr-block "$2" --query Subnet.SubnetId --output text; }
+subnet() { # vpc block further-flags...
+    quiet aws ec2 create-subnet --vpc-id "$1" --cidr-block "$2" "${@:3}" --query Subnet.SubnetId --output text
+}
 
 # Brings a VPC into a service network, and waits until traffic flows.
 associate_vpc() { # network vpc
