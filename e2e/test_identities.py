@@ -287,3 +287,32 @@ def test_tags_of_roles_are_found_with_all_others_in_us_east_1_alone(shared):
     assert found("eu-west-1") == set()
     values = shared.client("resourcegroupstaggingapi").get_tag_values(Key="tier")["TagValues"]
     assert name in values
+
+
+@pytest.mark.parametrize("kind", ["vpc", "service"])
+def test_tags_by_the_tagging_api_need_the_permission_of_the_resources_service_too(shared, kind):
+    user = User(shared)
+    if kind == "vpc":
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/{shared.vpc()[0]}"
+        tag, untag = "ec2:CreateTags", "ec2:DeleteTags"
+    else:
+        arn = shared.lattice.create_service(name=unique("service"))["arn"]
+        tag, untag = "vpc-lattice:TagResource", "vpc-lattice:UntagResource"
+    tagging = user.client("resourcegroupstaggingapi")
+
+    def why_not(operation, **members):
+        failed = getattr(tagging, operation)(ResourceARNList=[arn], **members)["FailedResourcesMap"]
+        return failed[arn]["ErrorMessage"] if failed else None
+
+    def refusal(action):
+        return (f"User: {user.arn} is not authorized to perform: {action} on resource: {arn} because no identity-based "
+                f"policy allows the {action} action")
+
+    user.may(policy("tag:*"))
+    assert why_not("tag_resources", Tags={"stage": "prod"}) == refusal(tag)
+    user.may(policy(tag, arn, Condition={"StringEquals": {"aws:RequestTag/stage": "prod"}}), name="tags")
+    assert why_not("tag_resources", Tags={"stage": "test"}) == refusal(tag)
+    assert why_not("tag_resources", Tags={"stage": "prod"}) is None
+    assert why_not("untag_resources", TagKeys=["stage"]) == refusal(untag)
+    user.may(policy(untag, arn, Condition={"StringEquals": {"aws:ResourceTag/stage": "prod"}}), name="untags")
+    assert why_not("untag_resources", TagKeys=["stage"]) is None

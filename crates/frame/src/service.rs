@@ -99,6 +99,9 @@ impl Service {
 pub struct Tagged {
     /// The service part of their ARNs.
     pub arn_service: &'static str,
+    /// The actions of the service's own operations on tags: whoever changes them from elsewhere needs these as well.
+    pub tag_action: &'static str,
+    pub untag_action: &'static str,
     /// Refuses what names nothing of `home` that is there and can have tags; the text of the refusal is shown.
     pub locate: fn(&mut dyn Read, &Home, &Arn) -> Result<(), Refusal>,
 }

@@ -50,7 +50,12 @@ use trellis_store::Read;
 pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
-    tagged: Some(Tagged { arn_service: "acm-pca", locate: authority::locate }),
+    tagged: Some(Tagged {
+        arn_service: "acm-pca",
+        tag_action: "acm-pca:TagCertificateAuthority",
+        untag_action: "acm-pca:UntagCertificateAuthority",
+        locate: authority::locate,
+    }),
     accounts: Accounts { records: &["acm-pca/"], ..Accounts::NONE },
     workflows: &[
         Workflow { kind: authority::KIND, advance: authority::lifecycle::advance },

@@ -38,7 +38,12 @@ use trellis_store::{Read, Transaction};
 pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
-    tagged: Some(Tagged { arn_service: "acm", locate }),
+    tagged: Some(Tagged {
+        arn_service: "acm",
+        tag_action: "acm:AddTagsToCertificate",
+        untag_action: "acm:RemoveTagsFromCertificate",
+        locate,
+    }),
     accounts: Accounts { records: &["acm/"], ..Accounts::NONE },
     start: Some(|surroundings| Box::pin(async move { record::adopt(&surroundings).await })),
     hooks: Hooks { certificates: Some(&record::Keeper), ..Hooks::NONE },

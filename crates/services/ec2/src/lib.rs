@@ -56,7 +56,12 @@ pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
     quotas: quota::ALL,
-    tagged: Some(Tagged { arn_service: "ec2", locate: tag::locate }),
+    tagged: Some(Tagged {
+        arn_service: "ec2",
+        tag_action: "ec2:CreateTags",
+        untag_action: "ec2:DeleteTags",
+        locate: tag::locate,
+    }),
     accounts: Accounts {
         records: &[keys::EC2],
         is_remnant: place::forget_terminated_instance,

@@ -42,7 +42,12 @@ use trellis_frame::{Accounts, Refusal, Service, Tagged, Workflow, words};
 pub static SERVICE: Service = Service {
     words,
     operations: OPERATIONS,
-    tagged: Some(Tagged { arn_service: "eks", locate: tag::locate }),
+    tagged: Some(Tagged {
+        arn_service: "eks",
+        tag_action: "eks:TagResource",
+        untag_action: "eks:UntagResource",
+        locate: tag::locate,
+    }),
     accounts: Accounts { records: &["eks/"], ..Accounts::NONE },
     workflows: &[
         Workflow { kind: cluster::KIND, advance: cluster::lifecycle::advance },

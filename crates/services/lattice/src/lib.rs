@@ -118,7 +118,12 @@ pub static SERVICE: frame::Service = frame::Service {
     words: frame::words::rest_json,
     operations: OPERATIONS,
     quotas: quota::ALL,
-    tagged: Some(frame::Tagged { arn_service: "vpc-lattice", locate: tags::locate_arn }),
+    tagged: Some(frame::Tagged {
+        arn_service: "vpc-lattice",
+        tag_action: "vpc-lattice:TagResource",
+        untag_action: "vpc-lattice:UntagResource",
+        locate: tags::locate_arn,
+    }),
     holder: Some(frame::Holder { arn_service: "vpc-lattice", noun: held::noun, told: held::told }),
     shareable: sharing::ALL,
     start: Some(|surroundings| Box::pin(start(surroundings))),

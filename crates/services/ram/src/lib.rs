@@ -57,7 +57,12 @@ impl Done {
 pub static SERVICE: frame::Service = frame::Service {
     words,
     operations: OPERATIONS,
-    tagged: Some(frame::Tagged { arn_service: "ram", locate: share::locate_arn }),
+    tagged: Some(frame::Tagged {
+        arn_service: "ram",
+        tag_action: "ram:TagResource",
+        untag_action: "ram:UntagResource",
+        locate: share::locate_arn,
+    }),
     accounts: frame::Accounts { records: &["ram/"], forget: share::drop_account, ..frame::Accounts::NONE },
     hooks: frame::Hooks { shares: Some(&share::Keeper), ..frame::Hooks::NONE },
     tasks: &[frame::task::Task {

@@ -47,7 +47,12 @@ pub static SERVICE: Service = Service {
         &association::VPCS_PER_ZONE,
         &health_check::CHECKS_PER_ACCOUNT,
     ],
-    tagged: Some(Tagged { arn_service: "route53", locate: tag::locate }),
+    tagged: Some(Tagged {
+        arn_service: "route53",
+        tag_action: "route53:ChangeTagsForResource",
+        untag_action: "route53:ChangeTagsForResource",
+        locate: tag::locate,
+    }),
     accounts: Accounts { records: &["route53/"], is_remnant: change::is_remnant, ..Accounts::NONE },
     start: Some(|surroundings| Box::pin(async move { ownership::adopt(&surroundings).await })),
     hooks: Hooks { zones: Some(&ownership::Proofs), ..Hooks::NONE },

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
 use trellis_frame::tags::{self, MAX_TAGS, Tags};
-use trellis_frame::{Context, Page, Paged, Refusal, key};
+use trellis_frame::{Context, Page, Paged, Refusal, Tagged, key};
 use trellis_model::Arn;
 use trellis_model::resource::lattice::Home;
 use trellis_store::{Reader, Transaction};
@@ -87,8 +88,10 @@ pub(crate) async fn tag(
         return Err(Refusal::unacceptable(format_args!("a resource has at most {MAX_TAGS} tags")));
     }
     let tags: Tags = tags;
+    let asked = json!({"Tags": tags});
+    let (permitted, failed) = permit(ctx, resource_arn_list, |tagged| tagged.tag_action, &asked)?;
     // `merge` checks before it writes, so a resource that fails is left as it was.
-    let failed = each(ctx, resource_arn_list, move |tx, home, arn| tags::merge(tx, home, arn, &tags)).await?;
+    let failed = each(ctx, permitted, failed, move |tx, home, arn| tags::merge(tx, home, arn, &tags)).await?;
     Ok(wire::TagResourcesOutput { failed_resources_map: Some(failed) })
 }
 
@@ -97,22 +100,55 @@ pub(crate) async fn untag(
     input: wire::UntagResourcesInput,
 ) -> Result<wire::UntagResourcesOutput, Refusal> {
     let wire::UntagResourcesInput { resource_arn_list, tag_keys } = input;
+    let asked = json!({"TagKeys": tag_keys});
+    let (permitted, failed) = permit(ctx, resource_arn_list, |tagged| tagged.untag_action, &asked)?;
     let work = move |tx: &mut Transaction<'_>, home: &Home, arn: &str| {
         tags::remove(tx, home, arn, tag_keys.iter().map(String::as_str))
     };
-    let failed = each(ctx, resource_arn_list, work).await?;
+    let failed = each(ctx, permitted, failed, work).await?;
     Ok(wire::UntagResourcesOutput { failed_resources_map: Some(failed) })
 }
 
-/// Does `work` to each resource by itself; one that fails leaves the others as they are.
-async fn each<F>(ctx: &Context, arns: Vec<String>, work: F) -> Result<BTreeMap<String, FailureInfo>, Refusal>
+type Failures = BTreeMap<String, FailureInfo>;
+
+/// Those resources whose service lets the caller change their tags, and how the others fail: this API gives no right
+/// that the service's own does not.
+fn permit(
+    ctx: &Context,
+    arns: Vec<String>,
+    action: impl Fn(&Tagged) -> &'static str,
+    asked: &Value,
+) -> Result<(BTreeSet<String>, Failures), Refusal> {
+    let (mut permitted, mut failed) = (BTreeSet::new(), Failures::new());
+    for arn in arns {
+        let service = arn.parse::<Arn>().ok().map(|parsed| parsed.service);
+        let verdict = match service.and_then(|service| ctx.surroundings.services.tagged(&service)) {
+            Some(tagged) => ctx.authorise(action(&tagged), &arn, asked).map(drop),
+            // What it is not, `find` says.
+            None => Ok(()),
+        };
+        match verdict {
+            Ok(()) => drop(permitted.insert(arn)),
+            Err(ours) if ours.is_ours() => return Err(ours),
+            Err(refusal) => drop(failed.insert(arn, failure(refusal.to_string()))),
+        }
+    }
+    Ok((permitted, failed))
+}
+
+/// Does `work` to each resource by itself; one that fails leaves the others as they are, and is put to those that `failed`.
+async fn each<F>(
+    ctx: &Context,
+    arns: BTreeSet<String>,
+    failed: Failures,
+    work: F,
+) -> Result<Failures, Refusal>
 where
     F: Fn(&mut Transaction<'_>, &Home, &str) -> Result<(), Refusal> + Send + Sync + 'static,
 {
     let (home, context) = (ctx.home(), ctx.clone());
-    let arns: BTreeSet<String> = arns.into_iter().collect();
     ctx.transact(move |tx| {
-        let mut failed = BTreeMap::new();
+        let mut failed = failed.clone();
         for arn in &arns {
             match find(tx, &context, arn).and_then(|()| work(tx, &home, arn)) {
                 Ok(()) => {}
