@@ -88,7 +88,11 @@ async fn converse(stream: UnixStream, local: &Local) {
         let reading = bounded.read_line(&mut line);
         if is_stranger {
             // It asks something, so that it hears why not; it may not hold a place for long.
-            let _ = tokio::time::timeout(Duration::from_secs(1), reading).await;
+            let asked = tokio::time::timeout(Duration::from_secs(1), reading).await;
+            if matches!(asked, Ok(Ok(0))) {
+                // A process that only looks whether somebody answers is gone before it can be seen.
+                return;
+            }
             tracing::warn!("refused a process of a host, or one that cannot be seen, on the local socket");
             let reason = "this socket is not for processes of hosts or of other process namespaces".into();
             let text =
