@@ -308,17 +308,14 @@ def test_a_cluster_that_cannot_be_made_says_what_to_do(tmp_path):
      "pods.eks.amazonaws.com"),
 ])
 def test_a_role_is_passed_to_the_service_that_is_to_have_it(instance, call, service):
-    iam, user = instance.client("iam"), unique("passer")
-    _, variables = keys_of(instance, user)
-    eks = boto3.client("eks", region_name="us-east-1", endpoint_url=instance.endpoint,
-                       aws_access_key_id=variables["AWS_ACCESS_KEY_ID"], aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"])
+    iam = instance.client("iam")
     role = iam.create_role(RoleName=unique("passed"), AssumeRolePolicyDocument=trust(service))["Role"]["Arn"]
-    services = ("eks.amazonaws.com", "ec2.amazonaws.com", "pods.eks.amazonaws.com")
-    for passed in sorted(services, key=lambda each: each == service):
-        may = [{"Effect": "Allow", "Action": "eks:*", "Resource": "*"},
-               {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*",
-                "Condition": {"StringEquals": {"iam:PassedToService": passed}}}]
-        iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": may}))
+    for passed in ("eks.amazonaws.com", "ec2.amazonaws.com", "pods.eks.amazonaws.com"):
+        key = user(iam, {"Effect": "Allow", "Action": "eks:*", "Resource": "*"},
+                   {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*",
+                    "Condition": {"StringEquals": {"iam:PassedToService": passed}}})
+        eks = boto3.client("eks", region_name="us-east-1", endpoint_url=instance.endpoint,
+                           aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
         with pytest.raises(ClientError) as refused:
             call(eks, role)
         # What it names is not there: who may is told so.
