@@ -1,10 +1,14 @@
 """Kubernetes clusters for tests: the programs, kubectl as a user runs it, and what a cluster needs before it is made."""
 
 import functools
+import hashlib
+import io
 import json
 import os
 import pathlib
+import re
 import subprocess
+import tarfile
 
 from instance import PYTHON, ROOT, eventually, unique
 
@@ -17,13 +21,45 @@ def programs():
     """The folder that scripts/kubernetes built. Building takes a quarter of an hour: no test does it on the way."""
     printed = subprocess.run([ROOT / "scripts/kubernetes", "--print"], check=True, capture_output=True, text=True)
     folder = pathlib.Path(printed.stdout.strip())
-    assert (folder / "images/echo").exists(), f"{folder} is not complete: run scripts/kubernetes"
+    assert (folder / "images/coredns").exists(), f"{folder} is not complete: run scripts/kubernetes"
     return folder
 
 
 def trust(service):
     return json.dumps({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]})
+
+
+def packed(program, name, place):
+    """An image of a program of this machine and what it is linked with, in a tar of the OCI image layout; where it is."""
+    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for path in [program, *re.findall(r"(/\S+) \(0x", listed)]:
+            tar.add(os.path.realpath(path), arcname=path.lstrip("/"))
+    blobs = {}
+
+    def kept(content, kind):
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        blobs[f"blobs/{digest.replace(':', '/')}"] = content
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest, "size": len(content)}
+
+    filled = kept(layer.getvalue(), "layer.v1.tar")
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    config = kept(json.dumps({
+        "architecture": architecture, "os": "linux", "config": {"Entrypoint": [program]},
+        "rootfs": {"type": "layers", "diff_ids": [filled["digest"]]}}).encode(), "config.v1+json")
+    manifest = kept(json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [filled]}).encode(),
+        "manifest.v1+json")
+    index = {"schemaVersion": 2, "manifests": [{**manifest, "annotations": {"io.containerd.image.name": name}}]}
+    files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps(index).encode(), **blobs}
+    with tarfile.open(place, "w") as tar:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return place
 
 
 class Cluster:

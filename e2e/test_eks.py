@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from cluster import Cluster, programs, trust
+from cluster import Cluster, packed, programs, trust
 from instance import Instance, eventually, unique, user
 
 
@@ -112,6 +112,26 @@ def test_services_logs_and_exec_work(cluster, instance):
     assert cluster.run("logs", "deployment/backend").returncode == 0
     missing = cluster.run("exec", "deployment/backend", "--", "/no-such-program", check=False)
     assert "no such file" in missing.stderr
+
+
+def test_pods_find_services_by_name_and_all_other_names_as_their_vpc_does(cluster, instance, tmp_path):
+    instance.cli("image", "import", packed("/usr/bin/curl", "demo/curl:1", tmp_path / "curl.tar"))
+    cluster.apply(deployment("named"))
+    addresses(cluster, "named", 1)
+    cluster.run("expose", "deployment", "named", "--port=80", "--target-port=8080")
+    group = cluster.described()["resourcesVpcConfig"]["clusterSecurityGroupId"]
+    web = instance.web(cluster.subnets[1], groups=[group])
+    [address] = [host["ip"] for host in json.loads(instance.cli("ps", "--json").stdout) if host["name"] == web]
+    urls = ["http://named.default.svc.cluster.local/", "http://named/", f"http://ip-{address.replace('.', '-')}.ec2.internal:8080/"]
+    words = ["-sS", "--retry", "30", "--retry-all-errors", "--retry-delay", "1", *urls]
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": {
+        "restartPolicy": "Never", "containers": [{"name": "curl", "image": "demo/curl:1", "args": words}]}})
+    ended = lambda: cluster.get("pod", "asks")["status"]["phase"] in ("Succeeded", "Failed")
+    eventually(ended, 90, "all names found")
+    said = cluster.run("logs", "asks").stdout
+    assert cluster.get("pod", "asks")["status"]["phase"] == "Succeeded", said
+    assert said.count('"host":"named-') == 2, said
+    assert cluster.get("service", "kube-dns", "-n", "kube-system")["spec"]["clusterIP"] == "10.100.0.10"
 
 
 def test_programs_that_are_killed_come_back_with_their_data(cluster, instance):

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod control_plane;
+pub mod dns;
 mod files;
 pub mod image;
 mod kubeconfig;

@@ -61,8 +61,8 @@ pub struct Node {
     pub vpc_cidr: String,
     /// Addresses of the subnet that the node's pods may have.
     pub pod_addresses: Vec<Ipv4Addr>,
-    /// Whom pods ask for names.
-    pub resolver: Ipv4Addr,
+    /// Whom pods ask for names: see [`crate::dns`].
+    pub dns: Ipv4Addr,
     pub labels: Vec<(String, String)>,
     /// `KEY=VALUE:EFFECT`.
     pub taints: Vec<Taint>,
@@ -187,7 +187,7 @@ impl Node {
             "localStorageCapacityIsolation": false,
             "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
             "clusterDomain": "cluster.local",
-            "clusterDNS": [self.resolver],
+            "clusterDNS": [self.dns],
             "maxPods": self.pod_addresses.len(),
             "serializeImagePulls": false,
             "maxParallelImagePulls": 4,

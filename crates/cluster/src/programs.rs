@@ -9,6 +9,9 @@ pub const IN_HOST: &str = "/opt/kubernetes";
 const OF_KUBERNETES: [&str; 5] =
     ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
 
+/// Of the images that every cluster needs: in `images` of the folder.
+const OF_IMAGES: [&str; 2] = ["pause", "coredns"];
+
 /// In the folder, or of the distribution. Each with the Debian package that has it.
 const BESIDE: [(&str, &str); 6] = [
     ("etcd", "etcd-server"),
@@ -62,8 +65,10 @@ impl Programs {
             }
         }
         let images = folder.join("images");
-        if !is_in(&images, "pause") {
-            return Err(Missing::Program { folder: images.display().to_string(), program: "pause" });
+        for program in OF_IMAGES {
+            if !is_in(&images, program) {
+                return Err(Missing::Program { folder: images.display().to_string(), program });
+            }
         }
         for (program, package) in BESIDE {
             let is_there = is_in(folder, program)
@@ -108,7 +113,9 @@ mod tests {
         assert!(matches!(missing, Missing::Program { program: "pause", .. }), "{missing}");
         std::fs::create_dir(folder.path().join("images")).unwrap();
         std::fs::create_dir(folder.path().join("cni")).unwrap();
-        std::fs::write(folder.path().join("images/pause"), "").unwrap();
+        for program in OF_IMAGES {
+            std::fs::write(folder.path().join("images").join(program), "").unwrap();
+        }
         for program in
             BESIDE.map(|(program, _)| program).iter().chain(&["cni/ptp", "cni/host-local", "cni/portmap"])
         {

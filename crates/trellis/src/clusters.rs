@@ -24,10 +24,12 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use trellis_cluster::image::{Images, Program};
+use trellis_cluster::image::{ImageError, Images, Program};
 use trellis_cluster::plan::Endpoint;
 use trellis_cluster::relay::{self, Listener};
-use trellis_cluster::{Client, ControlPlane, Programs, control_plane, node as kubernetes_node, programs};
+use trellis_cluster::{
+    Client, ControlPlane, Programs, control_plane, dns, node as kubernetes_node, programs,
+};
 use trellis_control::eks::{ControlPlanePlan, Fault, Running};
 use trellis_control::{Control, Instance, RunInstance};
 use trellis_model::resource::lattice::Home;
@@ -147,7 +149,7 @@ impl Inner {
 
     async fn start(self: &Arc<Self>, plan: ControlPlanePlan) -> Result<Running, Fault> {
         let programs = self.programs()?;
-        self.make_pause_image(&programs).await?;
+        self.make_images(&programs).await?;
         let name = plan.group_name();
         let tags = [
             ("Name".to_owned(), name.clone()),
@@ -184,8 +186,11 @@ impl Inner {
         let endpoint = self.open(&plan).await?;
         self.wait_until_ready(&plan.id, &instance).await?;
         let authority = fs::read(control_plane::authority_file(&directory)).map_err(Fault::new)?;
-        let (path, object) = webhook::configuration(&authority);
-        self.client(&plan.id).await?.apply(&path, &object).await.map_err(Fault::new)?;
+        let client = self.client(&plan.id).await?;
+        let objects = dns::objects(dns::address(plan.service_address));
+        for (path, object) in std::iter::once(webhook::configuration(&authority)).chain(objects) {
+            client.apply(&path, &object).await.map_err(Fault::new)?;
+        }
         Ok(Running {
             endpoint,
             private_endpoint: control_plane::url(instance.address),
@@ -338,11 +343,17 @@ impl Inner {
         self.control.run_instance(run).await.map_err(Fault::new)
     }
 
-    /// The image of every pod's first process, for machines that reach no registry.
-    async fn make_pause_image(&self, programs: &Programs) -> Result<(), Fault> {
+    /// The image of every pod's first process and that of cluster DNS, for machines that reach no registry.
+    async fn make_images(&self, programs: &Programs) -> Result<(), Fault> {
         let images = Images::at(self.layout.images());
-        let program = Program { path: programs.folder.join("images/pause"), ..Program::default() };
-        blocking(move || images.build(kubernetes_node::PAUSE, &program).map(drop)).await
+        let folder = programs.folder.join("images");
+        blocking(move || {
+            for (program, name) in [("pause", kubernetes_node::PAUSE), ("coredns", dns::IMAGE)] {
+                images.build(name, &Program { path: folder.join(program), ..Program::default() })?;
+            }
+            Ok::<_, ImageError>(())
+        })
+        .await
     }
 }
 

@@ -73,8 +73,8 @@ pub struct NodePlan {
     /// `us-east-1a`.
     pub zone: String,
     pub vpc_cidr: String,
-    /// Whom hosts of the VPC ask for names.
-    pub resolver: Ipv4Addr,
+    /// The API server as a Service: the first address of them.
+    pub api_service: Ipv4Addr,
     pub nodegroup: String,
     pub labels: Vec<(String, String)>,
     pub taints: Vec<Taint>,

@@ -33,7 +33,7 @@ pub(crate) const ADDONS: [Offer; 4] = [
     Offer {
         name: "coredns",
         kind: "networking",
-        version: "v1.13.2-eksbuild.1",
+        version: "v1.14.3-eksbuild.1",
         namespace: "kube-system",
         account: None,
     },

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use trellis_cluster::Node;
 use trellis_cluster::node::{IMAGES_IN_HOST, IN_HOST, Taint};
+use trellis_cluster::{Node, dns};
 use trellis_control::HostError;
 use trellis_control::eks::{Fault, NodePlan, Running, RunningNode};
 
@@ -55,7 +55,7 @@ pub(super) async fn start(inner: &Arc<Inner>, plan: NodePlan) -> Result<RunningN
         subnet_cidr: plan.subnet_cidr,
         vpc_cidr: plan.vpc_cidr,
         pod_addresses,
-        resolver: plan.resolver,
+        dns: dns::address(plan.api_service),
         labels,
         taints: plan
             .taints

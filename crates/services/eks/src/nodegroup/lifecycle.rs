@@ -1,5 +1,6 @@
 //! Nodes come and go until there are as many as there should be, and each is Ready.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,13 +33,15 @@ pub(crate) fn advance(
             return work.settle(&surroundings, |_| Ok(())).await;
         };
         let cluster = CLUSTERS.get(state, &work.home, &group.cluster)?;
-        let Some((cluster_id, running)) = cluster.and_then(|found| Some((found.id, found.running?))) else {
+        let ran = cluster.and_then(|found| Some((found.service_address(), found.id, found.running?)));
+        let Some((api_service, cluster_id, running)) = ran else {
             return work.settle(&surroundings, move |tx| forget(tx, &group)).await;
         };
         let Ok(machine) = cluster::lifecycle::machine(&surroundings).await else {
             return Ok(Progress::Later(AGAIN));
         };
-        let place = Place { surroundings: &surroundings, machine: &*machine, cluster_id, running };
+        let place =
+            Place { surroundings: &surroundings, machine: &*machine, cluster_id, api_service, running };
         match group.status {
             Status::Creating | Status::Updating => match place.converge(&group).await? {
                 Ok(true) => settle(&work, &surroundings, &group, None).await,
@@ -92,6 +95,7 @@ struct Place<'a> {
     surroundings: &'a Surroundings,
     machine: &'a dyn Machine,
     cluster_id: String,
+    api_service: Ipv4Addr,
     running: Running,
 }
 
@@ -230,7 +234,7 @@ impl Place<'_> {
             subnet_cidr: subnet.cidr.to_string(),
             zone: format!("{}{}", group.home.region, subnet.zone.letter()),
             vpc_cidr: vpc.cidr.to_string(),
-            resolver: vpc.resolver(),
+            api_service: self.api_service,
             id: node.id.clone(),
             cluster: self.cluster_id.clone(),
             home: group.home.clone(),
