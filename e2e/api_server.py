@@ -6,14 +6,13 @@ Nothing but these two runs: who needs endpoints writes EndpointSlices. `trellis 
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import threading
 
 import requests
 import yaml
 
-from instance import ROOT, TRELLIS, eventually
+from instance import ROOT, TRELLIS, eventually, free_port
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 PROGRAMS = pathlib.Path(os.environ.get("TRELLIS_KUBERNETES") or CACHE / "trellis/kubernetes/current")
@@ -28,12 +27,6 @@ PLURALS = {"GatewayClass": "gatewayclasses", "EndpointSlice": "endpointslices", 
            "VpcAssociationPolicy": "vpcassociationpolicies", "IAMAuthPolicy": "iamauthpolicies",
            "AccessLogPolicy": "accesslogpolicies", "DNSEndpoint": "dnsendpoints"}
 CLUSTER_WIDE = {"MutatingWebhookConfiguration", "Namespace", "GatewayClass", "CustomResourceDefinition", "ServiceNetwork"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def program(name):

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -44,6 +45,13 @@ _names = itertools.count()
 def unique(kind):
     """A name no other test of this run uses."""
     return f"{kind}-{os.getpid()}-{next(_names)}"
+
+
+def free_port():
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def eventually(look, timeout=20, what="the expected state"):

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from api_server import GATEWAY, ApiServer, Controller, free_port
-from instance import eventually, unique
+from api_server import GATEWAY, ApiServer, Controller
+from instance import eventually, free_port, unique
 from mesh import PREFIX, backend, policy, prefix, running
 
 
@@ -160,6 +160,45 @@ def test_of_two_replicas_one_works_and_the_other_goes_on_when_it_ends(spare):
             first.__exit__()
             spare.route(apps, "second", [{"backendRefs": [backend("one")]}])
             assert spare.answers(spare.domain(apps, "second")) == "one"
+
+
+def test_a_default_network_is_made_with_the_clusters_vpc_and_stands_for_every_gateway(spare):
+    trellis, apps, gateway, name = spare.trellis, spare.namespace(), unique("any"), unique("default")
+    vpc, _ = trellis.vpc("10.62.0.0/16", "10.62.1.0/24")
+    spare.server.service(apps, "one", ["10.62.1.10"])
+    spare.gateway(gateway)
+    # The environment leads nowhere: the flag says where Lattice is.
+    nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    with Controller(trellis, spare.server, vpc, "--default-service-network", name, "--service-network-override",
+                    "--lattice-endpoint", trellis.endpoint, "--workers", "1", name="default", environment=nowhere):
+        spare.route(apps, "cart", [{"backendRefs": [backend("one")]}], parentRefs=[{"name": gateway, "namespace": "infra"}])
+        spare.told(apps, "cart", "Programmed", "True", "Programmed")
+        network = trellis.lattice.get_service_network(serviceNetworkIdentifier=next(
+            item["id"] for item in trellis.lattice.list_service_networks()["items"] if item["name"] == name))
+        assert network["arn"] in spare.told("infra", gateway, "Programmed", "True", "Programmed", "Gateway")
+        found = trellis.lattice.list_service_network_service_associations(serviceIdentifier=spare.service_of(apps, "cart"))
+        assert [item["serviceNetworkName"] for item in found["items"]] == [name]
+        found = trellis.lattice.list_service_network_vpc_associations(serviceNetworkIdentifier=network["id"])
+        assert [item["vpcId"] for item in found["items"]] == [vpc]
+        spare.server.delete("HTTPRoute", apps, "cart")
+        eventually(lambda: spare.server.get("HTTPRoute", apps, "cart") is None, 30, "the finalizer taken away")
+
+
+@pytest.mark.slow
+def test_what_others_changed_in_lattice_is_mended_at_the_next_comparison(spare):
+    apps = spare.namespace()
+    spare.server.service(apps, "one", [spare.addresses["one"]])
+    spare.route(apps, "drifts", [{"matches": [prefix("/v1")], "backendRefs": [backend("one")]}])
+    # Not more often than once a minute.
+    with Controller(spare.trellis, spare.server, spare.vpc, "--resync-seconds", "60", name="mends"):
+        domain = spare.domain(apps, "drifts")
+        assert spare.answers(domain, "/v1") == "one"
+        lattice, service = spare.trellis.lattice, spare.service_of(apps, "drifts")
+        [listener] = lattice.list_listeners(serviceIdentifier=service)["items"]
+        [(_, rule)] = spare.rules(service)
+        lattice.delete_rule(serviceIdentifier=service, listenerIdentifier=listener["id"], ruleIdentifier=rule)
+        eventually(lambda: spare.answers(domain, "/v1") == 404, what="the rule gone")
+        eventually(lambda: spare.answers(domain, "/v1") == "one", 90, "the rule made anew")
 
 
 def test_a_service_that_another_cluster_exports_is_behind_a_route_of_this_one(mesh, spare):

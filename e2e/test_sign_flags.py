@@ -3,20 +3,13 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 
 import pytest
 
-from instance import TRELLIS, eventually
+from instance import TRELLIS, eventually, free_port
 
 AUTHORITY = "arn:aws:acm-pca:us-east-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def curl(url, *flags):

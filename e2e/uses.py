@@ -100,18 +100,12 @@ def shown(program, command):
     return re.findall(r"^ +(?:(-[a-z]), )?(--[a-z][a-z0-9-]*)", _help(program, *command.split()), re.M)
 
 
-# What came with Kubernetes, where tests run what its pages show and not yet every flag beside it.
-NOT_YET_WHOLE = ("kube",)
-
-
 def missing(program):
     """What help shows and nothing has run."""
     known = commands(program)
     ran = used(known)
     lines = []
     for command in known:
-        if command.startswith(NOT_YET_WHOLE):
-            continue
         if command not in ran:
             lines.append(f"trellis {command}")
             continue
