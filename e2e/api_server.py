@@ -186,6 +186,13 @@ class ApiServer:
         answer = self.api.delete(self.path(kind, namespace, name), timeout=30)
         assert answer.ok, answer.text
 
+    def events(self, namespace, name):
+        """Type, reason and note of what was told of an object."""
+        answer = self.api.get(f"{self.url}/apis/events.k8s.io/v1/namespaces/{namespace}/events", timeout=30)
+        assert answer.ok, answer.text
+        return {(event["type"], event["reason"], event["note"]) for event in answer.json()["items"]
+                if event["regarding"]["name"] == name}
+
     def condition(self, kind, namespace, name, condition):
         """Status, reason and message of a condition of an object, or of a route at its first parent; once it is of the
         object's latest generation."""

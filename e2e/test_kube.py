@@ -97,6 +97,10 @@ def test_a_route_that_lattice_cannot_express_names_the_field_and_serves_as_befor
     message = mesh.told(apps, "kept", "Accepted", "False", "UnsupportedValue")
     assert message.startswith("spec.rules[1].matches[0].path.type: ")
     assert mesh.answers(domain, "/") == "one"
+    # For `kubectl describe` and `kubectl events`, which follow the conditions.
+    refused = ("Warning", "FailedBuildModel", f"Accepted: UnsupportedValue: {message}")
+    eventually(lambda: mesh.server.events(apps, "kept") == {refused, ("Normal", "DeploySucceed", "Programmed: Programmed")},
+               what="the events of the route")
 
 
 def test_a_rule_that_lattice_refuses_leaves_no_half_of_the_change(mesh):

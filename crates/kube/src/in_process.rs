@@ -39,6 +39,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     asked: Vec<String>,
+    refused: BTreeMap<String, u16>,
 }
 
 impl ApiServer {
@@ -65,6 +66,22 @@ impl ApiServer {
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state().objects.get(path).cloned()
+    }
+
+    /// Refuses a method and path with a status.
+    pub(crate) fn refuse(&self, question: &str, status: u16) {
+        self.state().refused.insert(question.to_owned(), status);
+    }
+
+    /// The objects whose paths begin so.
+    pub(crate) fn below(&self, path: &str) -> Vec<Value> {
+        let state = self.state();
+        state
+            .objects
+            .iter()
+            .filter(|(at, _)| at.starts_with(path))
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// Methods and paths, in their order.
@@ -102,6 +119,9 @@ impl ApiServer {
 
 impl State {
     fn handle(&mut self, method: &str, path: &str, mut body: Value) -> (u16, Value) {
+        if let Some(&code) = self.refused.get(&format!("{method} {path}")) {
+            return (code, status(code));
+        }
         let path = path.strip_suffix("/status").unwrap_or(path).to_owned();
         let path = match (method, body["metadata"]["name"].as_str()) {
             ("POST", Some(name)) => format!("{path}/{name}"),
@@ -148,6 +168,7 @@ fn merge(target: &mut Value, patch: Value) {
 
 fn status(code: u16) -> Value {
     let reason = match code {
+        403 => "Forbidden",
         404 => "NotFound",
         409 => "Conflict",
         _ => "InternalError",

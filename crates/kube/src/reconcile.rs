@@ -1,6 +1,7 @@
 //! One look at one object: what the plan wants, what Lattice is told, what the object is told.
 
 mod attached;
+mod event;
 mod export;
 mod finalizer;
 mod gateway;

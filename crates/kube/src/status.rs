@@ -34,7 +34,7 @@ pub(crate) fn conditions(
 }
 
 /// The API server takes 32,768 characters; nobody reads as many.
-fn shortened(message: &str) -> String {
+pub(crate) fn shortened(message: &str) -> String {
     const MOST: usize = 1024;
     message.chars().take(MOST).collect()
 }

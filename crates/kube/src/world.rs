@@ -9,7 +9,9 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
 use serde::de::DeserializeOwned;
 
 use crate::objects::{
@@ -333,6 +335,11 @@ impl Route {
 
     pub(crate) fn name(&self) -> Name {
         Name::of(self.metadata())
+    }
+
+    /// As events name it.
+    pub(crate) fn object_ref(&self) -> ObjectReference {
+        of_any!(self, route => route.object_ref(&()))
     }
 
     pub(crate) fn parent_refs(&self) -> &[ParentRef] {

@@ -1,7 +1,9 @@
 //! GatewayClass and Gateway: told what they are.
 
+use kube::Resource as _;
 use serde_json::json;
 
+use super::event::{self, InForce};
 use super::route::NETWORK_WAIT;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
@@ -76,6 +78,7 @@ impl Controller {
         let generation = gateway.metadata.generation.unwrap_or_default();
         let now = status::now();
         let old = &gateway.status;
+        let findings = [plan.accepted, programmed];
         let listeners = plan.listeners.iter().map(|listener| {
             let before = old.listeners.iter().find(|before| before.name == listener.name);
             let before = before.map(|before| &*before.conditions).unwrap_or_default();
@@ -89,11 +92,16 @@ impl Controller {
         let address = plan.address.map(|value| GatewayAddress { kind: "Hostname".to_owned(), value });
         let new = GatewayStatus {
             addresses: address.into_iter().collect(),
-            conditions: status::conditions(&old.conditions, &[plan.accepted, programmed], generation, &now),
+            conditions: status::conditions(&old.conditions, &findings, generation, &now),
             listeners: listeners.collect(),
         };
         if new != *old {
             self.patch_status::<Gateway>(name, json!({"status": new})).await?;
+            self.publish(
+                &gateway.object_ref(&()),
+                event::news(&old.conditions, &findings, InForce::Programmed),
+            )
+            .await;
         }
         Ok(if network.is_none() { Outcome::After(NETWORK_WAIT) } else { Outcome::Done })
     }

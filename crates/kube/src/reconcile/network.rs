@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use kube::Resource as _;
 use serde_json::json;
 
+use super::event::{self, InForce};
 use super::finalizer::is_held;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
@@ -124,6 +126,9 @@ impl Controller {
         if new == *old {
             return Ok(());
         }
-        self.patch_status::<ServiceNetwork>(name, json!({"status": new})).await
+        self.patch_status::<ServiceNetwork>(name, json!({"status": new})).await?;
+        self.publish(&object.object_ref(&()), event::news(&old.conditions, &findings, InForce::Programmed))
+            .await;
+        Ok(())
     }
 }

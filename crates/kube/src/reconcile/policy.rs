@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::attached::{Applied, Attached};
+use super::event::{self, InForce};
 use super::finalizer::is_held;
 use super::{Controller, ReconcileError};
 use crate::deploy::DeployError;
@@ -202,12 +203,15 @@ impl Controller {
     async fn tell_policy<T: Policy>(&self, policy: &T, finding: Finding) -> Result<(), kube::Error> {
         let generation = policy.meta().generation.unwrap_or_default();
         let old = policy.conditions();
-        let new = status::conditions(old, &[finding], generation, &status::now());
+        let findings = [finding];
+        let new = status::conditions(old, &findings, generation, &status::now());
         if new == *old {
             return Ok(());
         }
         let patch = json!({"status": {"conditions": new}});
-        self.patch_status::<T>(&Name::of(policy.meta()), patch).await
+        self.patch_status::<T>(&Name::of(policy.meta()), patch).await?;
+        self.publish(&policy.object_ref(&()), event::news(old, &findings, InForce::Accepted)).await;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::event::{self, InForce};
 use super::finalizer::{finalizer_patch, is_held};
 use super::readiness::HEALTH_WAIT;
 use super::{Controller, ReconcileError};
@@ -293,10 +294,12 @@ impl Controller {
     async fn tell(&self, route: &Route, parents: &[(ParentRef, Vec<Finding>)]) -> Result<(), kube::Error> {
         let now = status::now();
         let old = route.parent_statuses();
+        let mut news = BTreeSet::new();
         let ours = parents.iter().map(|(parent, findings)| {
             let is_this =
                 |status: &&ParentStatus| status.controller_name == CONTROLLER && status.parent_ref == *parent;
             let before = old.iter().find(is_this).map(|status| &*status.conditions).unwrap_or_default();
+            news.append(&mut event::news(before, findings, InForce::Programmed));
             ParentStatus {
                 parent_ref: parent.clone(),
                 controller_name: CONTROLLER.to_owned(),
@@ -308,7 +311,9 @@ impl Controller {
         if new == old {
             return Ok(());
         }
-        self.patch_route(route, json!({"status": {"parents": new}}), true).await
+        self.patch_route(route, json!({"status": {"parents": new}}), true).await?;
+        self.publish(&route.object_ref(), news).await;
+        Ok(())
     }
 
     async fn patch_route(&self, route: &Route, patch: Value, is_status: bool) -> Result<(), kube::Error> {

@@ -185,4 +185,47 @@ async fn however_many_imports_stand_for_nothing_target_groups_are_listed_once_a_
     assert_eq!(bench.calls("GET /targetgroups").len(), before + 1);
 }
 
+#[tokio::test]
+async fn what_is_new_to_an_object_is_an_event_once_and_one_that_counts_when_it_is_told_again() {
+    let bench = Bench::new().await;
+    let id = bench.route();
+    let events = || -> Vec<(String, String, Value)> {
+        let of = |event: Value| {
+            let text = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
+            (text("reason"), text("note"), event["series"]["count"].clone())
+        };
+        let mut found: Vec<_> = bench.server.below(EVENTS).into_iter().map(of).collect();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found
+    };
+    let missing =
+        "ResolvedRefs: BackendNotFound: spec.rules[0].backendRefs[0]: there is no Service apps/cart"
+            .to_owned();
+    let expected = |count: Value| {
+        let done = ("DeploySucceed".to_owned(), "Programmed: Programmed".to_owned(), count.clone());
+        [("BackendNotFound".to_owned(), missing.clone(), count), done]
+    };
+    bench.controller.route(&id).await.unwrap();
+    assert_eq!(events(), expected(Value::Null));
+    // The watch has not told what was written.
+    bench.controller.route(&id).await.unwrap();
+    assert_eq!(events(), expected(json!(2)));
+    let told = bench.server.get(&format!("{ROUTES}/cart")).unwrap();
+    bench.add::<HttpRoute>("", told);
+    bench.controller.route(&id).await.unwrap();
+    assert_eq!(events(), expected(json!(2)));
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_holds_nothing_up() {
+    let bench = Bench::new().await;
+    let id = bench.route();
+    bench.server.refuse(&format!("POST {EVENTS}"), 403);
+    bench.controller.route(&id).await.unwrap();
+    assert_eq!(bench.server.below(EVENTS), [Value::Null; 0]);
+    let told = bench.server.get(&format!("{ROUTES}/cart")).unwrap();
+    assert_eq!(told["status"]["parents"][0]["conditions"].as_array().map(Vec::len), Some(3));
+}
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/apps/events";
 const IAM_FINALIZER: &str = "application-networking.k8s.aws/iam-auth-policy";
