@@ -1,6 +1,9 @@
 use serde_json::{Value, json};
+use trellis_store::Read;
 
+use crate::acm::{import, rsa};
 use crate::installation::{Fault, Installation, forward, pick, under};
+use crate::party::Party;
 
 fn is_quota(refused: &Fault, kind: &str, code: &str) {
     assert!(refused.is(402, "ServiceQuotaExceededException"), "{refused:?}");
@@ -147,4 +150,44 @@ async fn a_region_counts_for_itself() {
     assert!(created["arn"].as_str().unwrap().starts_with("arn:aws:vpc-lattice:eu-west-1:111122223333:"));
     let listed = trellis.ok("ListServiceNetworks", json!({})).await;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_quotas_count_is_kept_beside_it_and_goes_with_it() {
+    let trellis = Installation::new().await;
+    let owner = Party::owner(&trellis);
+    let service = trellis.service().await;
+    let listener = trellis.listener(&service).await;
+    let rule = json!({
+        "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"], "name": "one", "priority": 1,
+        "match": under("/"), "action": {"fixedResponse": {"statusCode": 404}},
+    });
+    let rule = trellis.ok("CreateRule", rule).await;
+    let moved = json!({
+        "serviceIdentifier": service["id"], "listenerIdentifier": listener["id"], "ruleIdentifier": rule["id"],
+        "priority": 2,
+    });
+    trellis.ok("UpdateRule", moved).await;
+    let group = trellis.group(&trellis.vpc(0).await).await;
+    let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": "10.0.1.10"}]});
+    trellis.ok("RegisterTargets", targets.clone()).await;
+    trellis.ok("RegisterTargets", targets.clone()).await;
+    let certificate = import(&trellis, &rsa(&["a.example.com"])).await;
+    let share = owner.ram_ok("CreateResourceShare", json!({"name": "x"})).await["resourceShare"].clone();
+    let count = |of: &str| {
+        let key = trellis.entries("count/").into_iter().find(|key| key.contains(of))?;
+        let entry = trellis.store.read().unwrap().get(&key).unwrap()?;
+        Some(String::from_utf8(entry.value).unwrap())
+    };
+    let all = ["/port/svc-", "/priority/listener-", "/target/tg-", "/certificate", "/share"];
+    assert_eq!(all.map(count), all.map(|_| Some("1".to_owned())));
+
+    trellis.ok("DeleteService", json!({"serviceIdentifier": service["id"]})).await;
+    trellis.wait_gone("GetService", json!({"serviceIdentifier": service["id"]})).await;
+    trellis.ok("DeregisterTargets", targets).await;
+    trellis.wait_no_targets(&group).await;
+    trellis.acm("DeleteCertificate", json!({"CertificateArn": certificate})).await.unwrap();
+    let by = json!({"resourceShareArn": share["resourceShareArn"]});
+    owner.ram_ok("DeleteResourceShare", by).await;
+    assert_eq!(all.map(count), all.map(|_| None));
 }
