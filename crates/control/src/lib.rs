@@ -3,7 +3,6 @@
 //! [`Control`] is the whole of it: [`Control::serve`] is the life of an API call, [`Control::snapshots`] what proxies
 //! act on, [`Control::fabric_plans`] what the kernel follows.
 
-mod hosts;
 mod instance_metadata;
 mod pods;
 mod services;
@@ -18,15 +17,16 @@ use http::{Request, Response};
 use tokio::sync::watch;
 use trellis_acm_pca::{Reports, unsigned};
 use trellis_frame::Frame;
+use trellis_model::fabric::FabricPlan;
 use trellis_model::health_board::HealthBoard;
 use trellis_model::resource::lattice::AccessLogSubscriptions;
 use trellis_model::snapshot::Snapshot;
 use trellis_publish::Published;
 use trellis_store::{Revision, Store, StoreError};
-use trellis_sts::IssuerKeys;
+use trellis_sts::{IssuerKeys, KeptSessions};
 
 pub use trellis_ca::{IssueError, SealingKey};
-pub use trellis_ec2::{HostError, RunInstance};
+pub use trellis_ec2::{HostError, Hosts, RunInstance};
 pub use trellis_eks as eks;
 pub use trellis_eks::Machines;
 pub use trellis_frame::access_key::SecretAccessKey;
@@ -61,7 +61,7 @@ pub struct Control {
 struct Inner {
     frame: Frame,
     published: Published,
-    instance_roles: instance_metadata::InstanceRoles,
+    instance_roles: KeptSessions,
 }
 
 impl Control {
@@ -141,6 +141,16 @@ impl Control {
     /// The certificate of the private CA as PEM, for the trust stores of clients. Public.
     pub fn ca_pem(&self) -> String {
         self.inner.frame.surroundings().vault.ca_pem()
+    }
+
+    /// What should be in the kernel, newest last; the first is there when [`Control::start`] returns.
+    pub fn fabric_plans(&self) -> watch::Receiver<Arc<FabricPlan>> {
+        self.inner.published.plans.clone()
+    }
+
+    /// Hosts, as the command line makes them and the kernel reports them.
+    pub fn hosts(&self) -> Hosts<'_> {
+        Hosts::of(self.inner.frame.surroundings())
     }
 
     /// The access log subscriptions of every account, newest last.

@@ -1,13 +1,11 @@
 //! Pods of clusters: what EKS, IAM and STS know of them, put together for EKS Auth; and the issuers of their tokens, whose
 //! documents nobody has to fetch.
 
-use trellis_ec2::{HostError, hosts};
+use trellis_ec2::HostError;
 use trellis_eks::access::User;
 use trellis_eks_auth::{Association, Cluster, Desk, Fault, Issued, PRINCIPAL, Wanted};
-use trellis_frame::tags::Tags;
 use trellis_frame::{Refusal, Surroundings};
 use trellis_model::resource::lattice::Home;
-use trellis_model::{SecurityGroupId, VpcId};
 use trellis_store::{Reader, Store};
 use trellis_sts::{ForService, HttpsGet, assume_for_service};
 
@@ -101,33 +99,6 @@ impl Control {
         Ok(cluster.map(|cluster| trellis_eks::access::user(state, &cluster, arn)).transpose()?.flatten())
     }
 
-    /// The security group called `name` in `vpc`, made where there is none: its members reach each other, and everything.
-    ///
-    /// # Errors
-    /// A VPC that is not there; a state that cannot be written.
-    pub async fn cluster_security_group(
-        &self,
-        home: &Home,
-        vpc: &VpcId,
-        name: &str,
-        tags: &Tags,
-    ) -> Result<SecurityGroupId, HostError> {
-        hosts::cluster_group(self.inner.frame.surroundings(), home, vpc, name, tags).await
-    }
-
-    /// Takes such a group away, unless somebody uses it.
-    ///
-    /// # Errors
-    /// A state that cannot be written.
-    pub async fn forget_cluster_security_group(
-        &self,
-        home: &Home,
-        vpc: &VpcId,
-        name: &str,
-    ) -> Result<(), HostError> {
-        hosts::forget_cluster_group(self.inner.frame.surroundings(), home, vpc, name).await
-    }
-
     /// Whether pods of a service account, by namespace and name, are to ask for credentials.
     ///
     /// # Errors
@@ -145,29 +116,9 @@ impl Control {
 
 /// `https_get`, which for the issuers of clusters that are here asks nobody.
 pub(crate) fn with_own_issuers(https_get: HttpsGet, store: Store) -> HttpsGet {
-    HttpsGet::new(move |url| match own_document(&store, &url) {
+    HttpsGet::new(move |url| match trellis_eks::issuer_document(&store, &url) {
         Ok(Some(document)) => Box::pin(std::future::ready(Ok(document))),
         Ok(None) => https_get.get(url),
         Err(refusal) => Box::pin(std::future::ready(Err(refusal.to_string()))),
-    })
-}
-
-/// What an issuer publishes, as OpenID Connect Discovery says.
-fn own_document(store: &Store, url: &str) -> Result<Option<Vec<u8>>, Refusal> {
-    const CONFIGURATION: &str = "/.well-known/openid-configuration";
-    const KEYS: &str = "/keys";
-    let document = [CONFIGURATION, KEYS].into_iter().find(|end| url.ends_with(end));
-    let Some(document) = document.filter(|_| url.starts_with("https://oidc.eks.")) else { return Ok(None) };
-    let issuer = &url[..url.len() - document.len()];
-    let found = trellis_eks::every_cluster(&mut store.read()?)?;
-    let Some(cluster) = found.into_iter().find(|cluster| cluster.issuer() == issuer) else { return Ok(None) };
-    Ok(match document {
-        KEYS => cluster.running.map(|running| running.keys.into_bytes()),
-        _ => Some(
-            format!(
-                r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}{KEYS}","authorization_endpoint":"urn:kubernetes:programmatic_authorization","response_types_supported":["id_token"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}}"#
-            )
-            .into_bytes(),
-        ),
     })
 }

@@ -107,6 +107,17 @@ impl VpcPlan {
             || self.secondary_addresses.values().any(|of_host| of_host.contains(&address))
     }
 
+    /// The host that has `address`.
+    pub fn host_at(&self, address: IpAddr) -> Option<&HostPlan> {
+        let address = address.to_canonical();
+        self.hosts.values().find(|host| {
+            let mut more = self.secondary_addresses(&host.id);
+            IpAddr::from(host.address) == address
+                || host.ipv6_address.map(IpAddr::from) == Some(address)
+                || more.any(|other| IpAddr::from(other) == address)
+        })
+    }
+
     /// What a host has beside its own address.
     pub fn secondary_addresses(&self, host: &InstanceId) -> impl Iterator<Item = Ipv4Addr> {
         self.secondary_addresses.get(host).into_iter().flatten().copied()

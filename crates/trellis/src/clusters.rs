@@ -156,7 +156,7 @@ impl Inner {
             (format!("kubernetes.io/cluster/{}", plan.name), "owned".to_owned()),
         ];
         let tags = tags.into_iter().collect();
-        let group = self.control.cluster_security_group(&plan.home, &plan.vpc, &name, &tags).await;
+        let group = self.control.hosts().cluster_group(&plan.home, &plan.vpc, &name, &tags).await;
         let group = group.map_err(Fault::new)?;
         let directory = self.control_directory(&plan.id);
         let instance = match self.host(&suffix(&plan.id))? {
@@ -274,19 +274,18 @@ impl Inner {
         }
         remove_directory(self.directory(&plan.id)).await?;
         // By its name: a cluster that never ran has one too, and would keep its VPC for ever.
-        let gone =
-            self.control.forget_cluster_security_group(&plan.home, &plan.vpc, &plan.group_name()).await;
+        let gone = self.control.hosts().forget_cluster_group(&plan.home, &plan.vpc, &plan.group_name()).await;
         gone.map_err(Fault::new)
     }
 
     /// A living host whose name ends so.
     fn host(&self, suffix: &str) -> Result<Option<Instance>, Fault> {
-        let all = self.control.instances().map_err(Fault::new)?;
+        let all = self.control.hosts().list().map_err(Fault::new)?;
         Ok(all.into_iter().find(|instance| instance.state.is_wanted() && instance.name.ends_with(suffix)))
     }
 
     async fn end_host(&self, instance: &Instance) -> Result<(), Fault> {
-        self.control.terminate_instance(instance.id.as_str()).await.map_err(Fault::new)?;
+        self.control.hosts().terminate(instance.id.as_str()).await.map_err(Fault::new)?;
         self.hosts.gone(&instance.id).await.map_err(Fault::new)
     }
 
@@ -340,7 +339,7 @@ impl Inner {
                 ..Sandbox::default()
             },
         };
-        self.control.run_instance(run).await.map_err(Fault::new)
+        self.control.hosts().run(run).await.map_err(Fault::new)
     }
 
     /// The image of every pod's first process and that of cluster DNS, for machines that reach no registry.

@@ -184,7 +184,7 @@ async fn a_database_by_arn_is_the_host_that_says_it_is_one() {
     let snapshot = snapshots.wait_for(|snapshot| here(snapshot).is_some()).await.unwrap().clone();
     assert_eq!(here(&snapshot).unwrap().names.len(), 1, "where the gateway is, the name is not shadowed");
 
-    trellis.control.terminate_instance(orders.id.as_str()).await.unwrap();
+    trellis.control.hosts().terminate(orders.id.as_str()).await.unwrap();
     world.wait(|resources| resources.is_empty()).await;
     assert_eq!(why().await, missing);
     let elsewhere = trellis.vpc(3).await;

@@ -16,7 +16,7 @@ async fn a_state_of_an_older_release_gets_its_references_once() {
     let config = json!({"port": 80, "protocol": "HTTP", "vpcIdentifier": vpc});
     let group = trellis.group_with("INSTANCE", config).await;
     let host = trellis.host(&vpc, None).await;
-    trellis.control.host_ready(&host.id).await;
+    trellis.control.hosts().ready(&host.id).await;
     let targets = json!({"targetGroupIdentifier": group["id"], "targets": [{"id": host.id}]});
     trellis.ok("RegisterTargets", targets).await;
     trellis.gateway(&vpc).await;

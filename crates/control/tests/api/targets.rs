@@ -194,7 +194,7 @@ async fn an_instance_that_is_gone_says_so_and_whoever_gets_its_address_gets_none
     let listener = trellis.listener(&service).await;
     trellis.forward_all(&service, &listener, &group).await;
     let first = trellis.host(&vpc, None).await;
-    trellis.control.host_ready(&first.id).await;
+    trellis.control.hosts().ready(&first.id).await;
     trellis
         .ok("RegisterTargets", input(&group, json!([{"id": first.id}, {"id": first.id, "port": 81}])))
         .await;
@@ -205,12 +205,12 @@ async fn an_instance_that_is_gone_says_so_and_whoever_gets_its_address_gets_none
     }
     drop(snapshot);
 
-    trellis.control.terminate_instance(&first.name).await.unwrap();
+    trellis.control.hosts().terminate(&first.name).await.unwrap();
     snapshots.wait_for(|snapshot| !has_target(snapshot)).await.unwrap();
-    trellis.control.host_gone(&first.id).await;
+    trellis.control.hosts().gone(&first.id).await;
     let second = trellis.host(&vpc, None).await;
     assert_eq!(second.address, first.address);
-    trellis.control.host_ready(&second.id).await;
+    trellis.control.hosts().ready(&second.id).await;
     let gone = |port: u16| json!({"id": first.id, "port": port, "status": "UNHEALTHY", "reasonCode": "InstanceTerminated"});
     assert_eq!(listed(&trellis, &group, json!([])).await, [gone(80), gone(81)]);
     let again = trellis.ok("RegisterTargets", input(&group, json!([{"id": first.id}]))).await;
@@ -239,7 +239,7 @@ async fn targets_of_instances_that_went_unseen_are_gone_after_a_restart() {
         trellis.group_with("INSTANCE", json!({"port": 80, "protocol": "HTTP", "vpcIdentifier": vpc})).await;
     let [kept, ended] = [trellis.host(&vpc, None).await, trellis.host(&vpc, None).await];
     for host in [&kept, &ended] {
-        trellis.control.host_ready(&host.id).await;
+        trellis.control.hosts().ready(&host.id).await;
     }
     trellis.ok("RegisterTargets", input(&group, json!([{"id": kept.id}, {"id": ended.id}]))).await;
     trellis.remove("instance", ended.id.as_str()).await;

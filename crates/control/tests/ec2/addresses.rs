@@ -30,7 +30,7 @@ async fn secondary_addresses_are_taken_from_the_subnet_shown_and_free_again_when
     let subnet = installation.subnet(&vpc, "10.0.1.0/28").await;
     let node = installation.run(&subnet, "node").await.unwrap();
     let other = RunInstance { ip: Some(Ipv4Addr::new(10, 0, 1, 6)), ..host(&subnet, "other") };
-    let other = installation.control.run_instance(other).await.unwrap();
+    let other = installation.control.hosts().run(other).await.unwrap();
     let interface = node.interface_id();
 
     assert_eq!(assign(&installation, &interface, "2").await, [5, 7], "the lowest that are free");
@@ -54,15 +54,15 @@ async fn secondary_addresses_are_taken_from_the_subnet_shown_and_free_again_when
     assert!(found.items("reservationSet").is_empty(), "of instances the primary address alone counts");
 
     let taken = RunInstance { ip: Some(Ipv4Addr::new(10, 0, 1, 14)), ..host(&subnet, "late") };
-    let error = installation.control.run_instance(taken.clone()).await.unwrap_err();
+    let error = installation.control.hosts().run(taken.clone()).await.unwrap_err();
     assert!(matches!(&error, HostError::AddressTaken { owner, .. } if owner == "node"), "{error}");
     let subnets = installation.ok("DescribeSubnets", &[("SubnetId.1", subnet.as_str())]).await;
     assert_eq!(subnets.texts("subnetSet", "availableIpAddressCount"), ["6"]);
 
     installation.ok("UnassignPrivateIpAddresses", &this).await;
     assert_eq!(addresses(&installation, &interface).await, [4, 5, 7]);
-    installation.control.run_instance(taken).await.unwrap();
-    installation.control.terminate_instance("node").await.unwrap();
+    installation.control.hosts().run(taken).await.unwrap();
+    installation.control.hosts().terminate("node").await.unwrap();
     let interface = other.interface_id();
     assert_eq!(assign(&installation, &interface, "3").await, [4, 5, 7], "what it had is free with it");
 }
@@ -77,7 +77,7 @@ async fn an_address_is_refused_that_is_not_to_be_had() {
     let one = installation.run(&subnet, one).await.unwrap().interface_id();
     let two = installation.run(&subnet, two).await.unwrap().interface_id();
     let gone = installation.run(&subnet, gone).await.unwrap().interface_id();
-    installation.control.terminate_instance("gone").await.unwrap();
+    installation.control.hosts().terminate("gone").await.unwrap();
     let roomy = installation.run(&far, "roomy").await.unwrap().interface_id();
     assert_eq!(assign(&installation, &one, "1").await, [6]);
 
@@ -127,9 +127,9 @@ async fn the_kernel_is_told_of_secondary_addresses_and_security_groups_hold_for_
     let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
     let group = installation.group(&vpc, "nodes").await;
     let node = RunInstance { security_groups: vec![group.clone()], ..host(&subnet, "node") };
-    let node = installation.control.run_instance(node).await.unwrap();
-    installation.control.host_ready(&node.id).await;
-    let given = installation.control.assign_private_addresses(&node.id, 2).await.unwrap();
+    let node = installation.control.hosts().run(node).await.unwrap();
+    installation.control.hosts().ready(&node.id).await;
+    let given = installation.control.hosts().assign_addresses(&node.id, 2).await.unwrap();
     assert_eq!(given, [Ipv4Addr::new(10, 0, 1, 5), Ipv4Addr::new(10, 0, 1, 6)]);
     let has = |count: usize| {
         let id = node.id.clone();
@@ -143,10 +143,10 @@ async fn the_kernel_is_told_of_secondary_addresses_and_security_groups_hold_for_
     assert!(plan.has_host_at(given[0]));
     assert_eq!(plan.hosts[&node.id].address, node.address);
 
-    installation.control.unassign_private_addresses(&node.id, &given[..1]).await.unwrap();
+    installation.control.hosts().unassign_addresses(&node.id, &given[..1]).await.unwrap();
     let plan = installation.plan(has(1)).await;
     let plan = plan.vpcs.values().next().unwrap();
     assert!(!plan.firewalls.contains_key(&IpAddr::from(given[0])) && !plan.has_host_at(given[0]));
-    let error = installation.control.assign_private_addresses(&node.id, 256).await.unwrap_err();
+    let error = installation.control.hosts().assign_addresses(&node.id, 256).await.unwrap_err();
     assert!(matches!(error, HostError::TooManyAddresses { .. }), "{error}");
 }

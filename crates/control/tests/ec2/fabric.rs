@@ -30,14 +30,14 @@ async fn the_plan_follows_every_change_and_rebuilds_only_what_it_touches() {
     assert_eq!(planned.subnet.as_str(), subnet);
 
     // States that the kernel itself brought about are no change of what should be.
-    installation.control.host_ready(&host.id).await;
-    installation.control.vpc_ready(&one).await;
+    installation.control.hosts().ready(&host.id).await;
+    installation.control.hosts().vpc_ready(&one).await;
     let fourth = installation.plan(|plan| plan.revision >= third.revision + 2).await;
     assert!(Arc::ptr_eq(&third.vpcs[&one], &fourth.vpcs[&one]));
 
-    installation.control.terminate_instance("web").await.unwrap();
+    installation.control.hosts().terminate("web").await.unwrap();
     installation.plan(|plan| plan.vpcs[&one].hosts.is_empty()).await;
-    installation.control.host_gone(&host.id).await;
+    installation.control.hosts().gone(&host.id).await;
     installation.ok("DeleteSubnet", &[("SubnetId", &subnet)]).await;
     installation.plan(|plan| plan.vpcs[&one].subnets.is_empty()).await;
     installation.ok("DeleteVpc", &[("VpcId", one.as_str())]).await;
@@ -67,14 +67,14 @@ async fn the_command_of_an_attached_host_is_run_by_whoever_is_attached() {
     for (name, detached) in [("attached", false), ("detached", true)] {
         let command = vec!["sleep".to_owned(), "9".to_owned()];
         let spec = RunInstance { command, detached, ..host(&subnet, name) };
-        installation.control.run_instance(spec).await.unwrap();
+        installation.control.hosts().run(spec).await.unwrap();
     }
     let plan = installation.plan(|plan| plan.vpcs.values().any(|vpc| vpc.hosts.len() == 2)).await;
     for host in plan.vpcs.values().flat_map(|vpc| vpc.hosts.values()) {
         assert_eq!(host.command.is_empty(), host.name == "attached", "{host:?}");
     }
     // It is shown all the same.
-    assert!(installation.control.instances().unwrap().iter().all(|host| host.command == ["sleep", "9"]));
+    assert!(installation.control.hosts().list().unwrap().iter().all(|host| host.command == ["sleep", "9"]));
 }
 
 fn block(text: &str) -> ipnet::IpNet {
@@ -105,7 +105,7 @@ async fn security_groups_are_resolved_to_addresses_and_follow_their_members() {
         security_groups: groups.iter().map(ToString::to_string).collect(),
         ..host(&subnet, name)
     };
-    let server = installation.control.run_instance(with("server", &[&servers])).await.unwrap();
+    let server = installation.control.hosts().run(with("server", &[&servers])).await.unwrap();
     let [vpc, other] = [vpc, other].map(|id| id.parse::<VpcId>().unwrap());
     let plan = installation.plan(|plan| !plan.vpcs[&vpc].hosts.is_empty()).await;
     let firewall = &plan.vpcs[&vpc].firewalls[&server.address.into()];
@@ -120,18 +120,18 @@ async fn security_groups_are_resolved_to_addresses_and_follow_their_members() {
     assert!(firewall.ingress.iter().all(|rule| rule.traffic == traffic));
     assert!(firewall.egress.iter().any(|rule| rule.allows_everything(AddressFamily::Ipv4)));
 
-    let client = installation.control.run_instance(with("client", &[&clients, &servers])).await.unwrap();
+    let client = installation.control.hosts().run(with("client", &[&clients, &servers])).await.unwrap();
     let second = installation.plan(|plan| plan.vpcs[&vpc].firewalls.len() == 2).await;
     assert!(peers(&second).contains(&ipnet::IpNet::from(std::net::IpAddr::from(client.address))));
     assert!(Arc::ptr_eq(&plan.vpcs[&other], &second.vpcs[&other]));
     assert_eq!(plan.vpcs[&vpc].hosts[&server.id], second.vpcs[&vpc].hosts[&server.id]);
 
     // One that is on its way out keeps its rules until the kernel has let go of it.
-    installation.control.host_ready(&client.id).await;
-    installation.control.terminate_instance("client").await.unwrap();
+    installation.control.hosts().ready(&client.id).await;
+    installation.control.hosts().terminate("client").await.unwrap();
     let third = installation.plan(|plan| plan.vpcs[&vpc].hosts.len() == 1).await;
     assert!(third.vpcs[&vpc].firewalls.contains_key(&client.address.into()));
-    installation.control.host_gone(&client.id).await;
+    installation.control.hosts().gone(&client.id).await;
     installation.plan(|plan| plan.vpcs[&vpc].firewalls.len() == 1).await;
 
     installation.ok("RevokeSecurityGroupIngress", &rules).await;

@@ -34,17 +34,17 @@ async fn a_host_is_an_instance_from_pending_to_terminated() {
     assert_eq!(instance.text("placement/availabilityZone"), "us-east-1a");
     assert_eq!(instance.texts("networkInterfaceSet", "privateIpAddress"), ["10.0.1.4"]);
 
-    installation.control.host_ready(&host.id).await;
+    installation.control.hosts().ready(&host.id).await;
     assert_eq!(described(&installation, id).await.text("instanceState/name"), "running");
     let ended = installation.ok("TerminateInstances", &[("InstanceId.1", id)]).await;
     let change = ended.items("instancesSet").remove(0);
     assert_eq!(change.text("previousState/name"), "running");
     assert_eq!(change.text("currentState/name"), "shutting-down");
-    installation.control.host_gone(&host.id).await;
+    installation.control.hosts().gone(&host.id).await;
     let instance = described(&installation, id).await;
     assert_eq!(instance.text("instanceState/name"), "terminated");
     assert!(!instance.has("privateIpAddress"), "it has no network any more");
-    assert!(installation.control.instances().unwrap().is_empty());
+    assert!(installation.control.hosts().list().unwrap().is_empty());
 
     let again = installation.ok("TerminateInstances", &[("InstanceId.1", id)]).await;
     assert_eq!(again.items("instancesSet").remove(0).text("currentState/name"), "terminated");
@@ -62,12 +62,12 @@ async fn addresses_are_inside_the_subnet_not_reserved_and_free() {
     let at =
         |last: u8, name: &str| RunInstance { ip: Some(Ipv4Addr::new(10, 0, 1, last)), ..host(&subnet, name) };
     let control = &installation.control;
-    assert_eq!(control.run_instance(at(5, "five")).await.unwrap().address.octets()[3], 5);
+    assert_eq!(control.hosts().run(at(5, "five")).await.unwrap().address.octets()[3], 5);
     for last in [0, 1, 2, 3, 15, 16] {
-        let error = control.run_instance(at(last, "out")).await.unwrap_err();
+        let error = control.hosts().run(at(last, "out")).await.unwrap_err();
         assert!(matches!(error, HostError::AddressOutside { .. }), "{last} {error}");
     }
-    let error = control.run_instance(at(5, "again")).await.unwrap_err();
+    let error = control.hosts().run(at(5, "again")).await.unwrap_err();
     assert!(matches!(&error, HostError::AddressTaken { owner, .. } if owner == "five"), "{error}");
     let mut picked = Vec::new();
     for number in 0..10 {
@@ -77,7 +77,7 @@ async fn addresses_are_inside_the_subnet_not_reserved_and_free() {
     assert_eq!(picked, [4, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     let error = installation.run(&subnet, "full").await.unwrap_err();
     assert!(matches!(error, HostError::SubnetFull { .. }), "{error}");
-    control.terminate_instance("h3").await.unwrap();
+    control.hosts().terminate("h3").await.unwrap();
     assert_eq!(installation.run(&subnet, "full").await.unwrap().address.octets()[3], 8);
 }
 
@@ -101,10 +101,10 @@ async fn names_are_unique_in_the_installation_while_the_host_lives() {
     let other = installation.run(&far, "other").await.unwrap();
     assert_eq!(other.home.region.as_str(), "eu-west-1");
 
-    control.host_ready(&web.id).await;
-    assert_eq!(control.terminate_instance("web").await.unwrap().state, InstanceState::ShuttingDown);
-    assert!(matches!(control.terminate_instance("web").await, Err(HostError::NoHost { .. })));
-    let by_id = control.terminate_instance(web.id.as_str()).await.unwrap();
+    control.hosts().ready(&web.id).await;
+    assert_eq!(control.hosts().terminate("web").await.unwrap().state, InstanceState::ShuttingDown);
+    assert!(matches!(control.hosts().terminate("web").await, Err(HostError::NoHost { .. })));
+    let by_id = control.hosts().terminate(web.id.as_str()).await.unwrap();
     assert_eq!(by_id.state, InstanceState::ShuttingDown);
     let again = installation.run(&subnet, "web").await.unwrap();
     assert_ne!(again.address, web.address, "the first still holds its address");
@@ -116,8 +116,9 @@ async fn names_are_unique_in_the_installation_while_the_host_lives() {
     let nowhere = installation.run("subnet-0123456789abcdef0", "x").await.unwrap_err();
     assert!(matches!(nowhere, HostError::NoSubnet { .. }), "{nowhere}");
     assert!(installation.run("nonsense", "x").await.is_err());
-    assert!(matches!(control.terminate_instance("nobody").await, Err(HostError::NoHost { .. })));
-    let names: Vec<String> = control.instances().unwrap().into_iter().map(|instance| instance.name).collect();
+    assert!(matches!(control.hosts().terminate("nobody").await, Err(HostError::NoHost { .. })));
+    let names: Vec<String> =
+        control.hosts().list().unwrap().into_iter().map(|instance| instance.name).collect();
     assert_eq!(names, ["web", "other", "web"]);
 }
 
@@ -142,10 +143,10 @@ async fn security_groups_of_a_host_are_of_its_vpc() {
         ..host(&subnet, name)
     };
     for group in [foreign.as_str(), "sg-0123456789abcdef0", "web"] {
-        let error = installation.control.run_instance(with(group, "web")).await.unwrap_err();
+        let error = installation.control.hosts().run(with(group, "web")).await.unwrap_err();
         assert!(matches!(error, HostError::NoSecurityGroup { .. }), "{group} {error}");
     }
-    let web = installation.control.run_instance(with(&own, "web")).await.unwrap();
+    let web = installation.control.hosts().run(with(&own, "web")).await.unwrap();
     assert_eq!(web.security_groups.len(), 1);
     let delete = [("GroupId", own.as_str())];
     assert_eq!(installation.refusal("DeleteSecurityGroup", &delete).await, "DependencyViolation");
@@ -160,10 +161,10 @@ async fn filters_choose_instances_and_their_interfaces() {
     let a = installation.run(&left, "a").await.unwrap().id;
     let group = installation.group(&vpc, "servers").await;
     let b = RunInstance { security_groups: vec![group], ..host(&right, "b") };
-    let b = installation.control.run_instance(b).await.unwrap().id;
-    installation.control.host_ready(&b).await;
+    let b = installation.control.hosts().run(b).await.unwrap().id;
+    installation.control.hosts().ready(&b).await;
     let gone = installation.run(&right, "gone").await.unwrap().id;
-    installation.control.terminate_instance("gone").await.unwrap();
+    installation.control.hosts().terminate("gone").await.unwrap();
     for (name, value, expected) in [
         ("instance-id", a.as_str(), vec![&a]),
         ("vpc-id", &vpc, vec![&a, &b]),
@@ -232,7 +233,7 @@ async fn terminating_several_is_all_or_nothing() {
     assert_eq!(code, "InvalidInstanceID.NotFound");
     let dry = [("InstanceId.1", a.as_str()), ("DryRun", "true")];
     assert_eq!(installation.ec2("TerminateInstances", &dry).await.unwrap_err().code, "DryRunOperation");
-    assert_eq!(installation.control.instances().unwrap().len(), 1);
+    assert_eq!(installation.control.hosts().list().unwrap().len(), 1);
     let run = [("MinCount", "1"), ("MaxCount", "1"), ("SubnetId", subnet.as_str())];
     let (code, message) = installation.refused("RunInstances", &run).await;
     assert_eq!(code, "UnsupportedOperation");
@@ -249,7 +250,7 @@ async fn a_database_is_one_host_of_the_account_and_region_that_its_arn_names() {
         ..host(&subnet, name)
     };
     let orders = "arn:aws:rds:us-east-1:111122223333:db:orders";
-    let run = |name: &'static str, arn: &'static str| installation.control.run_instance(database(name, arn));
+    let run = |name: &'static str, arn: &'static str| installation.control.hosts().run(database(name, arn));
     for elsewhere in
         ["arn:aws:rds:us-east-1:444455556666:db:orders", "arn:aws:rds:eu-west-1:111122223333:db:orders"]
     {
@@ -263,7 +264,7 @@ async fn a_database_is_one_host_of_the_account_and_region_that_its_arn_names() {
         "{refused}"
     );
     run("cluster", "arn:aws:rds:us-east-1:111122223333:cluster:orders").await.unwrap();
-    installation.control.terminate_instance("one").await.unwrap();
+    installation.control.hosts().terminate("one").await.unwrap();
     run("two", orders).await.expect("the database may be another host now");
 }
 
@@ -271,16 +272,16 @@ async fn a_database_is_one_host_of_the_account_and_region_that_its_arn_names() {
 async fn a_restart_ends_attached_hosts_and_makes_detached_ones_again() {
     let installation = Installation::new().await;
     let vpc = installation.vpc("10.0.0.0/16").await;
-    installation.control.vpc_ready(&vpc.parse().unwrap()).await;
+    installation.control.hosts().vpc_ready(&vpc.parse().unwrap()).await;
     let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
     let detached = installation.run(&subnet, "detached").await.unwrap();
     let attached = RunInstance { detached: false, ..host(&subnet, "attached") };
-    let attached = installation.control.run_instance(attached).await.unwrap();
+    let attached = installation.control.hosts().run(attached).await.unwrap();
     let ending = installation.run(&subnet, "ending").await.unwrap();
     for host in [&detached, &attached, &ending] {
-        installation.control.host_ready(&host.id).await;
+        installation.control.hosts().ready(&host.id).await;
     }
-    installation.control.terminate_instance("ending").await.unwrap();
+    installation.control.hosts().terminate("ending").await.unwrap();
 
     let installation = installation.restart().await;
     let state = |id: String| {
@@ -306,15 +307,15 @@ async fn a_host_the_kernel_refuses_says_why_until_it_works() {
     let vpc = installation.vpc("10.0.0.0/16").await;
     let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
     let web = installation.run(&subnet, "web").await.unwrap();
-    installation.control.host_failed(&web.id, "no more processes").await;
+    installation.control.hosts().failed(&web.id, "no more processes").await;
     let instance = described(&installation, web.id.as_str()).await;
     assert_eq!(instance.text("instanceState/name"), "pending");
     assert_eq!(instance.text("stateReason/message"), "no more processes");
-    installation.control.host_ready(&web.id).await;
+    installation.control.hosts().ready(&web.id).await;
     let instance = described(&installation, web.id.as_str()).await;
     assert_eq!(instance.text("instanceState/name"), "running");
     assert!(!instance.has("stateReason"));
-    installation.control.host_gone(&web.id).await;
+    installation.control.hosts().gone(&web.id).await;
     let instance = described(&installation, web.id.as_str()).await;
     assert_eq!(instance.text("instanceState/name"), "pending", "it is wanted, so it is made again");
 }
@@ -326,7 +327,7 @@ async fn the_status_of_instances_tells_which_can_be_reached() {
     let subnet = installation.subnet(&vpc, "10.0.1.0/24").await;
     let running = installation.run(&subnet, "running").await.unwrap().id;
     let pending = installation.run(&subnet, "pending").await.unwrap().id;
-    installation.control.host_ready(&running).await;
+    installation.control.hosts().ready(&running).await;
     let list = "instanceStatusSet";
     let shown = installation.ok("DescribeInstanceStatus", &[]).await;
     assert_eq!(shown.texts(list, "instanceId"), [running.as_str()]);

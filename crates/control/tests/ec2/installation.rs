@@ -179,7 +179,7 @@ impl Installation {
     }
 
     pub(crate) async fn run(&self, subnet: &str, name: &str) -> Result<Instance, HostError> {
-        self.control.run_instance(host(subnet, name)).await
+        self.control.hosts().run(host(subnet, name)).await
     }
 
     /// The plan of the newest state: waits until `is_there` holds.

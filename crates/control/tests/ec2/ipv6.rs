@@ -180,7 +180,7 @@ async fn a_subnets_block_is_within_its_vpcs_apart_from_others_and_stays_while_it
     let (code, message) = installation.refused("DisassociateSubnetCidrBlock", &by).await;
     assert_eq!(code, "DependencyViolation");
     assert!(message.contains("web"), "{message}");
-    installation.control.terminate_instance("web").await.unwrap();
+    installation.control.hosts().terminate("web").await.unwrap();
     installation.ok("DisassociateSubnetCidrBlock", &by).await;
     assert_eq!(
         installation.refusal("DisassociateSubnetCidrBlock", &by).await,
@@ -206,7 +206,7 @@ async fn hosts_have_an_ipv6_address_where_the_subnet_assigns_them_or_they_ask() 
     let asking =
         |name: &str, wanted: &str| RunInstance { ipv6: Some(address(wanted)), ..host(&subnet, name) };
     assert_eq!(installation.run(&subnet, "without").await.unwrap().ipv6_address, None);
-    let asked = installation.control.run_instance(asking("asked", "fd12:0:0:1::4")).await.unwrap();
+    let asked = installation.control.hosts().run(asking("asked", "fd12:0:0:1::4")).await.unwrap();
     assert_eq!(asked.ipv6_address, Some(address("fd12:0:0:1::4")));
     for (wanted, reason) in [
         ("fd12:0:0:1::4", "belongs to asked"),
@@ -214,11 +214,11 @@ async fn hosts_have_an_ipv6_address_where_the_subnet_assigns_them_or_they_ask() 
         ("fd12:0:0:2::9", "without its first four"),
     ] {
         let refused =
-            installation.control.run_instance(asking("other", wanted)).await.unwrap_err().to_string();
+            installation.control.hosts().run(asking("other", wanted)).await.unwrap_err().to_string();
         assert!(refused.contains(reason), "{wanted}: {refused}");
     }
     let nowhere = RunInstance { ipv6: Some(address("fd12::9")), ..host(&plain, "nowhere") };
-    let refused = installation.control.run_instance(nowhere).await.unwrap_err().to_string();
+    let refused = installation.control.hosts().run(nowhere).await.unwrap_err().to_string();
     assert!(refused.contains("has no IPv6 block"), "{refused}");
     assign(&installation, &subnet).await;
     let given = installation.run(&subnet, "given").await.unwrap();
@@ -285,7 +285,7 @@ async fn groups_let_ipv6_out_where_there_is_some_and_their_rules_are_resolved_fo
     ];
     installation.ok("AuthorizeSecurityGroupIngress", &rules).await;
     let web = RunInstance { security_groups: vec![group.clone()], ..host(&subnet, "web") };
-    let web = installation.control.run_instance(web).await.unwrap();
+    let web = installation.control.hosts().run(web).await.unwrap();
     let plan = installation.plan(|plan| plan.vpcs[&own_id].firewalls.len() == 2).await;
     let firewalls = &plan.vpcs[&own_id].firewalls;
     let firewall = &firewalls[&web.ipv6_address.unwrap().into()];

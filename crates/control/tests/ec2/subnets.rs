@@ -88,11 +88,11 @@ async fn hosts_count_against_the_free_addresses_and_keep_the_subnet() {
     let delete = [("SubnetId", subnet.as_str())];
     assert_eq!(installation.refusal("DeleteSubnet", &delete).await, "DependencyViolation");
 
-    installation.control.host_ready(&web.id).await;
-    installation.control.terminate_instance("web").await.unwrap();
+    installation.control.hosts().ready(&web.id).await;
+    installation.control.hosts().terminate("web").await.unwrap();
     assert_eq!(free().await, "9", "the address is kept until the kernel has let go of it");
-    installation.control.host_gone(&web.id).await;
-    installation.control.terminate_instance("api").await.unwrap();
+    installation.control.hosts().gone(&web.id).await;
+    installation.control.hosts().terminate("api").await.unwrap();
     assert_eq!(free().await, "11");
     installation.ok("DeleteSubnet", &delete).await;
 }
@@ -104,7 +104,7 @@ async fn filters_choose_subnets_by_every_property() {
     let a = installation.subnet(&one, "10.1.1.0/24").await;
     let b = installation.subnet(&one, "10.1.2.0/28").await;
     let c = installation.subnet(&two, "10.2.1.0/24").await;
-    installation.control.run_instance(host(&c, "web")).await.unwrap();
+    installation.control.hosts().run(host(&c, "web")).await.unwrap();
     let public = [("SubnetId", b.as_str()), ("MapPublicIpOnLaunch.Value", "true")];
     installation.ok("ModifySubnetAttribute", &public).await;
     installation
@@ -144,7 +144,7 @@ async fn a_resource_gateway_has_addresses_that_no_host_is_given_and_keeps_its_su
     assert_eq!(described.at("subnetSet/item").text("availableIpAddressCount"), "2");
 
     let wanted = trellis_control::RunInstance { ip: Some([10, 0, 1, 14].into()), ..host(&subnet, "web") };
-    let refused = installation.control.run_instance(wanted).await.unwrap_err().to_string();
+    let refused = installation.control.hosts().run(wanted).await.unwrap_err().to_string();
     assert!(refused.contains(gateway["id"].as_str().unwrap()), "{refused}");
     for (name, last) in [("one", 4), ("two", 5)] {
         assert_eq!(installation.run(&subnet, name).await.unwrap().address.octets()[3], last);
@@ -152,7 +152,7 @@ async fn a_resource_gateway_has_addresses_that_no_host_is_given_and_keeps_its_su
     let full = installation.run(&subnet, "three").await.unwrap_err().to_string();
     assert!(full.contains("every address"), "{full}");
     for name in ["one", "two"] {
-        installation.control.terminate_instance(name).await.unwrap();
+        installation.control.hosts().terminate(name).await.unwrap();
     }
     assert_eq!(installation.refusal("DeleteSubnet", &[("SubnetId", &subnet)]).await, "DependencyViolation");
 }

@@ -192,7 +192,7 @@ async fn what_a_vpc_and_an_instance_have_by_themselves_is_tagged_and_forgotten_w
     }
 
     // What they belong to goes, and so do they.
-    installation.control.terminate_instance("web").await.unwrap();
+    installation.control.hosts().terminate("web").await.unwrap();
     installation.ok("DeleteSubnet", &[("SubnetId", &subnet)]).await;
     installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
     let left = installation.ok("DescribeTags", &[]).await;
@@ -205,7 +205,7 @@ async fn tags_of_rules_go_with_their_group_however_it_goes() {
     let vpc = installation.vpc("10.0.0.0/16").await;
     let by_hand = installation.group(&vpc, "by-hand").await;
     let (home, id, no_tags) = (home(), vpc.parse().unwrap(), Default::default());
-    let of_cluster = installation.control.cluster_security_group(&home, &id, "cluster", &no_tags);
+    let of_cluster = installation.control.hosts().cluster_group(&home, &id, "cluster", &no_tags);
     of_cluster.await.unwrap();
     let rules = installation.ok("DescribeSecurityGroupRules", &[]).await;
     let rules = rules.texts("securityGroupRuleSet", "securityGroupRuleId");
@@ -217,7 +217,7 @@ async fn tags_of_rules_go_with_their_group_however_it_goes() {
     let left = async || installation.ok("DescribeTags", &[]).await.items("tagSet").len();
     installation.ok("DeleteSecurityGroup", &[("GroupId", &by_hand)]).await;
     assert_eq!(left().await, 4);
-    installation.control.forget_cluster_security_group(&home, &id, "cluster").await.unwrap();
+    installation.control.hosts().forget_cluster_group(&home, &id, "cluster").await.unwrap();
     assert_eq!(left().await, 2);
     installation.ok("DeleteVpc", &[("VpcId", &vpc)]).await;
     assert_eq!(left().await, 0);

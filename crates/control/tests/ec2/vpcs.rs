@@ -18,7 +18,7 @@ async fn a_vpc_is_pending_until_the_kernel_has_it_and_then_available() {
     assert_eq!(association.text("cidrBlockState/state"), "associated");
 
     let id = vpc.text("vpcId");
-    installation.control.vpc_ready(&id.parse().unwrap()).await;
+    installation.control.hosts().vpc_ready(&id.parse().unwrap()).await;
     let described = installation.ok("DescribeVpcs", &[("VpcId.1", &id)]).await;
     assert_eq!(described.texts("vpcSet", "state"), ["available"]);
 
@@ -26,7 +26,7 @@ async fn a_vpc_is_pending_until_the_kernel_has_it_and_then_available() {
     assert_eq!(installation.refusal("DescribeVpcs", &[("VpcId.1", &id)]).await, "InvalidVpcID.NotFound");
     assert_eq!(installation.refusal("DeleteVpc", &[("VpcId", &id)]).await, "InvalidVpcID.NotFound");
     // A late report about it changes nothing.
-    installation.control.vpc_ready(&id.parse().unwrap()).await;
+    installation.control.hosts().vpc_ready(&id.parse().unwrap()).await;
     assert!(installation.ok("DescribeVpcs", &[]).await.items("vpcSet").is_empty());
 }
 
@@ -91,7 +91,7 @@ async fn filters_choose_by_every_property_and_know_wildcards() {
     assert_eq!(made.at("vpc").tags(), [("Name".to_owned(), "shop-1".to_owned())]);
     let shop = made.text("vpc/vpcId");
     let other = installation.vpc("10.2.0.0/16").await;
-    installation.control.vpc_ready(&other.parse().unwrap()).await;
+    installation.control.hosts().vpc_ready(&other.parse().unwrap()).await;
     let dhcp = made.text("vpc/dhcpOptionsId");
     for (name, value, expected) in [
         ("vpc-id", shop.as_str(), vec![&shop]),

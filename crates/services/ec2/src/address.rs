@@ -144,7 +144,7 @@ pub(super) async fn unassign(ctx: &Context, input: Value) -> Result<Value, Refus
 }
 
 /// As `assign` with a number, for the binary.
-pub async fn assign_to_host(
+pub(crate) async fn assign_to_host(
     surroundings: &Surroundings,
     id: &InstanceId,
     count: usize,
@@ -163,7 +163,7 @@ pub async fn assign_to_host(
 }
 
 /// As `unassign`, for the binary.
-pub async fn unassign_from_host(
+pub(crate) async fn unassign_from_host(
     surroundings: &Surroundings,
     id: &InstanceId,
     addresses: &[Ipv4Addr],

@@ -18,7 +18,7 @@ const DESCRIPTION: &str = "EKS created security group applied to ENI that is att
 ///
 /// # Errors
 /// A VPC that is not there; a state that cannot be written.
-pub async fn cluster_group(
+pub(crate) async fn cluster_group(
     surroundings: &Surroundings,
     home: &Home,
     vpc: &VpcId,
@@ -47,7 +47,7 @@ pub async fn cluster_group(
 ///
 /// # Errors
 /// A state that cannot be written.
-pub async fn forget_cluster_group(
+pub(crate) async fn forget_cluster_group(
     surroundings: &Surroundings,
     home: &Home,
     vpc: &VpcId,

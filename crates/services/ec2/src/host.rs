@@ -155,7 +155,7 @@ fn check_sandbox(sandbox: &Sandbox) -> Result<(), HostError> {
 ///
 /// # Errors
 /// Whatever of [`HostError`] the request deserves; nothing is written then.
-pub async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
+pub(crate) async fn run(surroundings: &Surroundings, spec: RunInstance) -> Result<Instance, HostError> {
     check_name(&spec.name)?;
     check_command(&spec.command)?;
     check_sandbox(&spec.sandbox)?;
@@ -322,7 +322,7 @@ fn choose_groups(
 ///
 /// # Errors
 /// [`HostError::NoHost`].
-pub async fn terminate_named(
+pub(crate) async fn terminate_named(
     surroundings: &Arc<Surroundings>,
     name_or_id: &str,
 ) -> Result<Instance, HostError> {
@@ -407,7 +407,7 @@ fn forget(tx: &mut Transaction<'_>, home: &Home, instance: &Instance) {
 ///
 /// # Errors
 /// The state could not be read.
-pub fn list(surroundings: &Surroundings) -> Result<Vec<Instance>, HostError> {
+pub(crate) fn list(surroundings: &Surroundings) -> Result<Vec<Instance>, HostError> {
     let mut hosts: Vec<Instance> = place::every::<Instance>(&mut surroundings.store.read()?)?;
     hosts.retain(|instance| instance.state.holds_resources());
     hosts.sort_by(|one, other| (one.launched_at, &one.id).cmp(&(other.launched_at, &other.id)));

@@ -12,6 +12,7 @@ mod dhcp_options;
 mod fault;
 mod filter;
 mod host;
+mod hosts;
 mod implied;
 mod input;
 mod instance;
@@ -41,15 +42,8 @@ use trellis_frame::{Accounts, Context, Refusal, Service, Tagged};
 use trellis_model::resource::vpc::Direction;
 
 pub use host::{HostError, RunInstance};
+pub use hosts::Hosts;
 pub use instance::metadata::{Described, describe as describe_instance, options as metadata_options};
-
-/// Hosts, for who makes them otherwise than by the API, and what the kernel reports of them and of VPCs.
-pub mod hosts {
-    pub use crate::address::{assign_to_host, unassign_from_host};
-    pub use crate::cluster_group::{cluster_group, forget_cluster_group};
-    pub use crate::host::{list, run, terminate_named};
-    pub use crate::status::{host_failed, host_gone, host_ready, vpc_ready};
-}
 
 /// The service: what the frame has to know of it.
 pub static SERVICE: Service = Service {

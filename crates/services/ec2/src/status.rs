@@ -23,7 +23,7 @@ where
 }
 
 /// The kernel has the VPC: `pending` becomes `available`.
-pub async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
+pub(crate) async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
     let id = vpc.clone();
     move_state(surroundings, move |tx| {
         let Some(mut vpc) = place::find_anywhere::<Vpc>(tx, id.as_str())? else { return Ok(()) };
@@ -37,7 +37,7 @@ pub async fn vpc_ready(surroundings: &Surroundings, vpc: &VpcId) {
 }
 
 /// The kernel has the host: `pending` becomes `running`.
-pub async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
+pub(crate) async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
     let id = instance.clone();
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
@@ -52,7 +52,7 @@ pub async fn host_ready(surroundings: &Surroundings, instance: &InstanceId) {
 }
 
 /// The kernel does not have the host yet, and why. It is tried again until somebody ends it.
-pub async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, reason: &str) {
+pub(crate) async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, reason: &str) {
     let (id, reason) = (instance.clone(), reason.chars().take(512).collect::<String>());
     move_state(surroundings, move |tx| {
         let Some(mut instance) = place::find_anywhere::<Instance>(tx, id.as_str())? else { return Ok(()) };
@@ -67,7 +67,7 @@ pub async fn host_failed(surroundings: &Surroundings, instance: &InstanceId, rea
 
 /// The kernel no longer has the host: `shutting-down` becomes `terminated`. A host that was still
 /// wanted is made again and is `pending` until then.
-pub async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) {
+pub(crate) async fn host_gone(surroundings: &Arc<Surroundings>, instance: &InstanceId) {
     let (id, inside) = (instance.clone(), surroundings.clone());
     let now = Moment::from(surroundings.clock.now());
     move_state(surroundings, move |tx| {

@@ -16,6 +16,7 @@ pub mod access;
 mod addon;
 mod cluster;
 mod input;
+mod issuer;
 mod machine;
 mod nodegroup;
 mod pod_identity;
@@ -31,6 +32,7 @@ pub(crate) mod wire {
 }
 
 pub use cluster::{Cluster, every_cluster, find_cluster};
+pub use issuer::issuer_document;
 pub use machine::{ControlPlanePlan, Fault, Machine, Machines, NodePlan, Running, RunningNode, Taint};
 pub use pod_identity::{Association, find as find_association};
 

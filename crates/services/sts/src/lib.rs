@@ -12,6 +12,7 @@ mod decode;
 mod fault;
 mod for_service;
 mod issuer_keys;
+mod kept_sessions;
 mod session_token;
 mod terms;
 mod trust;
@@ -24,6 +25,7 @@ use trellis_frame::{Refusal, Service, token_key, words as stock};
 pub use assume_role::role;
 pub use for_service::{ForService, Issued, assume_for_service};
 pub use issuer_keys::{Fetched, HttpsGet, IssuerKeys, MAX_ANSWER};
+pub use kept_sessions::KeptSessions;
 
 #[allow(clippy::all, dead_code, unreachable_pub)]
 pub(crate) mod wire {

@@ -79,7 +79,7 @@ async fn addresses(
 ) -> Result<Vec<std::net::Ipv4Addr>, Fault> {
     let mut last = Fault::new("no address is free");
     for count in PODS {
-        match inner.control.assign_private_addresses(instance, count).await {
+        match inner.control.hosts().assign_addresses(instance, count).await {
             Ok(addresses) => return Ok(addresses),
             Err(error @ HostError::SubnetHasNotSoMany { .. }) => last = Fault::new(error),
             Err(error) => return Err(Fault::new(error)),

@@ -141,7 +141,8 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
             refuse_own(&sandbox, &local.root)?;
             let instance = local
                 .control
-                .run_instance(RunInstance {
+                .hosts()
+                .run(RunInstance {
                     subnet,
                     name,
                     ip,
@@ -162,7 +163,7 @@ async fn answer(ask: Ask, local: &Local, attached: &mut Option<InstanceId>) -> a
                 Err(error) => {
                     *attached = None;
                     // Half a host is no host.
-                    local.control.terminate_instance(instance.id.as_str()).await?;
+                    local.control.hosts().terminate(instance.id.as_str()).await?;
                     Err(error.into())
                 }
             }
@@ -212,7 +213,7 @@ fn refuse_own(sandbox: &Sandbox, root: &Path) -> anyhow::Result<()> {
 fn living(local: &Local) -> anyhow::Result<impl Iterator<Item = Instance>> {
     let is_living =
         |instance: &Instance| matches!(instance.state, InstanceState::Pending | InstanceState::Running);
-    Ok(local.control.instances()?.into_iter().filter(is_living))
+    Ok(local.control.hosts().list()?.into_iter().filter(is_living))
 }
 
 fn find(name: &str, local: &Local) -> anyhow::Result<Instance> {
@@ -223,7 +224,7 @@ fn find(name: &str, local: &Local) -> anyhow::Result<Instance> {
 
 async fn remove(name: &str, local: &Local) -> anyhow::Result<()> {
     let instance = find(name, local)?;
-    local.control.terminate_instance(instance.id.as_str()).await?;
+    local.control.hosts().terminate(instance.id.as_str()).await?;
     local.hosts.gone(&instance.id).await?;
     Ok(())
 }

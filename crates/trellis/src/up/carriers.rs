@@ -78,26 +78,24 @@ async fn carry_events(events: Arc<Mutex<mpsc::Receiver<FabricEvent>>>, kernel: A
                     }
                     doors.open(vpc, plan.ipv6_cidr.is_some());
                 }
-                control.vpc_ready(vpc).await;
+                control.hosts().vpc_ready(vpc).await;
             }
             FabricEvent::VpcFailed { vpc, reason } => {
                 tracing::error!(%vpc, %reason, "a VPC could not be made");
-                control.vpc_failed(vpc, reason).await;
             }
             FabricEvent::VpcGone { vpc } => {
                 resolver.remove_vpc(vpc).await;
                 doors.close(vpc);
-                control.vpc_gone(vpc).await;
             }
-            FabricEvent::HostReady { instance, .. } => control.host_ready(instance).await,
+            FabricEvent::HostReady { instance, .. } => control.hosts().ready(instance).await,
             FabricEvent::HostFailed { instance, reason } => {
                 tracing::error!(%instance, %reason, "a host could not be made");
-                control.host_failed(instance, reason).await;
+                control.hosts().failed(instance, reason).await;
             }
             FabricEvent::HostExited { instance, code } => {
                 tracing::info!(%instance, code, "the command of a host ended");
             }
-            FabricEvent::HostGone { instance } => control.host_gone(instance).await,
+            FabricEvent::HostGone { instance } => control.hosts().gone(instance).await,
             FabricEvent::Converged { revision } => {
                 converged.send_replace(*revision);
                 control.kernel_applied(*revision);

@@ -158,7 +158,7 @@ impl Installation {
             database,
             instance_profile: None,
         };
-        self.control.run_instance(host).await.unwrap()
+        self.control.hosts().run(host).await.unwrap()
     }
 
     pub(crate) async fn instance(&self, vpc: &VpcId, address: &str, state: InstanceState) -> InstanceId {
