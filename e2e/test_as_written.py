@@ -63,6 +63,8 @@ BLOCKS = {
     ("docs/identity.md", "trellis sign --region"): "test_curl_is_let_in_by_way_of_the_proxy",
     ("docs/identity.md", "trellis sign --install-redirect"): "test_curl_is_let_in_by_way_of_the_redirect",
     ("docs/identity.md", "$ trellis policy explain"): "test_the_explanation_of_the_docs_is_what_is_printed",
+    ("docs/identity.md", "trellis policy explain --running"): "test_what_is_explained_is_what_the_service_does",
+    ("docs/identity.md", "$ trellis policy replay"): "test_the_log_of_what_came_is_replayed",
     ("docs/ipv6.md", "VPC=$(aws ec2"): "test_the_ipv6_of_the_docs",
     ("docs/names-and-certificates.md", "aws route53"): "test_the_private_zone_of_the_docs",
 }
