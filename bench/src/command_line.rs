@@ -72,6 +72,8 @@ pub(crate) enum Command {
         grpc: (u16, SocketAddr),
         #[arg(long, value_parser = front)]
         passed: (u16, SocketAddr),
+        #[arg(long, value_parser = front)]
+        known: (u16, SocketAddr),
         #[arg(long)]
         certificate: PathBuf,
         #[arg(long)]

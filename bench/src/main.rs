@@ -69,9 +69,10 @@ fn be(part: Command) -> anyhow::Result<()> {
         Command::ServeGrpc { listen } => protocols::serve_grpc(listen),
         Command::ServeBytes { listen } => protocols::serve_bytes(listen),
         Command::Fetch { target, name, mebibytes } => protocols::fetch(target, &name, mebibytes),
-        Command::TlsDataPlane { tls, grpc, passed, certificate, key, access_log } => {
-            let fronts = [(Front::Tls, tls), (Front::Grpc, grpc), (Front::Passed, passed)]
-                .map(|(front, (port, upstream))| (front, port, upstream));
+        Command::TlsDataPlane { tls, grpc, passed, known, certificate, key, access_log } => {
+            let fronts =
+                [(Front::Tls, tls), (Front::Grpc, grpc), (Front::Passed, passed), (Front::Known, known)];
+            let fronts = fronts.map(|(front, (port, upstream))| (front, port, upstream));
             protocols::serve_data_plane(&fronts, &certificate, &key, access_log)
         }
         Command::Load => load::serve(),

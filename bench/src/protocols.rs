@@ -5,6 +5,7 @@
 //! and handshakes included, which the amount makes small, except where they are what is measured.
 
 mod bytes;
+mod caller;
 mod candidates;
 mod data_plane;
 mod grpc;
@@ -35,6 +36,8 @@ pub(crate) use report::Report;
 pub(crate) enum Case {
     /// HTTP/1.1 over TLS 1.3, connections kept, GET of 128 B
     TlsGet,
+    /// The same by a caller who proves who it is, and decided on by policies
+    KnownCaller,
     /// A full TLS 1.3 handshake and one GET of 128 B
     TlsHandshake,
     /// HTTP/2 over TLS, 10 connections of 10 streams, GET of 128 B from an HTTP/1.1 upstream
@@ -46,12 +49,13 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::TlsGet, Self::TlsHandshake, Self::Http2Get, Self::Grpc, Self::Passthrough];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::TlsGet, Self::KnownCaller, Self::TlsHandshake, Self::Http2Get, Self::Grpc, Self::Passthrough];
 
     fn title(self) -> &'static str {
         match self {
             Self::TlsGet => "TLS, HTTP/1.1 GET 128 B",
+            Self::KnownCaller => "TLS, HTTP/1.1 GET 128 B, caller proved",
             Self::TlsHandshake => "TLS handshake and one GET",
             Self::Http2Get => "TLS, HTTP/2 GET 128 B",
             Self::Grpc => "gRPC unary",
@@ -100,7 +104,7 @@ pub(crate) fn run(
     for case in &plan.cases {
         // The slowest candidate says how much work fits a slice; the first pass also shows that all serve.
         let mut slowest = f64::INFINITY;
-        for candidate in &mut candidates {
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.serves(*case)) {
             interrupt.check()?;
             candidate.check_alive()?;
             let work = load::first(*case);
@@ -117,7 +121,8 @@ pub(crate) fn run(
     let mut samples = Vec::new();
     for cycle in 0..plan.cycles {
         for work in &amounts {
-            let mut order: Vec<usize> = (0..candidates.len()).collect();
+            let mut order: Vec<usize> =
+                (0..candidates.len()).filter(|index| candidates[*index].serves(work.case)).collect();
             random.shuffle(&mut order);
             for index in order {
                 interrupt.check()?;
@@ -130,11 +135,14 @@ pub(crate) fn run(
                 .iter()
                 .enumerate()
                 .filter_map(|(index, candidate)| {
-                    let last = samples.iter().rev().find(|sample| sample.candidate == index)?;
+                    let last = samples
+                        .iter()
+                        .rev()
+                        .find(|sample| (sample.candidate, sample.case) == (index, work.case))?;
                     Some(format!("{} {:.1} us", candidate.name, last.cpu_us))
                 })
                 .collect();
-            eprintln!("  {:<26}{}", work.case.title(), line.join(", "));
+            eprintln!("  {:<40}{}", work.case.title(), line.join(", "));
         }
         eprintln!("Cycle {}/{} done", cycle + 1, plan.cycles);
     }

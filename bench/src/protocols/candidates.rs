@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
+use super::Case;
+use super::caller::{Proof, Token};
 use super::data_plane::Front;
 use super::identity::{self, HOST, Identity, PASSED};
 use crate::clocks::Counted;
@@ -16,7 +18,7 @@ use crate::peers::{EnvoySource, Peer};
 use crate::process::{self, Process, family, this_program};
 use crate::topology::Topology;
 
-/// The first port a candidate listens on; each has three.
+/// The first port a candidate listens on; each has three or four.
 const FIRST_PORT: u16 = 8401;
 const GRPC_PORT: u16 = 9001;
 const BYTES_PORT: u16 = 9002;
@@ -31,6 +33,8 @@ pub(super) struct Fronts {
     pub(super) grpc: SocketAddr,
     /// TLS, passed through by SNI.
     pub(super) passed: SocketAddr,
+    /// As `tls`, for callers who prove who they are; of the data plane and Envoy.
+    pub(super) known: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -41,10 +45,16 @@ pub(super) struct Candidate {
     pub(super) counted: Counted,
     /// What its clients trust.
     pub(super) certificate: PathBuf,
+    /// How its clients prove who they are.
+    pub(super) proof: Proof,
     process: Process,
 }
 
 impl Candidate {
+    pub(super) fn serves(&self, case: Case) -> bool {
+        case != Case::KnownCaller || self.fronts.known.is_some()
+    }
+
     pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
         self.process.check_alive()
     }
@@ -76,24 +86,28 @@ pub(super) fn start(
     let mut ports = FIRST_PORT..;
     let mut next = || at(ports.next().unwrap_or(FIRST_PORT));
     let mut candidates = Vec::new();
+    let token = Token::make(dir)?;
     let mut add = |name: &str, version: String, words: Vec<OsString>, fronts: Fronts, dir: &Path| {
         let process = Process::start(name, process::command(&topology.at_proxy, words), dir, false)?;
         let (name, counted) = (name.to_owned(), Counted(vec![process.pid()]));
         let certificate = identity.certificate.clone();
-        candidates.push(Candidate { name, version, fronts, counted, certificate, process });
+        let is_ours = candidates.is_empty();
+        let proof = if is_ours { Proof::Signature } else { Proof::Token(token.text.clone()) };
+        candidates.push(Candidate { name, version, fronts, counted, certificate, proof, process });
         anyhow::Ok(())
     };
 
-    let fronts = Fronts { tls: next(), grpc: next(), passed: next() };
+    let fronts = Fronts { tls: next(), grpc: next(), passed: next(), known: Some(next()) };
     let words = data_plane(&fronts, &upstreams, &identity, dir)?;
     let version = concat!("data plane of trellis ", env!("CARGO_PKG_VERSION")).to_owned();
     add("data-plane", version, words, fronts, dir)?;
     for peer in peers.iter().copied().filter(|peer| *peer != Peer::EnvoyStats) {
         let program = peer.program(envoy)?;
-        let fronts = Fronts { tls: next(), grpc: next(), passed: next() };
+        let known = (peer == Peer::Envoy).then(&mut next);
+        let fronts = Fronts { tls: next(), grpc: next(), passed: next(), known };
         let dir = dir.join(peer.name());
         std::fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let words = configure(peer, &program, &fronts, &upstreams, &identity, &dir)?;
+        let words = configure(peer, &program, &fronts, &upstreams, &identity, &token, &dir)?;
         add(peer.name(), peer.version(&program)?, words, fronts, &dir)?;
     }
     for candidate in &mut candidates {
@@ -105,11 +119,11 @@ pub(super) fn start(
     Ok((candidates, servers))
 }
 
-/// Waits until all three fronts of a candidate accept.
+/// Waits until all fronts of a candidate accept.
 fn wait(topology: &Topology, candidate: &mut Candidate) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_PATIENCE;
-    let Fronts { tls, grpc, passed } = candidate.fronts;
-    for front in [tls, grpc, passed] {
+    let Fronts { tls, grpc, passed, known } = candidate.fronts;
+    for front in [tls, grpc, passed].into_iter().chain(known) {
         let port = front.port().to_string();
         loop {
             candidate.check_alive()?;
@@ -133,11 +147,13 @@ fn data_plane(
     dir: &Path,
 ) -> anyhow::Result<Vec<OsString>> {
     let mut words: Vec<OsString> = vec![this_program()?.into(), "tls-data-plane".into()];
-    for (front, listen, upstream) in [
+    let known = fronts.known.map(|known| (Front::Known, known, upstreams.http));
+    let others = [
         (Front::Tls, fronts.tls, upstreams.http),
         (Front::Grpc, fronts.grpc, upstreams.grpc),
         (Front::Passed, fronts.passed, upstreams.bytes),
-    ] {
+    ];
+    for (front, listen, upstream) in others.into_iter().chain(known) {
         words.extend([format!("--{}", front.flag()).into(), format!("{},{upstream}", listen.port()).into()]);
     }
     words.extend(["--certificate".into(), identity.certificate.clone().into()]);
@@ -153,6 +169,7 @@ fn configure(
     fronts: &Fronts,
     upstreams: &Upstreams,
     identity: &Identity,
+    token: &Token,
     dir: &Path,
 ) -> anyhow::Result<Vec<OsString>> {
     let write = |name: &str, text: String| {
@@ -172,7 +189,7 @@ fn configure(
             words.extend(["-db".into(), "-f".into(), config.into()]);
         }
         Peer::Envoy | Peer::EnvoyStats => {
-            let config = write("envoy.json", envoy(fronts, upstreams, identity).to_string())?;
+            let config = write("envoy.json", envoy(fronts, upstreams, identity, token).to_string())?;
             let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
             words.extend(flags.map(Into::into));
             words.push(config.into());
@@ -310,7 +327,7 @@ backend bytes
     )
 }
 
-fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity) -> Value {
+fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity, token: &Token) -> Value {
     let address = |socket: SocketAddr| json!({ "socket_address": { "address": socket.ip().to_string(), "port_value": socket.port() } });
     let kind = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
     let tls = |protocols: &[&str]| {
@@ -328,7 +345,15 @@ fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity) -> Value {
             },
         })
     };
-    let http = |name: &str, cluster: &str| {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": kind("filters.http.router.v3.Router"),
+            "dynamic_stats": false,
+            "suppress_envoy_headers": true,
+        },
+    });
+    let http = |name: &str, cluster: &str, filters: Value| {
         json!([{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": {
@@ -344,14 +369,7 @@ fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity) -> Value {
                     "domains": [HOST],
                     "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster } }],
                 }] },
-                "http_filters": [{
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {
-                        "@type": kind("filters.http.router.v3.Router"),
-                        "dynamic_stats": false,
-                        "suppress_envoy_headers": true,
-                    },
-                }],
+                "http_filters": filters,
             },
         }])
     };
@@ -380,14 +398,19 @@ fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity) -> Value {
         }
         cluster
     };
-    json!({
+    let known = fronts.known.map(|front| {
+        let filters = http("known", "http", json!([token.envoy_filter(), router]));
+        json!({ "name": "known", "address": address(front), "tcp_backlog_size": 4096,
+                "filter_chains": [{ "transport_socket": tls(&["h2", "http/1.1"]), "filters": filters }] })
+    });
+    let mut config = json!({
         "stats_config": { "stats_matcher": { "reject_all": true } },
         "static_resources": {
             "listeners": [
                 { "name": "tls", "address": address(fronts.tls), "tcp_backlog_size": 4096,
-                  "filter_chains": [{ "transport_socket": tls(&["h2", "http/1.1"]), "filters": http("tls", "http") }] },
+                  "filter_chains": [{ "transport_socket": tls(&["h2", "http/1.1"]), "filters": http("tls", "http", json!([router])) }] },
                 { "name": "grpc", "address": address(fronts.grpc), "tcp_backlog_size": 4096,
-                  "filter_chains": [{ "transport_socket": tls(&["h2"]), "filters": http("grpc", "rpc") }] },
+                  "filter_chains": [{ "transport_socket": tls(&["h2"]), "filters": http("grpc", "rpc", json!([router])) }] },
                 { "name": "passed", "address": address(fronts.passed), "tcp_backlog_size": 4096,
                   "listener_filters": [{
                       "name": "envoy.filters.listener.tls_inspector",
@@ -411,5 +434,9 @@ fn envoy(fronts: &Fronts, upstreams: &Upstreams, identity: &Identity) -> Value {
                 cluster("bytes", upstreams.bytes, false),
             ],
         },
-    })
+    });
+    if let Some(Value::Array(listeners)) = config.pointer_mut("/static_resources/listeners") {
+        listeners.extend(known);
+    }
+    config
 }

@@ -1,4 +1,4 @@
-//! Trellis's data plane with the three fronts, configured as the control plane would.
+//! Trellis's data plane with the four fronts, configured as the control plane would.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use trellis_model::snapshot::{
 };
 use trellis_model::{ListenerId, ServiceId, ServiceNetworkId, TargetGroupId, VpcId};
 
+use super::caller::Guarded;
 use super::identity::{HOST, PASSED};
 use crate::data_plane;
 
@@ -24,6 +25,8 @@ pub(crate) enum Front {
     Tls,
     Grpc,
     Passed,
+    /// In a service network of its own, which like its service has a policy.
+    Known,
 }
 
 impl Front {
@@ -32,6 +35,7 @@ impl Front {
             Self::Tls => "tls",
             Self::Grpc => "grpc",
             Self::Passed => "passed",
+            Self::Known => "known",
         }
     }
 }
@@ -59,18 +63,23 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
     let arn =
         |what: String| -> Arc<str> { format!("arn:aws:vpc-lattice:us-east-1:111122223333:{what}").into() };
     let vpc = VpcId::from_random(1);
-    let mut snapshot = Snapshot { revision: 1, ..Snapshot::default() };
-    let mut listeners: [Vec<Arc<Listener>>; 2] = Default::default();
-    let mut network = ServiceNetwork {
-        id: ServiceNetworkId::from_random(1),
-        arn: arn(format!("servicenetwork/{}", ServiceNetworkId::from_random(1))),
-        auth: Auth::None,
+    let Guarded { network, service, identities } = Guarded::make(&account)?;
+    let mut snapshot = Snapshot { revision: 1, identities: Arc::new(identities), ..Snapshot::default() };
+    let mut listeners: [Vec<Arc<Listener>>; 3] = Default::default();
+    let new_network = |number, auth| ServiceNetwork {
+        id: ServiceNetworkId::from_random(number),
+        arn: arn(format!("servicenetwork/{}", ServiceNetworkId::from_random(number))),
+        auth,
         hosts: Default::default(),
         ports: Default::default(),
     };
+    let mut open = new_network(1, Auth::None);
+    let mut guarded = new_network(2, Auth::Policy(network));
     for (number, (front, port, upstream)) in (1..).zip(fronts) {
         let (protocol, version, listens) = match front {
-            Front::Tls => (TargetProtocol::Http, ProtocolVersion::Http1, ListenerProtocol::Https),
+            Front::Tls | Front::Known => {
+                (TargetProtocol::Http, ProtocolVersion::Http1, ListenerProtocol::Https)
+            }
             Front::Grpc => (TargetProtocol::Http, ProtocolVersion::Grpc, ListenerProtocol::Https),
             Front::Passed => (TargetProtocol::Tcp, ProtocolVersion::Http1, ListenerProtocol::TlsPassthrough),
         };
@@ -86,8 +95,13 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
             targets: [Target { address: *upstream, health }].into(),
         });
         snapshot.target_groups.insert(id, group.clone());
+        let (network, place) = match front {
+            Front::Tls | Front::Grpc => (&mut open, 0),
+            Front::Passed => (&mut open, 1),
+            Front::Known => (&mut guarded, 2),
+        };
         network.ports.insert(*port, listens);
-        listeners[usize::from(*front == Front::Passed)].push(Arc::new(Listener {
+        listeners[place].push(Arc::new(Listener {
             id: ListenerId::from_random(number),
             port: *port,
             protocol: listens,
@@ -95,7 +109,8 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
             default_action: Action::Forward(Forward::new([(100, group)])),
         }));
     }
-    for (number, (name, listeners)) in (1..).zip([HOST, PASSED].into_iter().zip(listeners)) {
+    let services = [(HOST, Auth::None), (PASSED, Auth::None), (HOST, Auth::Policy(service))];
+    for (number, ((name, auth), listeners)) in (1..).zip(services.into_iter().zip(listeners)) {
         let id = ServiceId::from_random(number);
         let service = Service {
             arn: arn(format!("service/{id}")),
@@ -103,22 +118,25 @@ fn snapshot(fronts: &[(Front, u16, SocketAddr)], certificate: &Arc<Certificate>)
             owner: account.clone(),
             // `name` is a custom domain: a generated name is not passed through.
             dns_name: format!("generated.{name}").into(),
-            auth: Auth::None,
+            auth,
             tags: Box::default(),
             idle_timeout: Duration::from_secs(60),
             listeners: listeners.into(),
             certificates: [(name.into(), certificate.clone())].into(),
         };
+        let network = if service.auth.is_on() { &mut guarded } else { &mut open };
         network.hosts.insert(name.into(), Arc::new(service));
     }
-    let ingress = Ingress {
-        vpc: vpc.clone(),
-        vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
-        vpc_owner: account,
-        has_ipv6: false,
-        network: Arc::new(network),
-        resources: Default::default(),
-    };
-    snapshot.ingresses.insert(vpc, Arc::new(ingress));
+    for (vpc, network) in [(vpc, open), (VpcId::from_random(2), guarded)] {
+        let ingress = Ingress {
+            vpc: vpc.clone(),
+            vpc_arn: format!("arn:aws:ec2:us-east-1:111122223333:vpc/{vpc}").into(),
+            vpc_owner: account.clone(),
+            has_ipv6: false,
+            network: Arc::new(network),
+            resources: Default::default(),
+        };
+        snapshot.ingresses.insert(vpc, Arc::new(ingress));
+    }
     Ok(snapshot)
 }

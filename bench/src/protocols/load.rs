@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 
 use super::Case;
+use super::caller::PATH;
 use super::candidates::Candidate;
 use super::identity::{HOST, PASSED};
 use crate::process::{self, this_program};
@@ -32,7 +33,7 @@ pub(crate) struct Work {
 /// A little of a case, to find out how much fits a slice.
 pub(super) fn first(case: Case) -> Work {
     let amount = match case {
-        Case::TlsGet | Case::Http2Get | Case::Grpc => 3200,
+        Case::TlsGet | Case::KnownCaller | Case::Http2Get | Case::Grpc => 3200,
         Case::TlsHandshake => 200,
         Case::Passthrough => 128,
     };
@@ -42,7 +43,7 @@ pub(super) fn first(case: Case) -> Work {
 /// An amount near `wanted` that divides among the connections.
 pub(super) fn round_up(case: Case, wanted: f64) -> u64 {
     let step = match case {
-        Case::TlsGet => KEPT,
+        Case::TlsGet | Case::KnownCaller => KEPT,
         Case::TlsHandshake => 1,
         Case::Http2Get | Case::Grpc => MULTIPLEXED.0 * MULTIPLEXED.1,
         Case::Passthrough => FETCHERS,
@@ -66,16 +67,25 @@ pub(super) fn run(topology: &Topology, candidate: &Candidate, work: Work) -> any
 
 fn h2load(topology: &Topology, candidate: &Candidate, work: Work) -> anyhow::Result<f64> {
     let Work { case, amount } = work;
-    let target = candidate.fronts.tls;
+    let target = match case {
+        Case::KnownCaller => candidate.fronts.known.context("it does not know callers")?,
+        _ => candidate.fronts.tls,
+    };
+    let authority = format!("{HOST}:{}", target.port());
     let mut words: Vec<String> = vec!["h2load".into(), "-t1".into(), format!("-n{amount}")];
     match case {
-        Case::TlsGet => words.extend(["--h1".into(), format!("-c{KEPT}")]),
+        Case::TlsGet | Case::KnownCaller => words.extend(["--h1".into(), format!("-c{KEPT}")]),
         // All at once; each leaves after its request.
         Case::TlsHandshake => words.extend(["--h1".into(), format!("-c{amount}")]),
         _ => words.extend([format!("-c{}", MULTIPLEXED.0), format!("-m{}", MULTIPLEXED.1)]),
     }
+    if case == Case::KnownCaller {
+        for (name, value) in candidate.proof.headers(&authority)? {
+            words.push(format!("-H{name}: {value}"));
+        }
+    }
     words.push(format!("--connect-to={target}"));
-    words.push(format!("https://{HOST}:{}/small", target.port()));
+    words.push(format!("https://{authority}{PATH}"));
     let text = process::output(&mut process::command(&topology.at_client, words))?;
     let succeeded = text
         .lines()

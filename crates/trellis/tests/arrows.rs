@@ -61,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proxy", &["model", "auth", "policy"]),
     ("sign", &["model", "auth"]),
     ("kube", &[]),
-    ("bench", &["auth", "model", "proxy"]),
+    ("bench", &["model", "auth", "policy", "proxy"]),
 ];
 
 /// Heavy subjects stay in their room: crate -> who may depend on it directly.
