@@ -305,7 +305,8 @@ ss -Htln | awk '{print "listens", $4}' | sort
 
 
 def test_defaults_of_explanations_are_what_the_help_says(tmp_path):
-    assert defaults("policy explain") == {"--caller": "anonymous", "--path": "/", "--method": "GET"}
+    assert defaults("policy explain") == {
+        "--caller": "anonymous", "--path": "/", "--method": "GET", "--data-dir": "./.trellis"}
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": {
         "Effect": "Allow", "Principal": "*", "Action": "vpc-lattice-svcs:Invoke", "Resource": "*",
@@ -317,6 +318,8 @@ def test_defaults_of_explanations_are_what_the_help_says(tmp_path):
     assert said[0] == said[1] and said[0].splitlines()[0].startswith("anonymous") and "allowed" in said[0], said
     other = subprocess.run([*words, "--method", "POST"], capture_output=True, text=True).stdout
     assert "denied" in other, other
+    nowhere = subprocess.run([TRELLIS, "policy", "explain", "--running", "--service", "cart"], cwd=tmp_path, capture_output=True, text=True)
+    assert nowhere.returncode and f"no Trellis is running on {tmp_path}/.trellis" in nowhere.stderr, nowhere
 
 
 def test_defaults_of_a_host_are_what_the_help_says(own):
