@@ -113,8 +113,14 @@ class Terminal:
     def expect(self, text):
         eventually(lambda: self.saw(text), 30, f"{text!r} on the terminal")
 
-    def end(self):
-        _, status = os.waitpid(self.pid, 0)
+    def end(self, typed=""):
+        """Its exit status. What is `typed` is typed until it ends: a shell that has not yet seen its last job end stays
+        for the first time it is told to go."""
+        def ended():
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            return [status] if pid else typed and self.type(typed)
+
+        [status] = eventually(ended, 30, "the end of the command")
         os.close(self.master)
         return os.waitstatus_to_exitcode(status)
 
@@ -146,8 +152,7 @@ def test_a_shell_has_job_control(shared, subnet):
     eventually(lambda: terminal.type("\x1a") or terminal.saw("Stopped"), what="the program stopped")
     terminal.type("kill %1; wait %1; echo back $((20+2))\n")
     terminal.expect("back 22")
-    terminal.type("exit 4\n")
-    assert terminal.end() == 4
+    assert terminal.end("exit 4\n") == 4
 
 
 def test_a_detached_host_is_named_and_lives_on(shared, subnet):
