@@ -91,6 +91,10 @@ def test_a_file_stands_for_what_is_in_force_and_nobody_is_told_who_is_not_there(
     assert "statement 1 does not apply: it is not about this caller" in done.stdout and done.returncode == 1, done
     done = explain(shared, shop, "--path", "/open", caller="anonymous")
     assert done.returncode == 1 and "identity-based" not in done.stdout, done
+    done = explain(shared, shop, "--path", "/open", "--account", ACCOUNT, "--network", shop.network)
+    assert done.returncode == 0, done
+    done = explain(shared, shop, "--path", "/open", "--network", "sn-0123456789abcdef0")
+    assert done.returncode and "sn-0123456789abcdef0" in done.stderr, done
     done = explain(shared, shop, caller=f"arn:aws:sts::{ACCOUNT}:assumed-role/nobody/x")
     assert "there is no role nobody in the account" in done.stderr, done
 
